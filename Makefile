@@ -1,0 +1,35 @@
+# The verbs people type. Each makes .venv from the pinned requirements when it is missing or older than they are.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
+
+.PHONY: demo run check test lock
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
+	@$(BIN)/python -m exporter demo
+
+run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
+	@$(BIN)/python -m exporter run
+
+test: $(VENV)/test.stamp  ## everything that needs no server and no browser
+	@$(BIN)/python -m pytest --quiet --cov --cov-report=term
+
+check: $(VENV)/dev.stamp  ## style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+lock: $(VENV)/dev.stamp  ## compile requirements/*.txt from pyproject.toml
+	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/run.txt
+	@$(BIN)/$(COMPILE) pyproject.toml --extra test --output-file requirements/test.txt
+	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra dev --output-file requirements/dev.txt
+
+$(VENV)/%.stamp: requirements/%.txt
+	@$(PYTHON) -c '$(MODERN)'
+	@echo "Making $(VENV) from $< (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@

@@ -1,0 +1,123 @@
+"""One poll of the configured gateway, told to a person or to a program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from exporter.clock import SystemClock
+from exporter.errors import Outcome
+from exporter.poller import Poller
+from exporter.settings import Settings, TelemetrySettings
+from exporter.snapshot import Fetch, Provider, Snapshot
+from exporter.telemetry import Telemetry
+
+CAPABILITIES = (
+    ("streaming", "supports_streaming"),
+    ("functions", "supports_function_calling"),
+    ("vision", "supports_vision"),
+    ("images", "supports_image_generation"),
+)
+HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
+NOTHING = "-"
+
+
+def poll(settings: Settings) -> Snapshot:
+    """Do what the exporter would do in one poll, with neither telemetry nor log."""
+    logging.disable()
+    telemetry = Telemetry(TelemetrySettings(None, None, (), traced=False))
+    poller = Poller(settings, SystemClock(), telemetry.tracer, telemetry.metrics)
+    poller.poll_once()
+    poller.close()
+    return poller.published.current.snapshot
+
+
+def as_text(snapshot: Snapshot) -> str:
+    """Return the outcome of the poll as lines for a person."""
+    fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
+    lines = [_fetch_line(fetch) for fetch in fetches]
+    if snapshot.stats is not None:
+        counts = msgspec.structs.asdict(snapshot.stats)
+        lines += ["", "Counts: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
+    if snapshot.providers:
+        lines += ["", *_table([HEADINGS, *map(_row, snapshot.providers)])]
+    lines += [
+        f"\n{count} x {field} could not be understood" for field, count in snapshot.invalid_fields.items()
+    ]
+    return "\n".join(lines)
+
+
+def as_json(snapshot: Snapshot) -> str:
+    """Return the outcome of the poll as one JSON object."""
+    fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
+    document = {
+        "ok": snapshot.up,
+        "fetches": [_fetch_object(fetch) for fetch in fetches],
+        "stats": snapshot.stats,
+        "providers": None
+        if snapshot.providers is None
+        else [_provider_object(p) for p in snapshot.providers],
+        "invalid_fields": dict(snapshot.invalid_fields),
+    }
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def _fetch_line(fetch: Fetch) -> str:
+    mark = "ok    " if fetch.outcome is Outcome.OK else "FAILED"
+    attempts = "1 attempt" if fetch.attempts == 1 else f"{fetch.attempts} attempts"
+    line = f"{mark} {fetch.endpoint.path:<17} {fetch.duration_seconds * 1000:.0f} ms, {attempts}"
+    if fetch.outcome is Outcome.OK:
+        return line
+    request = f"\n       Gateway's request id: {printable(fetch.request_id)}" if fetch.request_id else ""
+    return f"{line}, {fetch.outcome}\n       {printable(fetch.hint)}{request}"
+
+
+def _row(provider: Provider) -> tuple[str, ...]:
+    return (
+        printable(provider.slug),
+        provider.health.label,
+        _yes_no(provider.is_active),
+        NOTHING if provider.response_time_ms is None else f"{provider.response_time_ms:.0f} ms",
+        _date(provider.last_health_check),
+        " ".join(name for name, field in CAPABILITIES if getattr(provider, field)) or NOTHING,
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _fetch_object(fetch: Fetch) -> Mapping[str, Any]:
+    return {
+        "endpoint": fetch.endpoint.value,
+        "outcome": fetch.outcome.value,
+        "status": fetch.status,
+        "attempts": fetch.attempts,
+        "duration_ms": round(fetch.duration_seconds * 1000, 3),
+        "request_id": fetch.request_id,
+        "hint": fetch.hint,
+    }
+
+
+def _provider_object(provider: Provider) -> Mapping[str, Any]:
+    return {**msgspec.structs.asdict(provider), "health": provider.health.label}
+
+
+def _yes_no(value: bool | None) -> str:
+    return NOTHING if value is None else ("yes" if value else "no")
+
+
+def _date(seconds: float | None) -> str:
+    return "never" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def printable(text: str) -> str:
+    """Escape what could steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,204 @@
+"""The command line.
+
+Exit codes: 0 asked to stop or all well, 1 a bug (`check`, `healthcheck`: not well), 2 configuration,
+3 cannot listen.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+import click
+
+from exporter import __version__
+from exporter.errors import ListenError, SettingsError
+from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
+
+EXIT_NOT_WELL = 1
+EXIT_SETTINGS = 2
+EXIT_LISTEN = 3
+
+POLLS_A_DAY = 60
+"""Polls of the demo in one of its days, so that each of its 24 hours is seen at least twice."""
+DEMO_HOST = "127.0.0.1"
+
+
+def _environment_help() -> str:
+    width = max(len(variable.name) for variable in VARIABLES)
+    rows = (
+        f"  {variable.name:<{width}}  {variable.meaning}{_default(variable.default)}"
+        for variable in VARIABLES
+    )
+    return "\b\nEnvironment:\n" + "\n".join(rows)
+
+
+def _default(text: str) -> str:
+    return f" (default {text})" if text else ""
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog=_environment_help(),
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Publish the providers of an AI gateway as Prometheus metrics, traces and logs.
+
+    Without a command it runs the exporter. All settings are environment variables; those of
+    OpenTelemetry (OTEL_...) and of requests (REQUESTS_CA_BUNDLE, HTTPS_PROXY) work as well.
+
+    Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@cli.command()
+def run() -> None:
+    """Run the exporter (what happens without a command)."""
+    sys.exit(_run(_settings(os.environ)))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def check(as_json: bool) -> None:
+    """Poll the gateway once and say what it answered.
+
+    Exit code 0 when both endpoints answered well, 1 when not, 2 when a setting is wrong.
+    """
+    _be_interruptible()
+    settings = _settings(os.environ)
+    from exporter import check as checks
+
+    for warning in settings.warnings:
+        click.echo(f"Note: {warning}", err=True)
+    snapshot = checks.poll(settings)
+    click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
+    sys.exit(0 if snapshot.up else EXIT_NOT_WELL)
+
+
+@cli.command()
+def healthcheck() -> None:
+    """Ask the exporter on this machine if it is healthy.
+
+    Exit code 0 when it is, 1 when not, 2 when METRICS_HOST or METRICS_PORT is wrong.
+    """
+    _be_interruptible()
+    try:
+        web = load_web_settings(os.environ)
+    except SettingsError as error:
+        _refuse(error)
+    from exporter.healthcheck import probe
+
+    healthy, text = probe(web)
+    click.echo(text, err=not healthy)
+    sys.exit(0 if healthy else EXIT_NOT_WELL)
+
+
+@cli.command()
+@click.option(
+    "--day",
+    "day_seconds",
+    type=click.FloatRange(min=24),
+    default=120.0,
+    show_default=True,
+    help="Seconds that one day of the script takes.",
+)
+@click.option("--gateway-only", is_flag=True, help="Run the gateway alone, with ADMIN_KEY as its key.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:0",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the gateway listens; port 0 takes a free one.",
+)
+def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
+    """Run with an embedded gateway that plays a day.
+
+    Neither a gateway nor a key is needed. The script of the day is printed.
+    """
+    from exporter.demo import DemoGateway, describe
+
+    host, port = _address(listen)
+    key = os.environ.get("ADMIN_KEY") or secrets.token_urlsafe(24)
+    try:
+        gateway = DemoGateway(key, day_seconds, host, port)
+    except OSError as error:
+        _fail(EXIT_LISTEN, f"cannot listen on {listen}: {error.strerror}")
+    click.echo(f"Script of the day ({day_seconds:g} s, again and again):\n\n{describe(day_seconds)}\n")
+    click.echo(f"Gateway      {gateway.url}/  (the same script)")
+    if gateway_only:
+        gateway.serve_forever()
+        sys.exit(0)
+    settings = _settings(_demo_environment(os.environ, gateway.url, key, day_seconds))
+    click.echo(_demo_addresses(settings))
+    with gateway:
+        code = _run(settings)
+    sys.exit(code)
+
+
+def _demo_environment(
+    environ: Mapping[str, str], url: str, key: str, day_seconds: float
+) -> Mapping[str, str]:
+    """Return the environment of the demo: what a person has set is kept, where it makes sense."""
+    chosen = {
+        "METRICS_HOST": DEMO_HOST,
+        "SCRAPE_INTERVAL": f"{day_seconds / POLLS_A_DAY:g}",
+        **environ,
+        "GATEWAY_API_URL": url,
+        "ADMIN_KEY": key,
+    }
+    chosen.pop("ADMIN_KEY_FILE", None)
+    return chosen
+
+
+def _demo_addresses(settings: Settings) -> str:
+    host = "localhost" if settings.web.host in ("::", DEMO_HOST) else settings.web.host
+    url = f"http://{host}:{settings.web.port}"
+    return f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
+
+
+def _run(settings: Settings) -> int:
+    from exporter.service import run as run_service
+
+    try:
+        return run_service(settings)
+    except ListenError as error:
+        _fail(EXIT_LISTEN, str(error))
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    try:
+        return load_settings(environ)
+    except SettingsError as error:
+        _refuse(error)
+
+
+def _refuse(error: SettingsError) -> NoReturn:
+    _fail(EXIT_SETTINGS, *error.problems)
+
+
+def _fail(code: int, *problems: str) -> NoReturn:
+    for problem in problems:
+        click.echo(f"provider-metrics-exporter: {problem}", err=True)
+    sys.exit(code)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--listen")
+    return host.strip("[]"), int(port)
+
+
+def _be_interruptible() -> None:
+    """Let Ctrl-C end a command that has an answer to give as a failure, unlike the exporter itself."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,106 @@
+"""One collection of the metrics, and the bodies that are encoded from it for Prometheus."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import generate_latest as encode_text
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import generate_latest as encode_openmetrics
+
+from exporter.snapshot import Snapshot
+
+GRACE_SECONDS = 10.0
+"""Time that replacing an exposition may take: the longest collection that the SDK allows."""
+GZIP_LEVEL = 6
+
+
+class Format(Enum):
+    """A format of the exposition; the value is its content type."""
+
+    TEXT = CONTENT_TYPE_PLAIN_0_0_4
+    OPENMETRICS = CONTENT_TYPE_LATEST
+
+
+ENCODERS: Mapping[Format, Callable[[CollectorRegistry], bytes]] = MappingProxyType(
+    {Format.TEXT: encode_text, Format.OPENMETRICS: encode_openmetrics}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a scraper can ask for."""
+
+    format: Format
+    gzip: bool
+
+
+class Exposition:
+    """The families of one collection; bodies are encoded at most once each, from any thread."""
+
+    def __init__(self, families: Sequence[Metric], snapshot: Snapshot, due_at: float) -> None:
+        """Keep what was collected.
+
+        Args:
+            families: The metric families, in order.
+            snapshot: The values that they were made of.
+            due_at: Age, by the clock, at which the poller has to replace this.
+        """
+        self.snapshot = snapshot
+        self.due_at = due_at
+        self._families = _Families(families)
+        self._bodies: dict[Variant, bytes] = {}
+        self._asked: set[Variant] = set()
+        self._encoding = threading.RLock()
+
+    @property
+    def asked(self) -> frozenset[Variant]:
+        """The variants that scrapers have asked for."""
+        return frozenset(self._asked)
+
+    def is_overdue(self, age: float) -> bool:
+        """Tell whether this was not replaced in time, so that the poller must hang or be dead."""
+        return age >= self.due_at + GRACE_SECONDS
+
+    def encoded(self, variant: Variant) -> bytes | None:
+        """Return a body that is ready, and note that it was asked for; never blocks."""
+        self._asked.add(variant)
+        return self._bodies.get(variant)
+
+    def encode(self, variant: Variant) -> bytes:
+        """Return a body, and make it if nobody has yet; whoever asks meanwhile waits for the same one."""
+        with self._encoding:
+            if variant not in self._bodies:
+                self._bodies[variant] = self._make(variant)
+            return self._bodies[variant]
+
+    def _make(self, variant: Variant) -> bytes:
+        if variant.gzip:
+            return gzip.compress(self.encode(Variant(variant.format, gzip=False)), GZIP_LEVEL, mtime=0)
+        return ENCODERS[variant.format](self._families)
+
+
+class _Families(CollectorRegistry):
+    """The one thing that the encoders need of a registry: to give out its families."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        super().__init__()
+        self._families = tuple(families)
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
+
+
+class Published:
+    """The exposition in force: the poller replaces it, the web side reads it."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        """Begin with the exposition of an exporter that has not polled yet."""
+        self.current = exposition

@@ -1,0 +1,91 @@
+"""One fetch in a daemon thread of its own, so that no peer can hold the poller.
+
+A thread that hangs, in a resolver for instance, is left behind, and its endpoint is not fetched again until
+it has come back: the number of threads stays bounded, and none is waited for when the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from dataclasses import dataclass
+
+from opentelemetry import context, trace
+
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.gateway import GatewayClient, Reply
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """An endpoint's turn in a poll, on its way through two threads."""
+
+    endpoint: Endpoint
+    span: trace.Span
+    started: float
+    """Age, by the clock."""
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a thread brought back."""
+
+    turn: Turn
+    result: Reply | GatewayError
+
+
+Inbox = queue.SimpleQueue[Arrival | None]
+"""Where results arrive; None only wakes the reader."""
+
+
+class Fetcher:
+    """Starts fetches of one endpoint, one at a time; results arrive in the inbox."""
+
+    def __init__(self, client: GatewayClient, inbox: Inbox) -> None:
+        """Fetch with `client`."""
+        self._client = client
+        self._inbox = inbox
+        self._turn: Turn | None = None
+
+    def start(self, turn: Turn, deadline: float) -> None:
+        """Begin, unless the endpoint's previous thread still hangs: then the result is a timeout at once."""
+        if self._turn is not None and self._turn.running:
+            self._client.cut()
+            error = GatewayError(Outcome.TIMEOUT, "the previous fetch of this endpoint still hangs")
+            self._inbox.put(Arrival(turn, error))
+            return
+        self._turn = turn
+        name = f"fetch-{turn.endpoint}"
+        threading.Thread(target=self._run, args=(turn, deadline), name=name, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break off what is running; a result that arrives all the same is late and to be ignored."""
+        self._client.cut()
+
+    def close(self) -> None:
+        """Break off what is running, and let go of the connections."""
+        self._client.cut()
+        self._client.close()
+
+    def _run(self, turn: Turn, deadline: float) -> None:
+        token = context.attach(trace.set_span_in_context(turn.span))
+        try:
+            result = self._get(deadline)
+        finally:
+            context.detach(token)
+            turn.running = False
+        self._inbox.put(Arrival(turn, result))
+
+    def _get(self, deadline: float) -> Reply | GatewayError:
+        try:
+            return self._client.get(deadline)
+        except GatewayError as error:
+            return error
+        except Exception as error:
+            LOGGER.exception("Unexpected error in a fetch")
+            return GatewayError(Outcome.INTERNAL, type(error).__name__)

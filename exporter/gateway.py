@@ -1,0 +1,314 @@
+"""The gateway over HTTP: bearer key, redirects to the same host, retries, size limit, deadline.
+
+Every exception of `requests`, `urllib3` and the sockets below is translated here into `GatewayError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from exporter import SERVICE_NAME, __version__
+from exporter.clock import Clock
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.settings import Secret
+
+MAX_TRIES = 3
+MAX_REDIRECTS = 5
+FIRST_BACKOFF_SECONDS = 0.25
+CHUNK_BYTES = 64 * 1024
+MAX_DETAIL = 128
+RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
+RETRIED_STATUS = frozenset({502, 503, 504})
+
+OUTCOME_BY_STATUS = MappingProxyType(
+    {401: Outcome.UNAUTHORIZED, 403: Outcome.FORBIDDEN, 429: Outcome.RATE_LIMITED}
+)
+OUTCOME_BY_CLASS = MappingProxyType({4: Outcome.CLIENT_ERROR, 5: Outcome.SERVER_ERROR})
+
+OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
+    (urllib3.exceptions.NameResolutionError, Outcome.DNS),
+    (urllib3.exceptions.NewConnectionError, Outcome.CONNECT),
+    (urllib3.exceptions.SSLError, Outcome.TLS),
+    (ssl.SSLError, Outcome.TLS),
+    (urllib3.exceptions.TimeoutError, Outcome.TIMEOUT),
+    (TimeoutError, Outcome.TIMEOUT),
+    (requests.Timeout, Outcome.TIMEOUT),
+    (urllib3.exceptions.DecodeError, Outcome.NOT_JSON),
+)
+"""The first row that any exception in a chain of causes belongs to decides; `connect` if none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer: status 200 to 299, the body decompressed."""
+
+    body: bytes
+    status: int
+    attempts: int
+    request_id: str | None
+
+
+class GatewayClient:
+    """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
+
+    def __init__(self, endpoint: Endpoint, base_url: str, key: Secret, clock: Clock) -> None:
+        """Prepare a session; nothing is sent yet."""
+        base = urlsplit(base_url)
+        self._endpoint = endpoint
+        self._host = base.hostname
+        self._origin = f"{base.scheme}://{base.netloc}"
+        self._first_target = _target(base.path + endpoint.path, endpoint.query)
+        self._target = self._first_target
+        self._attempts = 0
+        self._clock = clock
+        self._adapter = _CuttableAdapter()
+        self._session = self._open_session(key)
+
+    def get(self, deadline: float) -> Reply:
+        """Ask, follow redirects, and try again where that makes sense.
+
+        Args:
+            deadline: By the clock's `age`; no attempt begins after it. A peer that drips byte by byte can
+                hold this call beyond it, until `cut`.
+
+        Raises:
+            GatewayError: With any outcome but `ok` and those of decoding.
+        """
+        self._attempts = 0
+        self._adapter.is_cut = False
+        for failures in count(1):
+            try:
+                return self._get_by_redirects(deadline)
+            except GatewayError as error:
+                error.attempts = self._attempts
+                self._target = self._first_target
+                delay = _retry_delay(error, failures)
+                if delay is None or self._adapter.is_cut or self._clock.age() + delay >= deadline:
+                    raise
+            self._clock.sleep(delay)
+        raise AssertionError  # pragma: no cover - the loop above has no end
+
+    def cut(self) -> None:
+        """Break off a `get` in another thread: it comes back as soon as its connection breaks."""
+        self._adapter.cut()
+
+    def close(self) -> None:
+        """Close what connections are kept open for the next poll."""
+        self._session.close()
+
+    def _open_session(self, key: Secret) -> requests.Session:
+        session = _Session()
+        session.mount("http://", self._adapter)
+        session.mount("https://", self._adapter)
+        session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
+        # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
+        session.auth = _BearerAuth(key)
+        return session
+
+    def _get_by_redirects(self, deadline: float) -> Reply:
+        for _ in range(MAX_REDIRECTS + 1):
+            with self._send(deadline) as response, _described(response), _translated():
+                location = self._session.get_redirect_target(response)
+                if location is None:
+                    return self._reply(response)
+                # Remembered for the next polls, too.
+                self._target = self._target_on_same_host(location)
+        raise GatewayError(Outcome.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
+
+    def _send(self, deadline: float) -> requests.Response:
+        remaining = deadline - self._clock.age()
+        if remaining <= 0:
+            raise GatewayError(Outcome.TIMEOUT, "the deadline of the fetch has passed")
+        self._attempts += 1
+        url = self._origin + self._target
+        with _translated():
+            return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+
+    def _target_on_same_host(self, location: str) -> str:
+        """Take path and query only: behind a TLS proxy the gateway's own `Location` says http://."""
+        try:
+            url = urlsplit(urljoin(self._origin + self._target, location))
+            same_host = url.scheme in ("http", "https") and url.hostname == self._host
+        except ValueError as error:
+            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
+        if not same_host:
+            raise GatewayError(
+                Outcome.REDIRECT, f"to another place: {url.scheme}://{url.hostname or ''}"[:MAX_DETAIL]
+            )
+        # A redirect that forgets our query would bring a list without its inactive providers.
+        return _target(url.path or "/", url.query or self._endpoint.query)
+
+    def _reply(self, response: requests.Response) -> Reply:
+        _check_status(response)
+        body = self._read(response)
+        return Reply(body, response.status_code, self._attempts, _request_id(response))
+
+    def _read(self, response: requests.Response) -> bytes:
+        """Read the body, counting after decompression."""
+        body = bytearray()
+        for chunk in response.iter_content(CHUNK_BYTES):
+            body += chunk
+            if len(body) > self._endpoint.max_bytes:
+                raise GatewayError(Outcome.TOO_LARGE, f"more than {self._endpoint.max_bytes} bytes")
+        return bytes(body)
+
+
+class _Session(requests.Session):
+    """Leaves redirects to us: requests would parse them, and read their bodies whole, even if told not to."""
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
+        return iter(())
+
+
+class _BearerAuth(AuthBase):
+    """Puts the key on each request."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        return request
+
+
+class _CuttableAdapter(HTTPAdapter):
+    """Remembers the connection that was opened last, which is the one in use, to shut it from outside.
+
+    A socket timeout cannot do that: it starts anew with each byte that arrives.
+    """
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.is_cut = False
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.PoolManager:
+        return self._watch(super().proxy_manager_for(*args, **kwargs))
+
+    def cut(self) -> None:
+        """Shut the socket; of a TLS connection below its TLS layer, which belongs to another thread."""
+        self.is_cut = True
+        sock = self.connection.sock if self.connection else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _watch(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
+        manager.pool_classes_by_scheme = {
+            "http": _watched_pool(HTTPConnectionPool, self),
+            "https": _watched_pool(HTTPSConnectionPool, self),
+        }
+        return manager
+
+
+def _watched_pool(pool: type[HTTPConnectionPool], adapter: _CuttableAdapter) -> type[HTTPConnectionPool]:
+    """Return a pool class whose connections report to the adapter before they connect."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
+        def connect(self) -> None:
+            adapter.connection = self
+            super().connect()
+            if adapter.is_cut:
+                adapter.cut()
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+def _target(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
+
+
+def _check_status(response: requests.Response) -> None:
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    outcome = OUTCOME_BY_STATUS.get(status) or OUTCOME_BY_CLASS.get(status // 100, Outcome.REDIRECT)
+    raise GatewayError(outcome, f"HTTP status {status}", retry_after=_retry_after(response))
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    try:
+        return urllib3.Retry().get_retry_after(response.raw)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def _retry_delay(error: GatewayError, failures: int) -> float | None:
+    """Return the seconds to wait before the next try, or None when none makes sense."""
+    retried = error.outcome in RETRIED_OUTCOMES or error.status in RETRIED_STATUS
+    if not retried or failures >= MAX_TRIES:
+        return None
+    return error.retry_after if error.retry_after is not None else FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
+
+
+def _request_id(response: requests.Response) -> str | None:
+    text = response.headers.get("x-request-id")
+    return text[:MAX_DETAIL] if text else None
+
+
+@contextlib.contextmanager
+def _described(response: requests.Response) -> Iterator[None]:
+    """Add what the answer said to an error that is raised while it is read."""
+    try:
+        yield
+    except GatewayError as error:
+        error.status = response.status_code
+        error.request_id = _request_id(response)
+        raise
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn every exception of the layers below into a `GatewayError`."""
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        causes = tuple(_causes(error))
+        raise GatewayError(_outcome(causes), _detail(causes)) from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk an exception and all that it wraps; requests and urllib3 wrap in arguments, too."""
+    pending, seen = [error], set()
+    while pending:
+        cause = pending.pop(0)
+        if id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            wrapped = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
+            pending += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+def _outcome(causes: Sequence[BaseException]) -> Outcome:
+    rows = (outcome for kind, outcome in OUTCOME_BY_CAUSE if any(isinstance(cause, kind) for cause in causes))
+    return next(rows, Outcome.CONNECT)
+
+
+def _detail(causes: Sequence[BaseException]) -> str:
+    """Return the operating system's or TLS library's own words; the texts of requests hold the URL."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return str(cause.verify_message)
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause.strerror)
+    return type(causes[-1]).__name__

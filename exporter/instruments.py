@@ -1,0 +1,269 @@
+"""Every metric of the exporter in one table, but `process_*` and `target_info`, which libraries define.
+
+To add a metric, add a row. Names are the public contract; none has a unit, which would change the name on
+its way to Prometheus. A row's `read` is a pure function of a validated `Snapshot`: the SDK drops the rest of
+a family, silently, when a callback raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter
+
+from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
+
+from exporter import __version__
+from exporter.decode import FIELD_NAMES
+from exporter.endpoints import Endpoint
+from exporter.errors import Outcome
+from exporter.snapshot import HealthStatus, Provider, Snapshot
+
+Reader = Callable[[Snapshot], Iterable[Observation]]
+
+DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Kind(StrEnum):
+    """Prometheus type of a metric."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric as Prometheus sees it; `read` is there for gauges only."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    read: Reader | None = None
+
+
+def _gauge(name: str, text: str, read: Reader, *labels: str) -> Instrument:
+    return Instrument(name, Kind.GAUGE, text, labels, read)
+
+
+def _count(field: str, text: str) -> Instrument:
+    """A gauge of one of the seven counts of `/providers/stats`."""
+    value = attrgetter(field)
+
+    def read(snapshot: Snapshot) -> Iterator[Observation]:
+        if snapshot.stats is not None:
+            yield Observation(value(snapshot.stats))
+
+    return _gauge(f"gatewayz_providers_{field}", f"{text}, from the gateway's own counts.", read)
+
+
+def _per_provider(name: str, text: str, value: Callable[[Provider], float | None]) -> Instrument:
+    """A gauge with one series for each provider whose value is known."""
+
+    def read(snapshot: Snapshot) -> Iterator[Observation]:
+        for provider in snapshot.providers or ():
+            number = value(provider)
+            if number is not None:
+                yield Observation(number, {"provider": provider.slug})
+
+    return _gauge(name, text, read, "provider")
+
+
+def _flag(name: str, text: str) -> Instrument:
+    """A 1 or 0 for each provider from a boolean of the list."""
+    flag = attrgetter(name)
+
+    def value(provider: Provider) -> int | None:
+        answer: bool | None = flag(provider)
+        return None if answer is None else int(answer)
+
+    return _per_provider(f"gatewayz_provider_{name}", f"{text} (1 yes, 0 no).", value)
+
+
+def _one(value: Callable[[Snapshot], float | None]) -> Reader:
+    """Read a single series without labels, absent while its value is not known."""
+
+    def read(snapshot: Snapshot) -> Iterator[Observation]:
+        number = value(snapshot)
+        if number is not None:
+            yield Observation(number)
+
+    return read
+
+
+def _info(snapshot: Snapshot) -> Iterator[Observation]:
+    for provider in snapshot.providers or ():
+        yield Observation(1, identity(provider))
+
+
+def _health_states(snapshot: Snapshot) -> Iterator[Observation]:
+    for provider in snapshot.providers or ():
+        for status in HealthStatus:
+            yield Observation(
+                int(status is provider.health), {"provider": provider.slug, "state": status.label}
+            )
+
+
+def _last_success(snapshot: Snapshot) -> Iterator[Observation]:
+    for endpoint, date in snapshot.last_success.items():
+        yield Observation(date, {"endpoint": endpoint.value})
+
+
+def _invalid_fields(snapshot: Snapshot) -> Iterator[Observation]:
+    for name in FIELD_NAMES:
+        yield Observation(snapshot.invalid_fields.get(name, 0), {"field": name})
+
+
+def _build_info(snapshot: Snapshot) -> Iterator[Observation]:
+    yield Observation(1, {"version": __version__})
+
+
+def identity(provider: Provider) -> Mapping[str, str]:
+    """Return the labels of a provider's info series, the only one with more than its slug and state."""
+    return {"provider": provider.slug, "id": provider.id, "name": provider.name}
+
+
+SCRAPE_ERRORS = Instrument(
+    "gatewayz_provider_scrape_errors_total",
+    Kind.COUNTER,
+    "Fetches from the gateway that failed, both endpoints together.",
+)
+FETCHES = Instrument(
+    "gatewayz_exporter_fetches_total",
+    Kind.COUNTER,
+    "Fetches from the gateway by endpoint and outcome.",
+    ("endpoint", "outcome"),
+)
+FETCH_DURATION = Instrument(
+    "gatewayz_exporter_fetch_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time of a fetch from the gateway: redirects, retries and decoding included.",
+    ("endpoint",),
+)
+
+INSTRUMENTS = (
+    _count("total", "Providers that the gateway knows, a gauge despite its name"),
+    _count("active", "Active providers"),
+    _count("inactive", "Inactive providers"),
+    _count("healthy", "Healthy providers, inactive ones included"),
+    _count("degraded", "Degraded providers, inactive ones included"),
+    _count("down", "Providers that are down, inactive ones included"),
+    _count("unknown", "Providers of unknown health, inactive ones included"),
+    _per_provider(
+        "gatewayz_provider_response_time_ms",
+        "Average response time in milliseconds as last reported to the gateway; absent if none was.",
+        attrgetter("response_time_ms"),
+    ),
+    _flag("supports_streaming", "Whether the provider can stream"),
+    _flag("supports_function_calling", "Whether the provider can call functions"),
+    _flag("supports_vision", "Whether the provider takes images"),
+    _flag("supports_image_generation", "Whether the provider makes images"),
+    _flag("is_active", "Whether the gateway routes to the provider"),
+    _per_provider(
+        "gatewayz_provider_health_status",
+        "Health as last reported: 0 unknown, 1 healthy, 2 degraded, 3 down. An inactive one keeps its last.",
+        attrgetter("health.value"),
+    ),
+    _gauge(
+        "gatewayz_provider_metrics_last_update",
+        "Unix time of the last poll in which both fetches succeeded. The gateway is polled at an interval.",
+        _one(attrgetter("last_update")),
+    ),
+    SCRAPE_ERRORS,
+    _gauge(
+        "gatewayz_up",
+        "Whether the last poll succeeded on both endpoints (1 yes, 0 no).",
+        _one(lambda snapshot: int(snapshot.up)),
+    ),
+    _gauge("gatewayz_provider_info", "Names of a provider; always 1.", _info, "provider", "id", "name"),
+    _gauge(
+        "gatewayz_provider_health_state",
+        "Health as last reported, one series for each state, of which exactly one is 1.",
+        _health_states,
+        "provider",
+        "state",
+    ),
+    _per_provider(
+        "gatewayz_provider_last_health_check_timestamp_seconds",
+        "Unix time at which the provider's health was last reported to the gateway; absent if it never was.",
+        attrgetter("last_health_check"),
+    ),
+    _gauge(
+        "gatewayz_providers_listed",
+        "Providers in the gateway's list, inactive ones included.",
+        _one(lambda snapshot: None if snapshot.providers is None else len(snapshot.providers)),
+    ),
+    FETCHES,
+    FETCH_DURATION,
+    _gauge(
+        "gatewayz_exporter_last_success_timestamp_seconds",
+        "Unix time of the last good fetch of an endpoint; absent before the first.",
+        _last_success,
+        "endpoint",
+    ),
+    _gauge(
+        "gatewayz_exporter_poll_duration_seconds",
+        "Time from the start of the last poll until its results were ready to be published.",
+        _one(lambda snapshot: snapshot.last_poll.duration_seconds if snapshot.last_poll else None),
+    ),
+    _gauge(
+        "gatewayz_exporter_invalid_fields",
+        "Values in the last list that could not be understood and were left out, by field.",
+        _invalid_fields,
+        "field",
+    ),
+    _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
+)
+
+
+def register_gauges(meter: Meter, current: Callable[[], Snapshot]) -> None:
+    """Create an observable gauge for each row that reads the snapshot that `current` returns."""
+    for instrument in INSTRUMENTS:
+        if instrument.read is not None:
+            callback = _callback(instrument.read, current)
+            meter.create_observable_gauge(instrument.name, [callback], description=instrument.help)
+
+
+def _callback(
+    read: Reader, current: Callable[[], Snapshot]
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda options: read(current())
+
+
+class FetchRecorder:
+    """The metrics that count events instead of reading the snapshot."""
+
+    def __init__(self, meter: Meter) -> None:
+        """Create them with every series that can be known beforehand at 0.
+
+        The SDK publishes a counter's series from its first `add`; a histogram cannot be primed.
+        """
+        self._errors = _counter(meter, SCRAPE_ERRORS)
+        self._fetches = _counter(meter, FETCHES)
+        self._duration = meter.create_histogram(
+            FETCH_DURATION.name,
+            description=FETCH_DURATION.help,
+            explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
+        )
+        self._errors.add(0)
+        for endpoint in Endpoint:
+            for outcome in Outcome:
+                self._fetches.add(0, _labels(endpoint, outcome))
+
+    def record(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
+        """Count one fetch that has ended."""
+        self._fetches.add(1, _labels(endpoint, outcome))
+        self._duration.record(seconds, {"endpoint": endpoint.value})
+        if outcome is not Outcome.OK:
+            self._errors.add(1)
+
+
+def _counter(meter: Meter, instrument: Instrument) -> Counter:
+    """Create a counter by its name without `_total`, which the Prometheus reader adds again."""
+    return meter.create_counter(instrument.name.removesuffix("_total"), description=instrument.help)
+
+
+def _labels(endpoint: Endpoint, outcome: Outcome) -> Mapping[str, str]:
+    return {"endpoint": endpoint.value, "outcome": outcome.value}

@@ -1,0 +1,103 @@
+"""Log records as JSON, one object a line: the same line on stdout and as the body of an OTLP log record.
+
+The message is constant, the data are fields given as `extra=`. Inside a span a record has `trace_id` (32 hex
+digits) and `span_id` (16).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from opentelemetry import trace
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from pythonjsonlogger.json import JsonFormatter
+
+from exporter import SERVICE_NAME
+from exporter.clock import Clock
+
+DELIVERY_LOGGERS = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal")
+"""Where the SDK says that spans or log records could not be delivered."""
+DELIVERY_HINT = (
+    "Spans and log records do not reach the collector: check that it runs and OTEL_EXPORTER_OTLP_ENDPOINT. "
+    "Metrics are not affected."
+)
+REPEAT_SECONDS = 60.0
+
+
+def configure(stream: TextIO, level: str, clock: Clock, provider: LoggerProvider | None) -> None:
+    """Send every record of the process to `stream`, and by OTLP too where there is a provider."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
+    handlers[0].addFilter(DeliveryFilter(clock))
+    if provider is not None:
+        handlers.append(OtlpHandler(logger_provider=provider))
+    for handler in handlers:
+        handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=handlers, level=level.upper(), force=True)
+    logging.captureWarnings(True)
+    # Its start and end are ours to tell.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+class Formatter(JsonFormatter):
+    """Lays a record out as documented: who and what first, then the fields, then the ids of the trace."""
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Fill `log_data` in the order in which it is printed."""
+        log_data["timestamp"] = _rfc3339(record.created)
+        log_data["level"] = record.levelname.lower()
+        log_data["service"] = SERVICE_NAME
+        log_data["message"] = record.getMessage()
+        super().add_fields(log_data, record, message_dict)
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            log_data["trace_id"] = trace.format_trace_id(context.trace_id)
+            log_data["span_id"] = trace.format_span_id(context.span_id)
+
+
+class OtlpHandler(LoggingHandler):
+    """Hands records to the OpenTelemetry SDK, with the formatted line as the body and no attributes.
+
+    Fields sent as attributes as well would appear twice in Loki, the parsed ones renamed.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Refuse what the SDK says itself: its report of a failed export would have to be exported."""
+        return not record.name.startswith("opentelemetry.")
+
+    def flush(self) -> None:
+        """Do nothing: the provider is flushed on shutdown, and a flush here could outlast the process."""
+
+    def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, Any], str | None]:
+        return {}, None
+
+
+class DeliveryFilter(logging.Filter):
+    """Lets one report of undelivered telemetry a minute pass, in our words."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with the next report let through."""
+        super().__init__()
+        self._clock = clock
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every other record pass as it is."""
+        if not record.name.startswith(DELIVERY_LOGGERS):
+            return True
+        now = self._clock.age()
+        if record.levelno < logging.WARNING or now < self._next:
+            return False
+        self._next = now + REPEAT_SECONDS
+        record.detail, record.hint = record.getMessage(), DELIVERY_HINT
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = "Telemetry not delivered", (), None
+        return True
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

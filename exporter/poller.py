@@ -1,0 +1,200 @@
+"""The wheel: poll, convert, publish, and again at the next beat; data that go stale leave in between.
+
+One thread owns the snapshot, the meters and the publishing. Nobody else calls them, so there are no torn
+snapshots and no scrape that waits for a collection.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+
+from exporter.changes import changes_between
+from exporter.clock import Clock
+from exporter.decode import decode
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.exposition import Exposition, Published
+from exporter.fetcher import Arrival, Fetcher, Inbox, Turn
+from exporter.gateway import GatewayClient, Reply
+from exporter.journal import Journal
+from exporter.settings import Settings
+from exporter.snapshot import Answer, Fetch, Poll, ProviderList, SnapshotStore
+from exporter.telemetry import Metrics
+
+LOGGER = logging.getLogger(__name__)
+
+TICK_SECONDS = 5.0
+"""Longest wait in one go: waiting does not count the time that a machine is suspended, ages do."""
+
+
+class Poller:
+    """Polls the gateway and publishes what it says."""
+
+    def __init__(self, settings: Settings, clock: Clock, tracer: trace.Tracer, metrics: Metrics) -> None:
+        """Publish the exposition of an exporter that has not polled yet; nothing is sent."""
+        self._settings = settings
+        self._clock = clock
+        self._tracer = tracer
+        self._metrics = metrics
+        self._store = SnapshotStore(settings.stale_after, clock)
+        self._journal = Journal(clock)
+        self._inbox = Inbox()
+        self._fetchers = {endpoint: self._fetcher(endpoint) for endpoint in Endpoint}
+        self._stopping = threading.Event()
+        self.published = Published(self._expose())
+
+    def run(self) -> None:
+        """Poll at once and then at each beat, until `stop`."""
+        beat = self._clock.age()
+        while self._wait(beat):
+            self.poll_once()
+            beat = next_beat(beat, self._settings.interval, self._clock.age())
+
+    def stop(self) -> None:
+        """Let `run` return soon; may be called from any thread."""
+        self._stopping.set()
+        self._inbox.put(None)
+
+    def close(self) -> None:
+        """Let go of the connections; to be called when `run` is over."""
+        for fetcher in self._fetchers.values():
+            fetcher.close()
+
+    def poll_once(self) -> None:
+        """Fetch both endpoints side by side, publish the outcome and write it to the log."""
+        with self._tracer.start_as_current_span("poll") as span:
+            date, started = self._clock.date(), self._clock.age()
+            before = self._store.known_providers()
+            fetches = self._fetch_all()
+            if self._stopping.is_set():
+                return
+            for fetch in fetches:
+                self._metrics.fetches.record(fetch.endpoint, fetch.outcome, fetch.duration_seconds)
+            with self._tracer.start_as_current_span("convert"):
+                ids = span.get_span_context()
+                duration = self._clock.age() - started
+                poll = Poll(date, duration, ids.trace_id, ids.span_id, fetches)
+                snapshot = self._store.record(poll)
+            with self._tracer.start_as_current_span("publish"):
+                self.publish()
+            self._journal.write(poll, snapshot, changes_between(before, self._store.known_providers()))
+            if not poll.succeeded:
+                span.set_status(Status(StatusCode.ERROR))
+
+    def publish(self) -> None:
+        """Replace the exposition, with the bodies that scrapers asked for last time ready in it."""
+        exposition = self._expose()
+        for variant in self.published.current.asked:
+            exposition.encode(variant)
+        self.published.current = exposition
+
+    def _expose(self) -> Exposition:
+        snapshot = self._store.refresh()
+        families = self._metrics.collect(snapshot)
+        next_poll_ends = self._clock.age() + self._settings.interval + self._settings.fetch_timeout
+        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at))
+
+    def _wait(self, until: float) -> bool:
+        """Let time pass until the beat; False when asked to stop before it."""
+        while self._receive(until) is not None:
+            pass  # A result that came after its deadline.
+        return not self._stopping.is_set()
+
+    def _receive(self, until: float) -> Arrival | None:
+        """Return the next result, or None at `until` and when asked to stop; replace what goes stale."""
+        while not self._stopping.is_set():
+            now = self._clock.age()
+            if now >= until:
+                return None
+            if now >= self._store.current.stale_at:
+                self.publish()
+            wake = min(until, self._store.current.stale_at, now + TICK_SECONDS)
+            arrival = self._clock.receive(self._inbox, wake - now)
+            if arrival is not None:
+                return arrival
+        return None
+
+    def _fetch_all(self) -> tuple[Fetch, ...]:
+        """Fetch both endpoints; every fetch has ended when this returns, be it by its deadline."""
+        deadline = self._clock.age() + self._settings.fetch_timeout
+        turns = [self._start(endpoint, deadline) for endpoint in Endpoint]
+        fetches: list[Fetch] = []
+        while turns and (arrival := self._receive(deadline)):
+            if arrival.turn in turns:
+                turns.remove(arrival.turn)
+                fetches.append(self._end(arrival.turn, arrival.result))
+        for turn in turns:
+            self._fetchers[turn.endpoint].cut()
+            if self._stopping.is_set():
+                turn.span.end()
+                continue
+            error = GatewayError(Outcome.TIMEOUT, f"no complete answer in {self._settings.fetch_timeout:g} s")
+            fetches.append(self._end(turn, error))
+        return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
+
+    def _fetcher(self, endpoint: Endpoint) -> Fetcher:
+        settings = self._settings
+        client = GatewayClient(endpoint, settings.gateway_url, settings.admin_key, self._clock)
+        return Fetcher(client, self._inbox)
+
+    def _start(self, endpoint: Endpoint, deadline: float) -> Turn:
+        span = self._tracer.start_span(
+            f"fetch {endpoint.path}",
+            attributes={"http.method": "GET", "http.url": self._settings.gateway_url + endpoint.path},
+        )
+        turn = Turn(endpoint, span, self._clock.age())
+        self._fetchers[endpoint].start(turn, deadline)
+        return turn
+
+    def _end(self, turn: Turn, result: Reply | GatewayError) -> Fetch:
+        """Decode the answer, and close the fetch and its span."""
+        with trace.use_span(turn.span, end_on_exit=True):
+            answer = self._answer(turn.endpoint, result)
+            error = answer if isinstance(answer, GatewayError) else None
+            fetch = Fetch(
+                endpoint=turn.endpoint,
+                outcome=error.outcome if error else Outcome.OK,
+                answer=None if isinstance(answer, GatewayError) else answer,
+                hint=error.hint if error else "",
+                status=(error or result).status,
+                attempts=(error or result).attempts,
+                request_id=(error or result).request_id,
+                duration_seconds=self._clock.age() - turn.started,
+            )
+            _describe(turn.span, fetch)
+        return fetch
+
+    def _answer(self, endpoint: Endpoint, result: Reply | GatewayError) -> Answer | GatewayError:
+        if isinstance(result, GatewayError):
+            return result
+        try:
+            answer = decode(endpoint, result.body)
+            if self._store.would_lose_data(endpoint, answer):
+                raise GatewayError(Outcome.EMPTY, "an empty answer right after one that was not")
+        except GatewayError as error:
+            error.status, error.attempts = result.status, result.attempts
+            error.request_id = result.request_id
+            return error
+        return answer
+
+
+def next_beat(beat: float, interval: float, now: float) -> float:
+    """Return the first beat after `now` on the grid that `beat` is on: a slow poll skips, it never shifts."""
+    return beat + interval * (math.floor((now - beat) / interval) + 1)
+
+
+def _describe(span: trace.Span, fetch: Fetch) -> None:
+    """Put the fetch's figures on its span."""
+    span.set_attribute("duration_ms", round(fetch.duration_seconds * 1000, 3))
+    if fetch.status is not None:
+        span.set_attribute("http.status_code", fetch.status)
+    if isinstance(fetch.answer, ProviderList):
+        span.set_attribute("provider_count", len(fetch.answer.providers))
+    if fetch.outcome is not Outcome.OK:
+        span.set_attribute("error.type", fetch.outcome.value)
+        span.set_status(Status(StatusCode.ERROR, fetch.hint))

@@ -1,0 +1,115 @@
+"""The running exporter: its parts put together, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+
+import uvicorn
+
+from exporter import __version__, logs
+from exporter.clock import SystemClock
+from exporter.poller import Poller
+from exporter.server import bind, make_server
+from exporter.settings import Settings
+from exporter.status import StatusPage
+from exporter.telemetry import Telemetry, prepare_environment
+from exporter.web import Web
+
+LOGGER = logging.getLogger(__name__)
+
+POLLER_SECONDS = 0.5
+FLUSH_SECONDS = 2.5
+"""Together with the server's own limit these stay below the 5 s within which SIGTERM ends the process."""
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT, and return the exit code: 0 when asked to stop, 1 when the poller died.
+
+    Raises:
+        ListenError: When the address cannot be bound.
+    """
+    listener = bind(settings.web)
+    clock = SystemClock()
+    prepare_environment(os.environ)
+    telemetry = Telemetry(settings.telemetry)
+    logs.configure(sys.stdout, settings.log_level, clock, telemetry.logger_provider)
+    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
+    web = Web(poller.published, clock, StatusPage(settings.interval))
+    server = make_server(web.app(telemetry.scrape_middleware()))
+    _stop_on_signals(server)
+    polling = Polling(poller, server)
+    _announce(settings, listener)
+    polling.start()
+    try:
+        server.run([listener])
+    finally:
+        polling.stop(POLLER_SECONDS)
+        LOGGER.info("Stopped")
+        telemetry.shutdown(FLUSH_SECONDS)
+    return 1 if polling.died else 0
+
+
+class Polling:
+    """The poller's thread; when it dies, the server is told to end, for a dead poller must not look alive."""
+
+    def __init__(self, poller: Poller, server: uvicorn.Server) -> None:
+        """Prepare the thread."""
+        self._poller = poller
+        self._server = server
+        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
+        self.died = False
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Ask the poller to end, and wait for it for at most `seconds`."""
+        self._poller.stop()
+        self._thread.join(seconds)
+        self._poller.close()
+
+    def _run(self) -> None:
+        try:
+            self._poller.run()
+        except Exception:
+            self.died = True
+            LOGGER.critical(
+                "The poller died", exc_info=True, extra={"hint": "This is a bug: please report it."}
+            )
+        finally:
+            self._server.should_exit = True
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """End the server on a signal that comes before it catches signals, or that it raises again at its end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    LOGGER.info(
+        "Listening",
+        extra={
+            "host": host,
+            "port": port,
+            "version": __version__,
+            "gateway": settings.gateway_url,
+            "scrape_interval": settings.interval,
+            "fetch_timeout": settings.fetch_timeout,
+            "stale_after": settings.stale_after,
+        },
+    )
+    for warning in settings.warnings:
+        LOGGER.warning("Questionable setting", extra={"hint": warning})

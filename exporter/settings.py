@@ -1,0 +1,335 @@
+"""The environment, read once into frozen values; all problems at once, and no secret in any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from exporter.errors import SettingsError
+
+OTLP_PROTOCOLS = ("http/protobuf", "grpc")
+MAX_FETCH_SHARE = 0.8
+"""Largest part of the interval that a fetch may take, so that polls never overlap."""
+STALE_INTERVALS = 3
+"""Intervals after which data are stale when STALE_AFTER is not set."""
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: name, default, the type of its value, and what it means."""
+
+    name: str
+    default: str
+    kind: Any
+    meaning: str
+
+
+VARIABLES = (
+    Variable("GATEWAY_API_URL", "", str, "Root of the gateway, for example https://api.example.com"),
+    Variable("ADMIN_KEY", "", str, "Admin key of the gateway, sent as bearer token"),
+    Variable("ADMIN_KEY_FILE", "", str, "File that holds the admin key, instead of ADMIN_KEY"),
+    Variable("SCRAPE_INTERVAL", "60", Seconds, "Seconds from poll to poll (alias: PROVIDER_SCRAPE_INTERVAL)"),
+    Variable("METRICS_PORT", "8001", Port, "Port of /metrics and the status page; 0 takes a free one"),
+    Variable("METRICS_HOST", "::", str, "Address to listen on; :: is every address, IPv6 and IPv4"),
+    Variable(
+        "FETCH_TIMEOUT", "10", Seconds, "Hard deadline of a fetch in seconds, at most 0.8 x SCRAPE_INTERVAL"
+    ),
+    Variable(
+        "STALE_AFTER", "", Seconds, "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset"
+    ),
+    Variable("LOG_LEVEL", "info", str, "debug, info, warning or error"),
+)
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+SIGNALS = ("TRACES", "LOGS")
+NOT_SUPPORTED = ("WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE")
+"""Planned variables: to run as if they were not set would be less safe than to refuse them."""
+
+
+class Secret:
+    """A text that never shows itself: not in `repr`, not in `str`, not in a dump of its owner."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Wrap `text`."""
+        self._text = text
+
+    def __repr__(self) -> str:
+        """Return a mask of fixed length."""
+        return "Secret(********)"
+
+    def reveal(self) -> str:
+        """Return the text itself, for the one place that sends it."""
+        return self._text
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where the exporter listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """Which signals leave by OTLP; addresses and headers are read by the OpenTelemetry SDK itself."""
+
+    traces_protocol: str | None
+    """None: spans are made for their ids, but not exported."""
+    logs_protocol: str | None
+    """None: log records go to stdout only."""
+    endpoints: tuple[str, ...] = field(repr=False)
+    """Where they go, so that sending them is not traced; an address may hold a password."""
+    traced: bool
+    """False with OTEL_SDK_DISABLED=true: no spans at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment says; durations are in seconds."""
+
+    gateway_url: str
+    """Without a trailing slash."""
+    admin_key: Secret
+    interval: float
+    fetch_timeout: float
+    """Already cut to its share of the interval."""
+    stale_after: float
+    log_level: str
+    web: WebSettings
+    telemetry: TelemetrySettings
+    warnings: tuple[str, ...]
+    """What is unwise, but no error; to be logged once."""
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read every variable.
+
+    Raises:
+        SettingsError: With every problem that was found.
+    """
+    return _Reader(environ).settings()
+
+
+def load_web_settings(environ: Mapping[str, str]) -> WebSettings:
+    """Read only where the exporter listens, for commands that need no gateway.
+
+    Raises:
+        SettingsError: With every problem that was found.
+    """
+    reader = _Reader(environ)
+    web = reader.web()
+    reader.raise_problems()
+    return web
+
+
+class _Reader:
+    """One pass over the environment; it collects problems and goes on with defaults."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        # An empty value counts as unset: compose files pass empty values for what the user left out.
+        self._environ = {name: value.strip() for name, value in environ.items() if value.strip()}
+        self._variables = {variable.name: variable for variable in VARIABLES}
+        self._problems: list[str] = []
+        self._warnings: list[str] = []
+
+    def settings(self) -> Settings:
+        url = self._gateway_url()
+        key = self._admin_key()
+        interval = self._interval()
+        fetch_timeout = self._fetch_timeout(interval)
+        stale_after = self._stale_after(interval)
+        log_level = self._one_of("LOG_LEVEL", self._value("LOG_LEVEL").lower(), LOG_LEVELS)
+        web = self.web()
+        telemetry = self._telemetry()
+        self._refuse_unsupported()
+        self.raise_problems()
+        return Settings(
+            gateway_url=url,
+            admin_key=key,
+            interval=interval,
+            fetch_timeout=fetch_timeout,
+            stale_after=stale_after,
+            log_level=log_level,
+            web=web,
+            telemetry=telemetry,
+            warnings=tuple(self._warnings),
+        )
+
+    def web(self) -> WebSettings:
+        return WebSettings(self._value("METRICS_HOST"), self._value("METRICS_PORT"))
+
+    def raise_problems(self) -> None:
+        if self._problems:
+            raise SettingsError(tuple(dict.fromkeys(self._problems)))
+
+    def _value(self, name: str) -> Any:
+        variable = self._variables[name]
+        return self._convert(name, self._environ.get(name, variable.default), variable)
+
+    def _convert(self, source: str, text: str, variable: Variable) -> Any:
+        try:
+            return msgspec.convert(text, variable.kind, strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).replace("`", "").replace("Expected", "expected", 1)
+            self._problems.append(f"{source}={text!r}: {reason}")
+            # Not a number: what cannot be read contradicts no other setting.
+            return math.nan
+
+    def _gateway_url(self) -> str:
+        text = self._environ.get("GATEWAY_API_URL", "")
+        problem = _url_problem(text)
+        if problem:
+            self._problems.append(f"GATEWAY_API_URL: {problem}")
+            return ""
+        url = urlsplit(text)
+        if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+            self._warnings.append(
+                "GATEWAY_API_URL is plain http: the admin key travels unencrypted; use https."
+            )
+        return text.rstrip("/")
+
+    def _admin_key(self) -> Secret:
+        text, path = self._environ.get("ADMIN_KEY", ""), self._environ.get("ADMIN_KEY_FILE", "")
+        if text and path:
+            self._problems.append("ADMIN_KEY and ADMIN_KEY_FILE are both set: keep one of them.")
+        elif path:
+            text = self._read_key(path)
+        elif not text:
+            self._problems.append(
+                "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key."
+            )
+        if text and not (text.isascii() and text.isprintable() and " " not in text):
+            self._problems.append("The admin key has blanks or characters that are not printable ASCII.")
+        return Secret(text)
+
+    def _read_key(self, path: str) -> str:
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            # Without its value, which may be the key itself, put into the wrong variable.
+            self._problems.append(f"ADMIN_KEY_FILE cannot be read: {reason}.")
+            return ""
+        if not text:
+            self._problems.append("ADMIN_KEY_FILE names a file that is empty.")
+        return text
+
+    def _interval(self) -> float:
+        name, alias = "SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL"
+        text, other = self._environ.get(name), self._environ.get(alias)
+        if text and other and text != other:
+            self._problems.append(
+                f"{name}={text!r} and its alias {alias}={other!r} differ: keep one of them."
+            )
+        if other and not text:
+            return float(self._convert(alias, other, self._variables[name]))
+        return float(self._value(name))
+
+    def _fetch_timeout(self, interval: float) -> float:
+        wanted = float(self._value("FETCH_TIMEOUT"))
+        most = MAX_FETCH_SHARE * interval
+        if wanted > most and "FETCH_TIMEOUT" in self._environ:
+            self._warnings.append(
+                f"FETCH_TIMEOUT is cut from {wanted:g} to {most:g} s: 0.8 x SCRAPE_INTERVAL."
+            )
+        return min(wanted, most)
+
+    def _stale_after(self, interval: float) -> float:
+        if "STALE_AFTER" not in self._environ:
+            return STALE_INTERVALS * interval
+        stale_after = float(self._value("STALE_AFTER"))
+        if stale_after <= interval:
+            self._problems.append(
+                f"STALE_AFTER={stale_after:g} is not longer than the interval of {interval:g} s: "
+                "data would vanish between two polls."
+            )
+        return stale_after
+
+    def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
+        if value not in allowed:
+            self._problems.append(f"{name}={value!r}: expected one of {', '.join(allowed)}")
+        return value
+
+    def _telemetry(self) -> TelemetrySettings:
+        disabled = self._environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        if self._environ.get("OTEL_METRICS_EXPORTER", "prometheus") not in ("prometheus", "none"):
+            self._warnings.append("OTEL_METRICS_EXPORTER: metrics are published for Prometheus only.")
+        traces, logs = (None if disabled else self._protocol(signal) for signal in SIGNALS)
+        endpoints = {self._otlp(signal, "ENDPOINT")[1] for signal in SIGNALS} - {""}
+        return TelemetrySettings(traces, logs, tuple(sorted(endpoints)), traced=not disabled)
+
+    def _protocol(self, signal: str) -> str | None:
+        name = f"OTEL_{signal}_EXPORTER"
+        exporter = self._one_of(name, self._environ.get(name, "otlp"), ("otlp", "none"))
+        variable, endpoint = self._otlp(signal, "ENDPOINT")
+        if exporter != "otlp" or not endpoint:
+            return None
+        if not endpoint.startswith(("http://", "https://")) or not _is_url(endpoint):
+            self._problems.append(f"{variable} must begin with http:// or https:// and be a valid URL.")
+        variable, protocol = self._otlp(signal, "PROTOCOL")
+        return self._one_of(variable, protocol or OTLP_PROTOCOLS[0], OTLP_PROTOCOLS)
+
+    def _otlp(self, signal: str, name: str) -> tuple[str, str]:
+        """Return the variable that decides for a signal, its own or the general one, and its value."""
+        own, general = f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
+        variable = own if own in self._environ else general
+        return variable, self._environ.get(variable, "")
+
+    def _refuse_unsupported(self) -> None:
+        self._problems.extend(
+            f"{name} is not supported by this version: unset it."
+            for name in NOT_SUPPORTED
+            if name in self._environ
+        )
+
+
+def _url_problem(text: str) -> str | None:
+    """Name what is wrong with the gateway's URL, without its text: it may hold a password."""
+    if not text:
+        return "is not set: it must be the gateway's root, for example https://api.example.com"
+    try:
+        url = urlsplit(text)
+        port_is_good = url.port != 0
+    except ValueError:
+        return "is not a valid URL."
+    checks = (
+        (url.scheme in ("http", "https"), "must begin with http:// or https://"),
+        (bool(url.hostname) and port_is_good, "has no usable host and port."),
+        (
+            url.username is None and url.password is None,
+            "must hold no user or password: the key is ADMIN_KEY.",
+        ),
+        ("?" not in text and "#" not in text, "must hold no query and no fragment."),
+        (
+            text.isascii() and text.isprintable() and " " not in text,
+            "has blanks or characters that are not ASCII.",
+        ),
+    )
+    return next((problem for good, problem in checks if not good), None)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,212 @@
+"""The OpenTelemetry SDK: providers, readers, OTLP exporters, instrumentation, shutdown.
+
+The only module that imports the SDK; all others use its API.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Iterable, MutableMapping, Sequence
+from itertools import chain
+from operator import attrgetter
+
+from opentelemetry import trace
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider, ObservableGauge
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from starlette.middleware import Middleware
+
+from exporter import SERVICE_NAME, __version__
+from exporter.instruments import FetchRecorder, identity, register_gauges
+from exporter.settings import TelemetrySettings
+from exporter.snapshot import Snapshot
+
+SCOPE = "exporter"
+FEWEST_SETS = 64
+"""Fleets smaller than this do not wear out a provider of gauges by changing."""
+
+
+def prepare_environment(environ: MutableMapping[str, str]) -> None:
+    """Set what the SDK and its instrumentations read from the process environment, and nowhere else.
+
+    To be called once, before `Telemetry` is made and after the settings are read.
+    """
+    # It would empty /metrics as well; `TelemetrySettings.traced` stands for it from here on.
+    environ.pop("OTEL_SDK_DISABLED", None)
+    environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
+    sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
+    environ[sanitized] = ",".join(
+        filter(None, (environ.get(sanitized), "authorization", "proxy-authorization"))
+    )
+    if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        environ.setdefault("OTEL_SERVICE_NAME", SERVICE_NAME)
+
+
+class Telemetry:
+    """Everything that is made of the SDK, for one process."""
+
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        span_exporter: SpanExporter | None = None,
+        log_exporter: LogRecordExporter | None = None,
+    ) -> None:
+        """Make the providers and instrument `requests`.
+
+        Args:
+            settings: Which signals leave, and how.
+            span_exporter: Takes the spans in place of an OTLP exporter.
+            log_exporter: Takes the log records in place of an OTLP exporter.
+        """
+        resource = Resource.create()
+        self.metrics = Metrics(resource)
+        self._spans = span_exporter or _otlp_span_exporter(settings.traces_protocol)
+        self.tracer_provider = _tracer_provider(resource, self._spans) if settings.traced else None
+        self.logger_provider = _logger_provider(
+            resource, log_exporter or _otlp_log_exporter(settings.logs_protocol)
+        )
+        self.tracer = self._tracers().get_tracer(SCOPE, __version__)
+        self._instrumentor = RequestsInstrumentor()
+        self._instrumentor.instrument(
+            tracer_provider=self._tracers(),
+            meter_provider=NoOpMeterProvider(),
+            excluded_urls=",".join(re.escape(endpoint) for endpoint in settings.endpoints),
+        )
+
+    def scrape_middleware(self) -> Sequence[Middleware]:
+        """Return what traces a route of the web side: nothing when no span leaves, for it costs time."""
+        if self._spans is None or self.tracer_provider is None:
+            return ()
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        return (
+            Middleware(
+                OpenTelemetryMiddleware,
+                tracer_provider=self._tracers(),
+                meter_provider=NoOpMeterProvider(),
+                exclude_spans=["receive", "send"],
+            ),
+        )
+
+    def shutdown(self, seconds: float) -> None:
+        """Send what is still queued, for at most `seconds`; then leave, delivered or not."""
+        self._instrumentor.uninstrument()
+        closers = [
+            threading.Thread(target=provider.shutdown, daemon=True)
+            for provider in (self.tracer_provider, self.logger_provider)
+            if provider is not None
+        ]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(seconds / len(closers))
+
+    def _tracers(self) -> trace.TracerProvider:
+        return self.tracer_provider or trace.NoOpTracerProvider()
+
+
+class Metrics:
+    """The meters, and the one way to collect them.
+
+    There are two rooms. Gauges live in one that is replaced from time to time: the SDK never frees an
+    attribute set of an observable instrument, so a changing fleet wears it out. What counts events lives in
+    another that never is, since counters would begin anew.
+
+    For the poller's thread alone: the Prometheus reader is not made for concurrent collections.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        """Make both rooms."""
+        self._resource = resource
+        self._snapshot = Snapshot()
+        self._events = _Room(resource, target_info=True)
+        self._process = ProcessCollector(registry=None)
+        self.fetches = FetchRecorder(self._events.meter)
+        self._open_gauges()
+
+    def collect(self, snapshot: Snapshot) -> Sequence[Metric]:
+        """Return every metric family by name, the gauges with the values of `snapshot`."""
+        self._snapshot = snapshot
+        live = {tuple(identity(provider).values()) for provider in snapshot.providers or ()}
+        self._seen |= live
+        if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
+            self._gauges.close()
+            self._open_gauges()
+        families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
+        # The SDK's own order depends on which family had a value first.
+        return sorted(families, key=attrgetter("name"))
+
+    def _open_gauges(self) -> None:
+        self._seen: set[tuple[str, ...]] = set()
+        self._gauges = _Room(self._resource, target_info=False)
+        register_gauges(self._gauges.meter, lambda: self._snapshot)
+
+
+class _Room:
+    """A meter provider with a Prometheus reader of its own."""
+
+    def __init__(self, resource: Resource, *, target_info: bool) -> None:
+        self._registry = CollectorRegistry()
+        reader = PrometheusMetricReader(
+            disable_target_info=not target_info,
+            scope_info_enabled=False,
+            registry=self._registry,
+            # The default of 2000 would fold all further providers into one overflow series.
+            cardinality_limits={ObservableGauge: sys.maxsize},
+        )
+        self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
+        self.meter = self._provider.get_meter(SCOPE, __version__)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> TracerProvider:
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    if exporter is not None:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def _logger_provider(resource: Resource, exporter: LogRecordExporter | None) -> LoggerProvider | None:
+    if exporter is None:
+        return None
+    provider = LoggerProvider(resource, shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    return provider
+
+
+def _otlp_span_exporter(protocol: str | None) -> SpanExporter | None:
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+
+        return GrpcExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _otlp_log_exporter(protocol: str | None) -> LogRecordExporter | None:
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcExporter
+
+        return GrpcExporter()
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    return OTLPLogExporter()

@@ -1,0 +1,96 @@
+"""What the exporter answers over HTTP: `/metrics`, the status page and the health routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opentelemetry import trace
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter.clock import Clock
+from exporter.exposition import Published
+from exporter.negotiation import negotiate
+from exporter.snapshot import Poll
+from exporter.status import StatusPage
+
+DEAD_POLLER = "The poller has not renewed its data in time: it hangs or has died. Look at the log.\n"
+
+
+class Web:
+    """The routes, over the exposition in force; nothing here collects, fetches or waits for those who do."""
+
+    def __init__(self, published: Published, clock: Clock, page: StatusPage) -> None:
+        """Hand out what is `published`."""
+        self._published = published
+        self._clock = clock
+        self._page = page
+
+    def app(self, scrape_middleware: Sequence[Middleware] = ()) -> Starlette:
+        """Return the ASGI application; the middleware is put around `/metrics` alone."""
+        scrapes = [
+            Route(path, self.metrics, middleware=scrape_middleware) for path in ("/metrics", "/metrics/")
+        ]
+        routes = [
+            *scrapes,
+            Route("/", self.status),
+            Route("/-/healthy", self.healthy),
+            Route("/-/ready", self.ready),
+        ]
+        app = Starlette(routes=routes)
+        app.router.redirect_slashes = False
+        return app
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer a scrape: 200 with the exposition, or 503 when it is overdue."""
+        exposition = self._published.current
+        if exposition.is_overdue(self._clock.age()):
+            return PlainTextResponse(DEAD_POLLER, 503)
+        _link_to(exposition.snapshot.last_poll)
+        headers = request.headers
+        variant = negotiate(",".join(headers.getlist("accept")), ",".join(headers.getlist("accept-encoding")))
+        body = exposition.encoded(variant)
+        if body is None:
+            body = await run_in_threadpool(exposition.encode, variant)
+        response = Response(body, media_type=variant.format.value)
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        if variant.gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
+
+    async def status(self, request: Request) -> Response:
+        """Answer the status page, with `?q=` to search the providers."""
+        exposition = self._published.current
+        overdue = exposition.is_overdue(self._clock.age())
+        query = request.query_params.get("q", "").strip()
+        html = await run_in_threadpool(
+            self._page.render, exposition.snapshot, overdue, self._clock.date(), query
+        )
+        return Response(html, media_type="text/html", headers=dict(self._page.headers))
+
+    async def healthy(self, request: Request) -> Response:
+        """Tell whether the poll loop turns: 200 or 503."""
+        if self._published.current.is_overdue(self._clock.age()):
+            return PlainTextResponse(DEAD_POLLER, 503)
+        return PlainTextResponse("The poll loop turns.\n")
+
+    async def ready(self, request: Request) -> Response:
+        """Tell whether list and counts are there and fresh: 200 or 503."""
+        exposition = self._published.current
+        if exposition.is_overdue(self._clock.age()):
+            return PlainTextResponse(DEAD_POLLER, 503)
+        if not exposition.snapshot.complete:
+            return PlainTextResponse("No fresh data from the gateway.\n", 503)
+        return PlainTextResponse("Fresh data from the gateway.\n")
+
+
+def _link_to(poll: Poll | None) -> None:
+    """Link the span of a scrape to the poll whose data it is about to serve."""
+    if poll is not None and poll.trace_id:
+        sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        context = trace.SpanContext(poll.trace_id, poll.span_id, is_remote=False, trace_flags=sampled)
+        trace.get_current_span().add_link(context)

@@ -1,0 +1,70 @@
+"""Time that tests move."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TypeVar
+
+from exporter.clock import Clock
+
+T = TypeVar("T")
+
+START_DATE = 1_787_191_300.0
+"""2026-08-20T02:01:40Z, shortly after the health checks in the recorded list."""
+
+
+class MovedClock(Clock):
+    """A clock that stands still unless somebody sleeps, waits in vain or moves it."""
+
+    def __init__(self, patience: float = 5.0) -> None:
+        """Wait for real threads at most `patience` real seconds before a wait counts as in vain."""
+        self.now = 0.0
+        self.patience = patience
+
+    def date(self) -> float:
+        """Return the Unix time."""
+        return START_DATE + self.now
+
+    def age(self) -> float:
+        """Return seconds since the test began."""
+        return 1000.0 + self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move by `seconds` at once."""
+        self.now += seconds
+
+    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return what arrives, or None after moving by `seconds`."""
+        try:
+            return inbox.get(timeout=min(seconds, self.patience))
+        except queue.Empty:
+            self.now += seconds
+            return None
+
+
+class ScriptedClock(MovedClock):
+    """A clock that runs through its waits in no time, and does things at given moments on the way."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to do."""
+        super().__init__()
+        self._script: list[tuple[float, Callable[[], object]]] = []
+
+    def at(self, moment: float, action: Callable[[], object]) -> None:
+        """Do something when the time since the start has come to `moment`."""
+        self._script = sorted([*self._script, (moment, action)], key=itemgetter(0))
+
+    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Wait for real while a fetch runs; else move on, to the next moment of the script at most."""
+        if any(thread.name.startswith("fetch-") for thread in threading.enumerate()) or not inbox.empty():
+            return inbox.get(timeout=self.patience)
+        target = self.now + seconds
+        while self._script and self._script[0][0] <= target:
+            moment, action = self._script.pop(0)
+            self.now = moment
+            action()
+        self.now = target
+        return None

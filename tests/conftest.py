@@ -1,0 +1,53 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from exporter.settings import Settings, load_settings
+from exporter.telemetry import prepare_environment
+from tests.clocks import MovedClock
+from tests.replay import ReplayGateway
+from tests.rig import Rig, rig
+
+KEY = "test-admin-key"
+
+
+def pytest_configure() -> None:
+    """Take away what the person's environment says to the SDK; the instrumentations read it only once."""
+    for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
+        del os.environ[name]
+    prepare_environment(os.environ)
+
+
+@pytest.fixture
+def gateway() -> Iterator[ReplayGateway]:
+    """A gateway that answers with the good recordings, by way of its redirect."""
+    with ReplayGateway() as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    """A clock that the test moves."""
+    return MovedClock()
+
+
+@pytest.fixture
+def settings_for(gateway: ReplayGateway) -> Callable[..., Settings]:
+    """Return settings that point to the replaying gateway, with more variables as keywords."""
+
+    def load(**variables: str) -> Settings:
+        return load_settings({"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": KEY, **variables})
+
+    return load
+
+
+@pytest.fixture
+def running(settings_for: Callable[..., Settings], clock: MovedClock) -> Iterator[Rig]:
+    """An exporter in front of the replaying gateway, before its first poll."""
+    with rig(settings_for(), clock) as put_together:
+        yield put_together

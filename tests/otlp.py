@@ -1,0 +1,79 @@
+"""A receiver of OTLP/HTTP, in the collector's place."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+@dataclass
+class OtlpReceiver:
+    """Keeps what arrives; with `silent` it takes requests and never answers."""
+
+    silent: bool = False
+    paths: list[str] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    records: list[LogRecord] = field(default_factory=list)
+    resources: list[Resource] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Listen on a free port of the loopback."""
+        self._released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of all who wait, and close."""
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The address to put into OTEL_EXPORTER_OTLP_ENDPOINT."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def _take(self, path: str, body: bytes) -> None:
+        self.paths.append(path)
+        if self.silent:
+            self._released.wait()
+        elif path == "/v1/traces":
+            for traced in ExportTraceServiceRequest.FromString(body).resource_spans:
+                self.resources.append(traced.resource)
+                self.spans += [span for scope in traced.scope_spans for span in scope.spans]
+        else:
+            for logged in ExportLogsServiceRequest.FromString(body).resource_logs:
+                self.resources.append(logged.resource)
+                self.records += [record for scope in logged.scope_logs for record in scope.log_records]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                receiver._take(self.path, body)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        return Handler

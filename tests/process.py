@@ -1,0 +1,105 @@
+"""The real program as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment for the program: nothing but what is needed and what is given."""
+    names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    return {name: os.environ[name] for name in names if name in os.environ} | variables
+
+
+def run_program(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@dataclass
+class Program:
+    """The running program; its log lines are read as they come."""
+
+    process: subprocess.Popen[str]
+    output: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin to read."""
+        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            self.output.append(text)
+            if text.startswith("{"):
+                self._lines.put(json.loads(text))
+
+    def record(self, message: str, seconds: float = 20) -> dict[str, Any]:
+        """Return the next log record with this message."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no record {message!r} in:\n{''.join(self.output)}") from None
+            if line["message"] == message:
+                return line
+
+    def url(self) -> str:
+        """Return where it listens."""
+        return f"http://127.0.0.1:{self.record('Listening')['port']}"
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; return exit code and the seconds that the end took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self._reader.join(5)
+        return code, time.monotonic() - begun
+
+
+@contextmanager
+def program(*arguments: str, code: str = "", **variables: str) -> Iterator[Program]:
+    """Start the program, and end it at the latest when the test does.
+
+    Args:
+        arguments: Its command line.
+        code: Python that runs in its process before it.
+        variables: Its environment.
+    """
+    command = ["-c", f"{code}\nfrom exporter.__main__ import main; main()"] if code else ["-m", "exporter"]
+    process = subprocess.Popen(
+        [sys.executable, *command, *arguments],
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()

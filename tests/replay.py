@@ -1,0 +1,130 @@
+"""A gateway that answers with recordings of the real one, byte for byte, on a real socket."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socketserver
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+RECORDED = Path(__file__).parent / "recorded"
+
+LIST = "/providers/?include_inactive=true"
+LIST_NO_SLASH = "/providers?include_inactive=true"
+STATS = "/providers/stats"
+
+GOOD: Mapping[str, str] = {
+    LIST_NO_SLASH: "01-list-no-slash.http",
+    LIST: "04-list-include-inactive.http",
+    STATS: "07-stats.http",
+}
+
+
+def recording(name: str) -> bytes:
+    """Return a recorded answer, whole."""
+    return (RECORDED / name).read_bytes()
+
+
+def recorded_body(name: str) -> bytes:
+    """Return the body of a recorded answer."""
+    return recording(name).split(b"\r\n\r\n", 1)[1]
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """Return an answer that nobody recorded, for the cases that cannot be had from the real gateway."""
+    lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines += [f"content-length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that arrived."""
+
+    target: str
+    headers: Mapping[str, str]
+
+
+@dataclass
+class ReplayGateway:
+    """Answers by target with raw bytes; what is not there is closed without an answer.
+
+    `answers` may be changed while it runs. With `silent` set it accepts requests and never answers; with
+    `closing` set it closes after each answer.
+    """
+
+    answers: dict[str, bytes] = field(default_factory=lambda: {k: recording(v) for k, v in GOOD.items()})
+    asked: list[Asked] = field(default_factory=list)
+    silent: bool = False
+    closing: bool = False
+    reached: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        """Listen on a free port of the loopback."""
+        self._released = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of all who wait, and close."""
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The address to put into GATEWAY_API_URL."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets that were asked for, in order."""
+        return [asked.target for asked in self.asked]
+
+    def replay(self, target: str, name: str) -> None:
+        """Answer `target` with a recording from now on."""
+        self.answers[target] = recording(name)
+
+    def _handler(self) -> type[socketserver.StreamRequestHandler]:
+        gateway = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while gateway._answer_one(self.rfile, self.wfile):
+                    pass
+
+        return Handler
+
+    def _answer_one(self, request: io.BufferedIOBase, reply: io.BufferedIOBase) -> bool:
+        line = request.readline().decode("latin-1").split()
+        if len(line) != 3:
+            return False
+        self.asked.append(Asked(line[1], dict(http.client.parse_headers(request).items())))
+        self.reached.set()
+        if self.silent:
+            self._released.wait()
+            return False
+        body = self.answers.get(line[1])
+        if body is None:
+            return False
+        reply.write(body)
+        return not self.closing
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that went away: tests cut connections on purpose."""

@@ -1,0 +1,113 @@
+"""The way through the house stays one way, and nothing stands in its way."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "exporter"
+
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"clock", "endpoints", "errors"}),
+    frozenset({"settings", "snapshot"}),
+    frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck"}),
+    frozenset({"instruments", "fetcher", "journal", "exposition"}),
+    frozenset({"telemetry", "negotiation"}),
+    frozenset({"poller", "web"}),
+    frozenset({"service", "check", "demo"}),
+    frozenset({"cli"}),
+    frozenset({"__main__"}),
+)
+"""From the ground up: a module imports only from floors below its own, and from the package itself."""
+
+SDK_IMPORTER = "telemetry"
+BROAD_EXCEPTS = {"fetcher": 1, "service": 1}
+"""Where a bug is turned into an outcome or an exit code, and nowhere else."""
+MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
+MUTABLE_CALLS = frozenset({"dict", "list", "set", "defaultdict", "deque", "Counter", "Lock", "Event"})
+
+SOURCES: Mapping[str, ast.Module] = {
+    path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))
+}
+MODULES = sorted(set(SOURCES) - {"__init__"})
+
+
+def floor_of(module: str) -> int:
+    """Return the floor of a module."""
+    (floor,) = [number for number, floor in enumerate(FLOORS) if module in floor]
+    return floor
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the full names of all that is imported, anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(tree: ast.Module) -> set[str]:
+    """Return the modules of the package that a module imports."""
+    names = {name.split(".")[1] for name in imported(tree) if name.startswith("exporter.")}
+    return names & set(MODULES)
+
+
+def test_every_module_has_a_floor() -> None:
+    """A new module has to find its place in the house."""
+    assert MODULES == sorted(name for floor in FLOORS for name in floor)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    """A module imports only what lies below it."""
+    above = {name for name in own_imports(SOURCES[module]) if floor_of(name) >= floor_of(module)}
+
+    assert set() == above
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_sdk_has_one_importer(module: str) -> None:
+    """The OpenTelemetry SDK and its exporters are imported in one module; all others use the API."""
+    sdk = [
+        name
+        for name in imported(SOURCES[module])
+        if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))
+    ]
+
+    assert (module == SDK_IMPORTER) is bool(sdk)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_mutable_state_in_modules(module: str) -> None:
+    """Nothing at the top of a module can change: state lives in objects that are passed around."""
+    mutable = []
+    for node in SOURCES[module].body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        called = value.func if isinstance(value, ast.Call) else None
+        if isinstance(value, MUTABLE) or (isinstance(called, ast.Name) and called.id in MUTABLE_CALLS):
+            mutable.append(ast.unparse(node))
+
+    assert [] == mutable
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_broad_excepts_are_known(module: str) -> None:
+    """Every exception is caught only where a bug becomes an outcome or an exit code."""
+    broad = [
+        node
+        for node in ast.walk(SOURCES[module])
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+
+    assert BROAD_EXCEPTS.get(module, 0) == len(broad)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_globals_are_not_written(module: str) -> None:
+    """No function writes a global name."""
+    assert [] == [node for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Global)]

@@ -1,0 +1,120 @@
+"""`check` polls once, and tells a person or a program what it found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter import check
+from exporter.errors import HINTS, Outcome
+from exporter.snapshot import Snapshot
+from tests.process import run_program
+from tests.replay import LIST, STATS, ReplayGateway, answer
+
+GOLDEN = Path(__file__).parent / "golden"
+KEY = "test-admin-key"
+
+
+def run_check(gateway: ReplayGateway, *arguments: str) -> tuple[int, str]:
+    """Run the command against the replaying gateway; return exit code and output."""
+    result = run_program("check", *arguments, GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY)
+    assert "" == result.stderr
+    return result.returncode, result.stdout
+
+
+def test_good_gateway(gateway: ReplayGateway) -> None:
+    """A good gateway is exit code 0, and the table is the golden one but for the times."""
+    code, text = run_check(gateway)
+    head, table = text.split("\n\n", 1)
+
+    assert 0 == code
+    assert ["ok     /providers", "ok     /providers/stats"] == [
+        line[:24].rstrip() if "stats" in line else line[:17] for line in head.splitlines()
+    ]
+    assert (GOLDEN / "check.txt").read_text(encoding="utf-8") == table
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (answer(401), Outcome.UNAUTHORIZED),
+        (answer(403), Outcome.FORBIDDEN),
+        (answer(307, location="http://elsewhere.invalid/"), Outcome.REDIRECT),
+        (answer(200, b"<html>"), Outcome.NOT_JSON),
+        (answer(200, b"[]"), Outcome.WRONG_SHAPE),
+        (answer(500, x_request_id="req_42"), Outcome.SERVER_ERROR),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Outcome) else "",
+)
+def test_failing_endpoint(gateway: ReplayGateway, reply: bytes, outcome: Outcome) -> None:
+    """A failing endpoint is exit code 1; which, why and what to do is said, and the rest is shown."""
+    gateway.answers[STATS] = reply
+
+    code, text = run_check(gateway)
+
+    assert 1 == code
+    assert f", {outcome}\n" in text
+    assert HINTS[outcome] in text
+    assert "aimo" in text
+    assert ("req_42" in text) is (outcome is Outcome.SERVER_ERROR)
+
+
+def test_gateway_that_is_not_there() -> None:
+    """A gateway that cannot be resolved is exit code 1, with the reason at both endpoints."""
+    result = run_program("check", GATEWAY_API_URL="https://gateway.invalid", ADMIN_KEY=KEY)
+
+    assert (1, 2) == (result.returncode, result.stdout.count(", dns\n"))
+
+
+def test_json(gateway: ReplayGateway) -> None:
+    """For a program there is one JSON object with all of it."""
+    code, text = run_check(gateway, "--json")
+    document = json.loads(text)
+
+    assert (0, True) == (code, document["ok"])
+    assert [("providers", "ok", 2), ("stats", "ok", 1)] == [
+        (fetch["endpoint"], fetch["outcome"], fetch["attempts"]) for fetch in document["fetches"]
+    ]
+    assert 40 == document["stats"]["total"]
+    assert (40, "down") == (len(document["providers"]), document["providers"][1]["health"])
+
+
+def test_json_of_a_failure(gateway: ReplayGateway) -> None:
+    """What is not known is null."""
+    gateway.answers[LIST] = answer(500)
+
+    code, text = run_check(gateway, "--json")
+    document = json.loads(text)
+
+    assert (1, False, None) == (code, document["ok"], document["providers"])
+
+
+def test_invalid_fields_are_named(gateway: ReplayGateway) -> None:
+    """What could not be understood is told by field."""
+    gateway.answers[LIST] = answer(200, b'[{"slug":"a","is_active":"yes"},{"slug":"b"}]')
+
+    assert "1 x is_active could not be understood" in run_check(gateway)[1]
+
+
+def test_questionable_settings_are_told(gateway: ReplayGateway) -> None:
+    """What the exporter would warn of is said here as well, apart from the answer."""
+    result = run_program("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, FETCH_TIMEOUT="100")
+
+    assert result.stderr.startswith("Note: FETCH_TIMEOUT is cut")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("plain-ü", "plain-ü"), ("a\x1b[31mb", "a\\x1b[31mb"), ("a\nb\u202e", "a\\nb\\u202e")],
+    ids=["plain", "escape sequence", "newline and direction"],
+)
+def test_names_cannot_steer_the_terminal(text: str, expected: str) -> None:
+    """Control characters of the gateway are escaped."""
+    assert expected == check.printable(text)
+
+
+def test_nothing_polled() -> None:
+    """Without a poll there is nothing to tell."""
+    assert "" == check.as_text(Snapshot())

@@ -1,0 +1,117 @@
+"""The command line says what it can do, and its exit codes are those that are documented."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+import requests
+from click.testing import CliRunner, Result
+
+from exporter import __version__
+from exporter.cli import cli
+from exporter.settings import VARIABLES
+from tests.process import program, run_program
+from tests.replay import ReplayGateway
+
+
+def invoke(*arguments: str, **variables: str) -> Result:
+    """Run the command line in this process, with no variable but the given ones."""
+    clean = {variable.name: None for variable in VARIABLES}
+    return CliRunner().invoke(cli, arguments, env={**clean, **variables})
+
+
+def test_version() -> None:
+    """The version is that of the package."""
+    assert f"cli {__version__}\n" == invoke("--version").output
+
+
+def test_help_names_every_command_and_variable() -> None:
+    """The help names all commands, and all variables with their defaults."""
+    text = invoke("--help").output
+
+    for name in ("run", "check", "healthcheck", "demo"):
+        assert f"\n  {name} " in text
+    for variable in VARIABLES:
+        assert f"\n    {variable.name} " in text
+        assert not variable.default or f"default {variable.default}" in text.replace("\n", " ")
+
+
+def test_unknown_command() -> None:
+    """A command that does not exist is exit code 2, as wrong configuration is."""
+    assert 2 == invoke("fly").exit_code
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("check",)], ids=["nothing", "run", "check"])
+def test_missing_settings(arguments: tuple[str, ...]) -> None:
+    """Without settings every command that needs them lists what is missing, and exits with 2."""
+    result = invoke(*arguments)
+
+    assert 2 == result.exit_code
+    assert 2 == result.stderr.count("provider-metrics-exporter: ")
+
+
+def test_wrong_port_for_the_healthcheck() -> None:
+    """The healthcheck needs no gateway, but a port that is one."""
+    assert 2 == invoke("healthcheck", METRICS_PORT="x").exit_code
+
+
+@pytest.mark.parametrize("listen", ["8001", "host:", ":1", "host:99999", "host:x"])
+def test_wrong_address_for_the_demo(listen: str) -> None:
+    """An address that is not HOST:PORT is refused."""
+    result = invoke("demo", "--listen", listen)
+
+    assert (2, True) == (result.exit_code, "is not HOST:PORT" in result.output)
+
+
+def test_demo_polls_its_own_gateway() -> None:
+    """The demo prints its script, publishes what its gateway says, and ends with 0 on Ctrl-C."""
+    with program("demo", "--day", "24", METRICS_PORT="0") as running:
+        port = running.record("Listening")["port"]
+        record = running.record("Updated provider metrics")
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        code, seconds = running.end(signal.SIGINT)
+
+    assert record["providers_total"] == record["providers_listed"]
+    assert "\ngatewayz_up 1.0\n" in text
+    assert "Script of the day" in running.output[0]
+    assert (0, True) == (code, seconds < 5)
+
+
+def test_demo_moves() -> None:
+    """A compressed day brings failures and recoveries by itself."""
+    with program("demo", "--day", "24", METRICS_PORT="0", SCRAPE_INTERVAL="0.4") as running:
+        changed = running.record("Provider health changed", 30)
+        failed = running.record("Fetch failed", 60)
+        recovered = running.record("Recovered", 60)
+
+    assert {"provider", "from", "to"} <= set(changed)
+    assert failed["endpoint"] == recovered["endpoint"] or recovered["failures"] >= 1
+
+
+def test_demo_gateway_alone() -> None:
+    """The demo's gateway runs by itself, with the key and address that it is told, until SIGTERM."""
+    with program("demo", "--gateway-only", "--listen", "127.0.0.1:0", ADMIN_KEY="my-key") as running:
+        deadline = time.monotonic() + 20
+        while not any(line.startswith("Gateway ") for line in running.output):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (url,) = [line.split()[1] for line in running.output if line.startswith("Gateway ")]
+        response = requests.get(
+            f"{url}providers/stats", headers={"Authorization": "Bearer my-key"}, timeout=10
+        )
+        code, _ = running.end()
+
+    assert 14 == response.json()["total"]
+    assert 0 == code
+
+
+def test_demo_with_a_taken_port(gateway: ReplayGateway) -> None:
+    """An address that is taken is exit code 3."""
+    address = gateway.url.removeprefix("http://")
+
+    result = run_program("demo", "--listen", address)
+
+    assert 3 == result.returncode
+    assert result.stderr.startswith(f"provider-metrics-exporter: cannot listen on {address}: ")

@@ -1,0 +1,105 @@
+"""A fetch runs in a thread of its own, and a hanging one never becomes two."""
+
+from __future__ import annotations
+
+import threading
+
+from opentelemetry import trace
+
+from exporter.clock import SystemClock
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.fetcher import Arrival, Fetcher, Inbox, Turn
+from exporter.gateway import GatewayClient, Reply
+from exporter.settings import Secret
+from tests.replay import ReplayGateway, recorded_body
+
+LONG_SECONDS = 60.0
+
+
+def fetcher(gateway: ReplayGateway, inbox: Inbox) -> Fetcher:
+    """Return a fetcher of the counts."""
+    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, Secret("key"), SystemClock()), inbox)
+
+
+def turn() -> Turn:
+    """Return a turn without a span."""
+    return Turn(Endpoint.STATS, trace.INVALID_SPAN, 0.0)
+
+
+def arrival(inbox: Inbox) -> Arrival:
+    """Return what arrives next."""
+    result = inbox.get(timeout=10)
+    assert result is not None
+    return result
+
+
+def outcome(arrived: Arrival) -> Outcome:
+    """Return the outcome of a failed fetch."""
+    assert isinstance(arrived.result, GatewayError)
+    return arrived.result.outcome
+
+
+def test_result_arrives_with_its_turn(gateway: ReplayGateway) -> None:
+    """A good answer arrives in the inbox, together with the turn that it belongs to."""
+    inbox = Inbox()
+    fetching, mine = fetcher(gateway, inbox), turn()
+    fetching.start(mine, SystemClock().age() + LONG_SECONDS)
+
+    arrived = arrival(inbox)
+    fetching.close()
+
+    assert isinstance(arrived.result, Reply)
+    assert (mine, recorded_body("07-stats.http")) == (arrived.turn, arrived.result.body)
+
+
+def test_endpoint_is_not_fetched_twice_at_once(gateway: ReplayGateway) -> None:
+    """While a thread hangs, the next turn is a timeout at once and starts no thread; cutting frees it."""
+    gateway.silent = True
+    inbox = Inbox()
+    fetching = fetcher(gateway, inbox)
+    first, second = turn(), turn()
+    fetching.start(first, SystemClock().age() + LONG_SECONDS)
+    assert gateway.reached.wait(10)
+
+    fetching.start(second, SystemClock().age() + LONG_SECONDS)
+    refused = arrival(inbox)
+    freed = arrival(inbox)
+    fetching.close()
+
+    assert (second, Outcome.TIMEOUT) == (refused.turn, outcome(refused))
+    assert (first, Outcome.CONNECT) == (freed.turn, outcome(freed))
+    assert 1 == len(gateway.asked)
+
+
+def test_next_turn_after_a_freed_one(gateway: ReplayGateway) -> None:
+    """When the hanging thread has come back, the endpoint is fetched again."""
+    gateway.silent = True
+    inbox = Inbox()
+    fetching = fetcher(gateway, inbox)
+    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
+    assert gateway.reached.wait(10)
+    fetching.cut()
+    arrival(inbox)
+    gateway.silent = False
+
+    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
+    arrived = arrival(inbox)
+    fetching.close()
+
+    assert isinstance(arrived.result, Reply)
+
+
+def test_threads_do_not_hold_the_process(gateway: ReplayGateway) -> None:
+    """Threads that fetch are daemons, which the end of the process does not wait for."""
+    gateway.silent = True
+    inbox = Inbox()
+    fetching = fetcher(gateway, inbox)
+    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
+    assert gateway.reached.wait(10)
+
+    daemons = [thread.daemon for thread in threading.enumerate() if thread.name == "fetch-stats"]
+    fetching.close()
+    arrival(inbox)
+
+    assert [True] == daemons

@@ -1,0 +1,414 @@
+"""The client asks the gateway as its contract says, and puts every failure into one closed set."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+from exporter.clock import SystemClock
+from exporter.endpoints import MEBIBYTE, Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
+from exporter.settings import Secret
+from tests.clocks import MovedClock
+from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
+
+KEY = "test-admin-key"
+TIMEOUT = 5.0
+
+
+class Client:
+    """A client with its clock, closed at the end."""
+
+    def __init__(self, url: str, clock: MovedClock, endpoint: Endpoint) -> None:
+        """Ask the gateway at `url`."""
+        self.clock = clock
+        self.client = GatewayClient(endpoint, url, Secret(KEY), clock)
+
+    def get(self) -> bytes:
+        """Return the body of a good answer."""
+        return self.client.get(self.clock.age() + TIMEOUT).body
+
+    def error(self) -> GatewayError:
+        """Return the error of a bad one."""
+        with pytest.raises(GatewayError) as caught:
+            self.client.get(self.clock.age() + TIMEOUT)
+        return caught.value
+
+
+@pytest.fixture
+def stats(gateway: ReplayGateway, clock: MovedClock) -> Iterator[Client]:
+    """A client for the counts."""
+    client = Client(gateway.url, clock, Endpoint.STATS)
+    yield client
+    client.client.close()
+
+
+@pytest.fixture
+def providers(gateway: ReplayGateway, clock: MovedClock) -> Iterator[Client]:
+    """A client for the list."""
+    client = Client(gateway.url, clock, Endpoint.PROVIDERS)
+    yield client
+    client.client.close()
+
+
+def fail_once_at(url: str) -> GatewayError:
+    """Ask an address that is no gateway, and return the error."""
+    client = Client(url, MovedClock(), Endpoint.STATS)
+    try:
+        return client.error()
+    finally:
+        client.client.close()
+
+
+def test_good_answer(stats: Client) -> None:
+    """A good answer is the body of the recording."""
+    assert recorded_body("07-stats.http") == stats.get()
+
+
+def test_what_is_sent(stats: Client, gateway: ReplayGateway) -> None:
+    """The key travels as a bearer token, with our own user agent."""
+    stats.get()
+
+    sent = gateway.asked[0].headers
+
+    assert f"Bearer {KEY}" == sent["Authorization"]
+    assert f"provider-metrics-exporter/{__version__}" == sent["User-Agent"]
+    assert "application/json" == sent["Accept"]
+
+
+def test_netrc_does_not_replace_the_key(
+    stats: Client, gateway: ReplayGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of ~/.netrc for the gateway's host changes nothing."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password something\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    stats.get()
+
+    assert f"Bearer {KEY}" == gateway.asked[0].headers["Authorization"]
+
+
+def test_inactive_providers_are_asked_for(providers: Client, gateway: ReplayGateway) -> None:
+    """The list is asked for with its inactive providers, by way of the recorded redirect."""
+    assert recorded_body("04-list-include-inactive.http") == providers.get()
+    assert [LIST_NO_SLASH, LIST] == gateway.targets
+
+
+def test_redirect_is_remembered(providers: Client, gateway: ReplayGateway) -> None:
+    """The next poll goes where the last one was sent."""
+    providers.get()
+    providers.get()
+
+    assert [LIST_NO_SLASH, LIST, LIST] == gateway.targets
+
+
+def test_remembered_redirect_is_forgotten_after_a_failure(providers: Client, gateway: ReplayGateway) -> None:
+    """A failure at the remembered address lets the next poll begin at the documented one."""
+    providers.get()
+    gateway.answers[LIST] = answer(404)
+    providers.error()
+
+    providers.error()
+
+    assert [LIST_NO_SLASH, LIST, LIST, LIST_NO_SLASH, LIST] == gateway.targets
+
+
+def test_redirect_counts_as_attempt(providers: Client) -> None:
+    """A redirect is an attempt of the same fetch."""
+    reply = providers.client.get(providers.clock.age() + TIMEOUT)
+
+    assert (200, 2, "req_ff872006a4d1") == (reply.status, reply.attempts, reply.request_id)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://127.0.0.1:1/providers/stats2?a=b", "https://127.0.0.1/providers/stats2?a=b", "stats2?a=b"],
+    ids=["other port", "other scheme", "relative"],
+)
+def test_redirect_on_the_same_host(stats: Client, gateway: ReplayGateway, location: str) -> None:
+    """Only path and query of a redirect to the same host are taken; scheme and port stay as configured."""
+    gateway.answers[STATS] = answer(307, location=location)
+    gateway.answers["/providers/stats2?a=b"] = answer(200, b"{}")
+
+    assert b"{}" == stats.get()
+    assert f"Bearer {KEY}" == gateway.asked[1].headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://localhost/providers/stats", "file:///etc/passwd", "http://[/", "//evil.example/"],
+    ids=["other host", "file", "no URL", "other host without scheme"],
+)
+def test_redirect_elsewhere(stats: Client, gateway: ReplayGateway, location: str) -> None:
+    """A redirect to anywhere else fails, and nothing is sent there."""
+    gateway.answers[STATS] = answer(302, location=location)
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, 302, 1) == (error.outcome, error.status, error.attempts)
+    assert [STATS] == gateway.targets
+
+
+def test_key_never_reaches_another_host(stats: Client, gateway: ReplayGateway) -> None:
+    """A listener at the redirect's target hears nothing."""
+    with ReplayGateway() as other:
+        gateway.answers[STATS] = answer(307, location=other.url.replace("127.0.0.1", "localhost") + STATS)
+
+        stats.error()
+
+        assert [] == other.asked
+
+
+def test_redirect_loop(stats: Client, gateway: ReplayGateway) -> None:
+    """A loop of redirects ends."""
+    gateway.answers[STATS] = answer(307, location=STATS)
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, MAX_REDIRECTS + 1) == (error.outcome, error.attempts)
+
+
+def test_redirect_without_target(stats: Client, gateway: ReplayGateway) -> None:
+    """A status of the 3xx kind that names no target is a redirect that fails."""
+    gateway.answers[STATS] = answer(304)
+
+    assert Outcome.REDIRECT is stats.error().outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "request_id"),
+    [
+        ("11-list-wrong-key.http", Outcome.UNAUTHORIZED, "req_4655e680e792"),
+        ("10-stats-no-authorization.http", Outcome.FORBIDDEN, "req_f490007337a7"),
+        ("14-list-user-key-not-admin.http", Outcome.FORBIDDEN, "req_21d523866752"),
+        ("15-list-key-not-ascii.http", Outcome.SERVER_ERROR, "req_85b043109d8e"),
+        ("21-list-one-row-null-health.http", Outcome.SERVER_ERROR, "req_3c6c0128e034"),
+    ],
+    ids=["wrong key", "no key", "not an admin", "key not ASCII", "one broken row"],
+)
+def test_recorded_refusals(
+    stats: Client, gateway: ReplayGateway, name: str, outcome: Outcome, request_id: str
+) -> None:
+    """The gateway's own refusals are told apart, are not retried, and name the request."""
+    gateway.replay(STATS, name)
+
+    error = stats.error()
+
+    assert (outcome, 1, request_id) == (error.outcome, error.attempts, error.request_id)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "attempts"),
+    [
+        (400, Outcome.CLIENT_ERROR, 1),
+        (401, Outcome.UNAUTHORIZED, 1),
+        (403, Outcome.FORBIDDEN, 1),
+        (404, Outcome.CLIENT_ERROR, 1),
+        (418, Outcome.CLIENT_ERROR, 1),
+        (429, Outcome.RATE_LIMITED, MAX_TRIES),
+        (500, Outcome.SERVER_ERROR, 1),
+        (502, Outcome.SERVER_ERROR, MAX_TRIES),
+        (503, Outcome.SERVER_ERROR, MAX_TRIES),
+        (504, Outcome.SERVER_ERROR, MAX_TRIES),
+    ],
+)
+def test_status(stats: Client, gateway: ReplayGateway, status: int, outcome: Outcome, attempts: int) -> None:
+    """Every status has its outcome, and only those that pass by themselves are tried again."""
+    gateway.answers[STATS] = answer(status)
+
+    error = stats.error()
+
+    assert (outcome, status, attempts) == (error.outcome, error.status, error.attempts)
+
+
+def test_recovery_within_a_fetch(stats: Client, gateway: ReplayGateway) -> None:
+    """A gateway that comes back between two tries costs no failure."""
+    good = gateway.answers[STATS]
+    gateway.answers[STATS] = answer(503, retry_after="1")
+    slept: list[float] = []
+
+    def come_back(seconds: float) -> None:
+        slept.append(seconds)
+        gateway.answers[STATS] = good
+
+    stats.clock.sleep = come_back  # type: ignore[method-assign]
+    reply = stats.client.get(stats.clock.age() + TIMEOUT)
+
+    assert (2, [1.0]) == (reply.attempts, slept)
+
+
+def test_backoff_doubles(stats: Client, gateway: ReplayGateway) -> None:
+    """Without a Retry-After the waits are a quarter and half a second."""
+    gateway.answers[STATS] = answer(503)
+
+    stats.error()
+
+    assert 0.75 == stats.clock.now
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "attempts"),
+    [("4", 2), ("60", 1), ("Fri, 01 Jan 2100 00:00:00 GMT", 1), ("1e9", 3), ("soon", 3), ("-1", 3), ("", 3)],
+    ids=["within", "beyond", "date", "float", "word", "negative", "empty"],
+)
+def test_retry_after(stats: Client, gateway: ReplayGateway, retry_after: str, attempts: int) -> None:
+    """Retry-After is honoured where the deadline allows it, and ignored where it makes no sense."""
+    gateway.answers[STATS] = answer(429, retry_after=retry_after)
+
+    assert attempts == stats.error().attempts
+
+
+def test_rate_limit_as_recorded(stats: Client, gateway: ReplayGateway) -> None:
+    """The gateway's own limit says 60 s, which no fetch waits for."""
+    gateway.replay(STATS, "34-rate-limited.http")
+
+    error = stats.error()
+
+    assert (Outcome.RATE_LIMITED, 1, 60.0) == (error.outcome, error.attempts, error.retry_after)
+
+
+def test_deadline_in_the_past(stats: Client, gateway: ReplayGateway) -> None:
+    """Nothing is sent after the deadline."""
+    with pytest.raises(GatewayError) as caught:
+        stats.client.get(stats.clock.age())
+
+    assert (Outcome.TIMEOUT, []) == (caught.value.outcome, gateway.asked)
+
+
+def test_refused_connection() -> None:
+    """Nobody listens: `connect`, after three tries, in the system's own words."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    error = fail_once_at(f"http://127.0.0.1:{port}")
+
+    assert (Outcome.CONNECT, "Connection refused", 3) == (error.outcome, error.detail, error.attempts)
+
+
+def test_unknown_host() -> None:
+    """A name that does not resolve is `dns`."""
+    assert Outcome.DNS is fail_once_at("http://gateway.invalid").outcome
+
+
+def test_closed_without_answer(stats: Client, gateway: ReplayGateway) -> None:
+    """A connection that closes without an answer is `connect`."""
+    del gateway.answers[STATS]
+
+    assert Outcome.CONNECT is stats.error().outcome
+
+
+def test_silent_gateway(gateway: ReplayGateway) -> None:
+    """A gateway that never answers is a `timeout` at the deadline."""
+    gateway.silent = True
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, gateway.url, Secret(KEY), clock)
+
+    with pytest.raises(GatewayError) as caught:
+        client.get(clock.age() + 0.2)
+    client.close()
+
+    assert Outcome.TIMEOUT is caught.value.outcome
+
+
+def test_body_cut_short(stats: Client, gateway: ReplayGateway) -> None:
+    """Less body than announced is `connect`, with the status that was seen."""
+    gateway.answers[STATS] = answer(200, b"{}").replace(b"length: 2", b"length: 9")
+    gateway.closing = True
+
+    error = stats.error()
+
+    assert (Outcome.CONNECT, 200, 3) == (error.outcome, error.status, error.attempts)
+
+
+def test_gzip_answer(stats: Client, gateway: ReplayGateway) -> None:
+    """A compressed answer is the text that was compressed."""
+    gateway.answers[STATS] = answer(200, gzip.compress(b"[1]"), content_encoding="gzip")
+
+    assert b"[1]" == stats.get()
+
+
+def test_broken_gzip(stats: Client, gateway: ReplayGateway) -> None:
+    """What cannot be decompressed is `not_json`."""
+    gateway.answers[STATS] = answer(200, b"no gzip at all", content_encoding="gzip")
+
+    assert Outcome.NOT_JSON is stats.error().outcome
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1" * (MEBIBYTE + 1), gzip.compress(b"1" * (MEBIBYTE + 1))],
+    ids=["plain", "bomb"],
+)
+def test_size_limit(stats: Client, gateway: ReplayGateway, body: bytes) -> None:
+    """More than the endpoint's limit is `too_large`, counted after decompression."""
+    encoding = {"content_encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+    gateway.answers[STATS] = answer(200, body, **encoding)
+
+    assert Outcome.TOO_LARGE is stats.error().outcome
+
+
+def test_size_limit_itself_is_allowed(stats: Client, gateway: ReplayGateway) -> None:
+    """An answer of exactly the limit is read."""
+    gateway.answers[STATS] = answer(200, b"1" * MEBIBYTE)
+
+    assert MEBIBYTE == len(stats.get())
+
+
+def test_https_to_a_plain_port(gateway: ReplayGateway) -> None:
+    """TLS towards a port that speaks plain HTTP is `tls`."""
+    assert Outcome.TLS is fail_once_at(gateway.url.replace("http:", "https:")).outcome
+
+
+def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:
+    """A path in GATEWAY_API_URL stays in front of the endpoint's."""
+    gateway.answers["/base/providers/stats"] = answer(200, b"{}")
+    client = Client(f"{gateway.url}/base", clock, Endpoint.STATS)
+
+    assert b"{}" == client.get()
+    client.client.close()
+
+
+def test_no_secret_in_errors(gateway: ReplayGateway) -> None:
+    """Neither text nor repr of an error holds the key."""
+    error = fail_once_at(gateway.url.replace("http:", "https:"))
+
+    assert KEY not in f"{error} {error!r} {error.hint} {error.__cause__!r}"
+
+
+def test_cut_frees_a_thread_that_waits_for_headers(gateway: ReplayGateway) -> None:
+    """A fetch that hangs on a silent peer comes back as soon as it is cut."""
+    gateway.silent = True
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, gateway.url, Secret(KEY), clock)
+    errors: list[GatewayError] = []
+
+    def get() -> None:
+        try:
+            client.get(clock.age() + 60)
+        except GatewayError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=get)
+    thread.start()
+    assert gateway.reached.wait(10)
+    client.cut()
+    thread.join(10)
+    client.close()
+
+    assert not thread.is_alive()
+    assert Outcome.CONNECT is errors[0].outcome
+
+
+def test_cut_without_connection(stats: Client) -> None:
+    """Cutting before anything was sent does nothing."""
+    stats.client.cut()
+
+    assert recorded_body("07-stats.http") == stats.get()

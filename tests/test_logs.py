@@ -1,0 +1,168 @@
+"""Log records are one JSON object a line, for stdout and OTLP alike, and reports about OTLP stay rare."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.trace import NonRecordingSpan, SpanContext
+
+from exporter import logs
+from tests.clocks import MovedClock
+
+DELIVERY_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
+class Output:
+    """What was logged, on stdout and by OTLP."""
+
+    def __init__(self, clock: MovedClock, level: str = "info") -> None:
+        """Take over the logging of the process."""
+        self.clock = clock
+        self._stream = io.StringIO()
+        self._exporter = InMemoryLogRecordExporter()
+        provider = LoggerProvider(shutdown_on_exit=False)
+        provider.add_log_record_processor(SimpleLogRecordProcessor(self._exporter))
+        logs.configure(self._stream, level, clock, provider)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the lines on stdout."""
+        return [json.loads(line) for line in self._stream.getvalue().splitlines()]
+
+    def bodies(self) -> list[Any]:
+        """Return the parsed bodies that went out by OTLP."""
+        return [json.loads(str(item.log_record.body)) for item in self._exporter.get_finished_logs()]
+
+    def attributes(self) -> list[dict[str, Any]]:
+        """Return the attributes of what went out by OTLP."""
+        return [dict(item.log_record.attributes or {}) for item in self._exporter.get_finished_logs()]
+
+
+@pytest.fixture
+def output(clock: MovedClock) -> Iterator[Output]:
+    """The logging of the process, given back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield Output(clock)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def test_layout(output: Output) -> None:
+    """Time, level, service and message come first, then the fields; outside a span there are no ids."""
+    logging.getLogger("exporter.x").warning("Something happened", extra={"count": 3, "name_": "ü"})
+
+    (line,) = output.lines()
+
+    assert ["timestamp", "level", "service", "message", "count", "name_"] == list(line)
+    assert ("warning", "provider-metrics-exporter", "Something happened", 3, "ü") == tuple(line.values())[1:]
+
+
+def test_timestamp(output: Output) -> None:
+    """The timestamp is RFC 3339 in UTC, with milliseconds and Z."""
+    record = logging.LogRecord("x", logging.INFO, "", 0, "m", (), None)
+    record.created = 1_787_191_300.0421
+
+    line = json.loads(logs.Formatter().format(record))
+
+    assert "2026-08-20T02:01:40.042Z" == line["timestamp"]
+
+
+def test_ids_of_the_trace(output: Output) -> None:
+    """Inside a span its ids are the last two fields, in lower-case hex of full length."""
+    span = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False))
+    with trace.use_span(span):
+        logging.getLogger("exporter.x").info("m", extra={"field": 1})
+
+    (line,) = output.lines()
+
+    assert ["field", "trace_id", "span_id"] == list(line)[-3:]
+    assert (f"{0xABC:032x}", f"{0xDEF:016x}") == (line["trace_id"], line["span_id"])
+
+
+def test_exception(output: Output) -> None:
+    """A traceback stays inside the one line."""
+    try:
+        raise ZeroDivisionError("a bug")
+    except ZeroDivisionError:
+        logging.getLogger("exporter.x").exception("Broken")
+
+    (line,) = output.lines()
+
+    assert line["exc_info"].endswith("ZeroDivisionError: a bug")
+
+
+def test_stdout_and_otlp_are_the_same(output: Output) -> None:
+    """The body of the OTLP record is the line of stdout, and it has no attributes that would repeat it."""
+    logging.getLogger("exporter.x").info("m", extra={"field": 1})
+
+    assert output.lines() == output.bodies()
+    assert [{}] == output.attributes()
+
+
+def test_level(clock: MovedClock, output: Output) -> None:
+    """Records below the level are left out."""
+    quiet = Output(clock, "warning")
+    logging.getLogger("exporter.x").info("quiet")
+    logging.getLogger("exporter.x").warning("loud")
+
+    assert ["loud"] == [line["message"] for line in quiet.lines()]
+
+
+def test_python_warnings_are_records(output: Output) -> None:
+    """A warning of Python or a library is a line like every other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old-fashioned", stacklevel=1)
+
+    (line,) = output.lines()
+
+    assert "warning" == line["level"]
+    assert "old-fashioned" in line["message"]
+
+
+def test_reports_of_undelivered_telemetry_are_rare(output: Output) -> None:
+    """Of all that the SDK says about delivery, one warning a minute is let through, in our words."""
+    logger = logging.getLogger(DELIVERY_LOGGER)
+    for _ in range(3):
+        logger.error("Failed to export %s batch code: %s, reason: %s", "spans", 500, "broken")
+    output.clock.now += 59
+    logger.warning("still broken")
+    output.clock.now += 1
+    logger.warning("still broken")
+
+    assert [("warning", "Telemetry not delivered")] * 2 == [
+        (line["level"], line["message"]) for line in output.lines()
+    ]
+    assert "Failed to export spans batch code: 500, reason: broken" == output.lines()[0]["detail"]
+    assert logs.DELIVERY_HINT == output.lines()[0]["hint"]
+
+
+def test_reports_of_undelivered_telemetry_are_not_sent(output: Output) -> None:
+    """What the SDK says goes to stdout alone, since to deliver it would need what is broken."""
+    logging.getLogger(DELIVERY_LOGGER).error("Failed to export")
+
+    assert [] == output.bodies()
+
+
+def test_other_words_of_the_sdk_pass(output: Output) -> None:
+    """What the SDK says about anything but delivery is told as it is."""
+    logging.getLogger("opentelemetry.sdk.metrics").error("Callback failed")
+
+    assert ["Callback failed"] == [line["message"] for line in output.lines()]
+
+
+def test_start_and_end_of_the_server_are_not_told(output: Output) -> None:
+    """The web server's own messages about its start and end are left out."""
+    logging.getLogger("uvicorn.error").info("Started server process")
+
+    assert [] == output.lines()

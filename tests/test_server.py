@@ -1,0 +1,70 @@
+"""The socket is bound before anything else begins, for both address families where there are both."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+from exporter import server
+from exporter.errors import ListenError
+from exporter.settings import WebSettings
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at"),
+    [
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("::1", ["::1"]),
+        ("::", ["127.0.0.1", "::1"]),
+        ("localhost", ["127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+    ],
+)
+def test_bind(host: str, reached_at: list[str]) -> None:
+    """Each host is reached where a person expects it."""
+    with server.bind(WebSettings(host, 0)) as listener:
+        port = listener.getsockname()[1]
+        for address in reached_at:
+            socket.create_connection((address, port), timeout=5).close()
+
+
+def test_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no IPv6, `::` means every IPv4 address."""
+    create_server = socket.create_server
+
+    def without_ipv6(address: tuple[str, int], **options: object) -> socket.socket:
+        if options.get("family") == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return create_server(address)
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+
+    with server.bind(WebSettings("::", 0)) as listener:
+        assert socket.AF_INET == listener.family
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("192.0.2.1", "Cannot assign requested address"), ("no.such.host.invalid", "")],
+    ids=["not ours", "no such name"],
+)
+def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
+    """The error names host, port and the system's reason."""
+    with pytest.raises(ListenError) as caught:
+        server.bind(WebSettings(host, 0))
+
+    assert str(caught.value).startswith(f"cannot listen on METRICS_HOST={host} METRICS_PORT=0: {reason}")
+    assert not str(caught.value).endswith((": ", "None"))
+
+
+def test_taken_port() -> None:
+    """A port that somebody else listens on cannot be bound."""
+    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        with pytest.raises(ListenError) as caught:
+            server.bind(WebSettings("127.0.0.1", port))
+
+    assert str(caught.value).endswith(f"METRICS_PORT={port}: Address already in use")

@@ -1,0 +1,260 @@
+"""The whole program, as a process: it starts, serves, stops and dies as documented."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from operator import attrgetter
+
+import pytest
+import requests
+
+from tests.otlp import OtlpReceiver
+from tests.process import program, run_program
+from tests.replay import ReplayGateway
+
+KEY = "test-admin-key"
+LIMIT_SECONDS = 5.0
+
+REPORT_CONNECTIONS = """
+import sys
+def report(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        print("CONNECT", *arguments[1][:2], flush=True)
+sys.addaudithook(report)
+"""
+"""Prints every address that the process connects to."""
+
+KILL_POLLER = """
+import exporter.poller
+def broken(self): raise ZeroDivisionError("a bug")
+exporter.poller.Poller.poll_once = broken
+"""
+
+
+def variables(gateway: ReplayGateway, **more: str) -> Mapping[str, str]:
+    """Return an environment for a program that polls the replaying gateway."""
+    return {
+        "GATEWAY_API_URL": gateway.url,
+        "ADMIN_KEY": KEY,
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
+        **more,
+    }
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait for the first poll."""
+    deadline = time.monotonic() + 20
+    while requests.get(f"{url}/-/ready", timeout=5).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_life_of_the_program(gateway: ReplayGateway, number: signal.Signals) -> None:
+    """It listens, polls, serves, and ends with 0 when it is asked to stop while idle."""
+    with program(**variables(gateway)) as running:
+        url = running.url()
+        record = running.record("Updated provider metrics")
+        text = requests.get(f"{url}/metrics", timeout=5).text
+
+        code, seconds = running.end(number)
+
+    assert (40, 32) == (record["providers_total"], len(record["trace_id"]))
+    assert "\ngatewayz_up 1.0\n" in text
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+    assert "Stopped" == json.loads(running.output[-1])["message"]
+
+
+def test_stop_in_the_middle_of_a_fetch(gateway: ReplayGateway) -> None:
+    """A silent gateway does not hold the end."""
+    gateway.silent = True
+    with program(**variables(gateway)) as running:
+        running.url()
+        assert gateway.reached.wait(20)
+
+        code, seconds = running.end()
+
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.3, 0.6, 0.9, 1.2])
+def test_stop_at_any_moment_of_the_start(gateway: ReplayGateway, delay: float) -> None:
+    """A signal during the start ends the program with 0, whatever it is just doing."""
+    with program(code=WAIT_FOR_PYTHON, **variables(gateway)) as running:
+        deadline = time.monotonic() + 20
+        while not running.output:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(delay)
+
+        code, seconds = running.end()
+
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+
+
+WAIT_FOR_PYTHON = """
+import signal
+from exporter import __main__
+original = signal.signal
+def told(number, handler):
+    result = original(number, handler)
+    if number == signal.SIGINT:
+        print("ready", flush=True)
+        signal.signal = original
+    return result
+signal.signal = told
+"""
+"""Says when the program has taken over the signals: before, Python itself answers them."""
+
+
+def test_stop_while_the_receiver_hangs(gateway: ReplayGateway) -> None:
+    """A collector that never answers does not hold the end."""
+    with OtlpReceiver(silent=True) as receiver:
+        more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        with program(**variables(gateway, **more)) as running:
+            wait_until_ready(running.url())
+
+            code, seconds = running.end()
+
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+
+
+def test_what_is_queued_is_sent_at_the_end(gateway: ReplayGateway) -> None:
+    """Spans and records that have not left yet leave when the program is asked to stop."""
+    with OtlpReceiver() as receiver:
+        more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "60000"}
+        with program(**variables(gateway, **more)) as running:
+            url = running.url()
+            record = running.record("Updated provider metrics")
+            requests.get(f"{url}/metrics", timeout=5)
+            running.end()
+
+    polls = [span for span in receiver.spans if span.name == "poll"]
+    (scrape,) = [span for span in receiver.spans if span.name == "GET /metrics"]
+    assert [record["trace_id"]] == [poll.trace_id.hex() for poll in polls]
+    assert [polls[0].span_id] == [link.span_id for link in scrape.links]
+    records = sorted(receiver.records, key=attrgetter("time_unix_nano"))
+    assert ["Listening", "Updated provider metrics", "Stopped"] == [
+        json.loads(sent.body.string_value)["message"] for sent in records
+    ]
+    names = {attribute.key: attribute.value.string_value for attribute in receiver.resources[0].attributes}
+    assert "provider-metrics-exporter" == names["service.name"]
+
+
+def test_nothing_is_connected_to_but_the_gateway(gateway: ReplayGateway) -> None:
+    """Without an OTLP endpoint there is no attempt to reach one, no warning, and yet a trace id."""
+    with program(code=REPORT_CONNECTIONS, **variables(gateway)) as running:
+        wait_until_ready(running.url())
+        record = running.record("Updated provider metrics")
+        running.end()
+
+    expected = f"CONNECT {gateway.url.removeprefix('http://').replace(':', ' ')}\n"
+    assert {expected} == {line for line in running.output if line.startswith("CONNECT")}
+    levels = {json.loads(line)["level"] for line in running.output if line.startswith("{")}
+    assert {"info"} == levels
+    assert 32 == len(record["trace_id"])
+
+
+def test_dead_receiver_is_one_warning(gateway: ReplayGateway) -> None:
+    """A dead OTLP endpoint costs one warning a minute, and changes nothing else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dead = f"http://127.0.0.1:{server.getsockname()[1]}"
+    more = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": dead,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "SCRAPE_INTERVAL": "0.2",
+    }
+    with program(**variables(gateway, **more)) as running:
+        url = running.url()
+        warning = running.record("Telemetry not delivered")
+        for _ in range(10):
+            running.record("Updated provider metrics")
+        text = requests.get(f"{url}/metrics", timeout=5).text
+        code, seconds = running.end()
+
+    messages = [json.loads(line)["message"] for line in running.output if line.startswith("{")]
+    assert 1 == messages.count("Telemetry not delivered")
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in warning["hint"]
+    assert "\ngatewayz_up 1.0\n" in text
+    assert (0, True) == (code, seconds < LIMIT_SECONDS)
+
+
+def test_death_of_the_poller_ends_the_program(gateway: ReplayGateway) -> None:
+    """An exception that leaves the poller's thread is told, and the exit code is 1."""
+    with program(code=KILL_POLLER, **variables(gateway)) as running:
+        record = running.record("The poller died")
+        code = running.process.wait(20)
+
+    assert "critical" == record["level"]
+    assert "ZeroDivisionError: a bug" in record["exc_info"]
+    assert 1 == code
+
+
+def test_port_taken(gateway: ReplayGateway) -> None:
+    """A port that somebody else has is exit code 3, and the message names it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+
+        result = run_program(**variables(gateway, METRICS_PORT=port))
+
+    assert (3, "") == (result.returncode, result.stdout)
+    assert (
+        f"provider-metrics-exporter: cannot listen on METRICS_HOST=127.0.0.1 METRICS_PORT={port}: "
+        "Address already in use\n"
+    ) == result.stderr
+
+
+def test_wrong_settings() -> None:
+    """Every problem is told at once, a line each, with exit code 2 and no key."""
+    result = run_program(
+        GATEWAY_API_URL="ftp://user:s3cret@host", ADMIN_KEY="bad key", METRICS_PORT="x", LOG_LEVEL="loud"
+    )
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert 4 == len(result.stderr.splitlines())
+    assert all(line.startswith("provider-metrics-exporter: ") for line in result.stderr.splitlines())
+    assert "s3cret" not in result.stderr
+    assert "bad key" not in result.stderr
+
+
+def test_both_address_families(gateway: ReplayGateway) -> None:
+    """By default it answers on IPv4 and IPv6 alike."""
+    with program(**variables(gateway, METRICS_HOST="::")) as running:
+        port = running.record("Listening")["port"]
+
+        codes = [
+            requests.get(f"http://{host}:{port}/-/healthy", timeout=5).status_code
+            for host in ("127.0.0.1", "[::1]")
+        ]
+
+    assert [200, 200] == codes
+
+
+def test_unwise_settings_are_told_once(gateway: ReplayGateway) -> None:
+    """What is questionable is a warning in the log at the start."""
+    with program(**variables(gateway, FETCH_TIMEOUT="100")) as running:
+        warning = running.record("Questionable setting")
+
+    assert "warning" == warning["level"]
+    assert "FETCH_TIMEOUT is cut from 100 to 48 s" in warning["hint"]
+
+
+def test_key_is_nowhere_in_the_log(gateway: ReplayGateway) -> None:
+    """The key is in no line of a run that succeeds, fails and ends, at the most talkative level."""
+    with program(**variables(gateway, LOG_LEVEL="debug")) as running:
+        running.url()
+        running.record("Updated provider metrics")
+        running.end()
+
+    assert KEY not in "".join(running.output)
