@@ -15,7 +15,7 @@ run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
 	@$(BIN)/python -m exporter run
 
 test: $(VENV)/test.stamp  ## everything that needs no server and no browser
-	@$(BIN)/python -m pytest --quiet --cov --cov-report=term
+	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
 
 check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check

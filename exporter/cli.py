@@ -106,7 +106,7 @@ def healthcheck() -> None:
 @click.option(
     "--day",
     "day_seconds",
-    type=click.FloatRange(min=24),
+    type=click.FloatRange(min=6),
     default=120.0,
     show_default=True,
     help="Seconds that one day of the script takes.",

@@ -88,7 +88,8 @@ def _failure(fetch: Fetch) -> Mapping[str, object]:
 
 def _write_changes(changes: Changes) -> None:
     if len(changes) > MAX_CHANGES:
-        LOGGER.warning(
+        LOGGER.log(
+            logging.WARNING if any(change.is_worse for change in changes.health) else logging.INFO,
             "Providers changed",
             extra={
                 "health_changes": len(changes.health),

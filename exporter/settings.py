@@ -20,7 +20,8 @@ MAX_FETCH_SHARE = 0.8
 STALE_INTERVALS = 3
 """Intervals after which data are stale when STALE_AFTER is not set."""
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
+StaleSeconds = Annotated[float, msgspec.Meta(ge=0.1, le=STALE_INTERVALS * 86_400)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -212,7 +213,9 @@ class _Reader:
                 "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key."
             )
         if text and not (text.isascii() and text.isprintable() and " " not in text):
-            self._problems.append("The admin key has blanks or characters that are not printable ASCII.")
+            self._problems.append(
+                "ADMIN_KEY, or its file, has blanks or characters that are not printable ASCII."
+            )
         return Secret(text)
 
     def _read_key(self, path: str) -> str:
@@ -277,7 +280,7 @@ class _Reader:
         variable, endpoint = self._otlp(signal, "ENDPOINT")
         if exporter != "otlp" or not endpoint:
             return None
-        if not endpoint.startswith(("http://", "https://")) or not _is_url(endpoint):
+        if not _is_http_url(endpoint):
             self._problems.append(f"{variable} must begin with http:// or https:// and be a valid URL.")
         variable, protocol = self._otlp(signal, "PROTOCOL")
         return self._one_of(variable, protocol or OTLP_PROTOCOLS[0], OTLP_PROTOCOLS)
@@ -321,9 +324,10 @@ def _url_problem(text: str) -> str | None:
     return next((problem for good, problem in checks if not good), None)
 
 
-def _is_url(text: str) -> bool:
+def _is_http_url(text: str) -> bool:
     try:
-        return bool(urlsplit(text).hostname)
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         return False
 

@@ -60,6 +60,11 @@ def test_all_vanished() -> None:
     assert Changes(vanished=("a", "b")) == changes_between((A, B), ())
 
 
+def test_all_appeared() -> None:
+    """An empty list is a list to compare with: all that comes after it is new."""
+    assert Changes(appeared=("a", "b")) == changes_between((), (A, B))
+
+
 def test_renamed_slug() -> None:
     """A provider under a new slug is another provider."""
     assert Changes(appeared=("c",), vanished=("a",)) == changes_between((A,), (C,))

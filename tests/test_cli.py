@@ -81,7 +81,7 @@ def test_demo_polls_its_own_gateway() -> None:
 
 def test_demo_moves() -> None:
     """A compressed day brings failures and recoveries by itself."""
-    with program("demo", "--day", "24", METRICS_PORT="0", SCRAPE_INTERVAL="0.4") as running:
+    with program("demo", "--day", "12", METRICS_PORT="0") as running:
         changed = running.record("Provider health changed", 30)
         failed = running.record("Fetch failed", 60)
         recovered = running.record("Recovered", 60)

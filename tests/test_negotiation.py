@@ -84,6 +84,7 @@ def test_text(accept: str) -> None:
         pytest.param("application/*;q=0.3,text/*;q=0.2", id="ranges by quality"),
         pytest.param("text/plain;q=0,*/*;q=0.1", id="anything but text"),
         pytest.param("*/*,text/plain;q=0.1", id="anything rather than text"),
+        pytest.param(f"{OPENMETRICS};q=0.2,{OPENMETRICS};q=0.9,text/plain;q=0.5", id="named twice"),
         pytest.param(f"{OPENMETRICS};q=0.001", id="lowest quality"),
         pytest.param(f'{OPENMETRICS};version="1.0.0"', id="quoted version"),
         pytest.param(

@@ -157,7 +157,7 @@ def test_every_problem_at_once() -> None:
         "ADMIN_KEY and ADMIN_KEY_FILE are both set: keep one of them.",
         "SCRAPE_INTERVAL='soon' and its alias PROVIDER_SCRAPE_INTERVAL='later' differ: keep one of them.",
         "SCRAPE_INTERVAL='soon': expected float, got str",
-        "FETCH_TIMEOUT='-1': expected float > 0.0",
+        "FETCH_TIMEOUT='-1': expected float >= 0.1",
         "STALE_AFTER='never': expected float, got str",
         "LOG_LEVEL='loud': expected one of debug, info, warning, error",
         "METRICS_PORT='65536': expected int <= 65535",
@@ -463,7 +463,7 @@ def test_key_that_cannot_be_sent(tmp_path: Path, key: str, by_file: bool) -> Non
 
     told = problems(**({"ADMIN_KEY": "", "ADMIN_KEY_FILE": str(path)} if by_file else {"ADMIN_KEY": key}))
 
-    assert ("The admin key has blanks or characters that are not printable ASCII.",) == told
+    assert ("ADMIN_KEY, or its file, has blanks or characters that are not printable ASCII.",) == told
 
 
 # Secrets
