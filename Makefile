@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test lock
+.PHONY: demo run check test stack lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -17,6 +17,10 @@ run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
 test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
 
+stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
+	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -m stack
+
 check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -26,6 +30,7 @@ lock: $(VENV)/dev.stamp  ## compile requirements/*.txt from pyproject.toml
 	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/run.txt
 	@$(BIN)/$(COMPILE) pyproject.toml --extra test --output-file requirements/test.txt
 	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra dev --output-file requirements/dev.txt
+	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra go --output-file requirements/go.txt
 
 $(VENV)/%.stamp: requirements/%.txt
 	@$(PYTHON) -c '$(MODERN)'

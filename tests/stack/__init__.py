@@ -1,0 +1,1 @@
+"""Proof with the real servers that the exporter is made for."""

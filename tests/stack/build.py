@@ -1,0 +1,198 @@
+"""Builds the real servers from their own modules, each once, into a cache outside the tree.
+
+No container engine and no download of binaries is needed: a Go toolchain and its module proxy are enough.
+Run as a program, it builds all of them and prints where they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.160.0"
+MANIFEST = HERE / "collector-builder.yaml"
+
+
+class NoToolchainError(Exception):
+    """Neither Go nor its modules are to be had; the text is one line."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Programs that come from one module at one version."""
+
+    module: str
+    version: str
+    """Of the module, as the proxy knows it."""
+    release: str
+    """Of the product, as its image is tagged."""
+    programs: Mapping[str, str]
+    """Package below the module by name of the program."""
+    tags: str = ""
+    as_tool: bool = False
+    """Built from a module of our own, for those whose own module file has `replace` lines."""
+
+
+PROMETHEUS = Server(
+    "github.com/prometheus/prometheus",
+    "v0.316.0",
+    "3.16.0",
+    {"prometheus": "cmd/prometheus", "promtool": "cmd/promtool"},
+    # One of the modules of cloud discovery cannot be had; static and file discovery stay.
+    tags="remove_all_sd",
+)
+ALERTMANAGER = Server(
+    "github.com/prometheus/alertmanager",
+    "v0.31.1",
+    "0.31.1",
+    {"alertmanager": "cmd/alertmanager", "amtool": "cmd/amtool"},
+)
+LOKI = Server("github.com/grafana/loki/v3", "v3.7.8", "3.7.8", {"loki": "cmd/loki"}, as_tool=True)
+COMPOSE = Server("github.com/docker/compose/v2", "v2.40.3", "2.40.3", {"compose": "cmd"}, as_tool=True)
+
+SERVERS = (PROMETHEUS, ALERTMANAGER, LOKI, COMPOSE)
+COLLECTOR_RELEASE = "0.160.0"
+
+
+def build_all(report: Callable[[str], None]) -> Mapping[str, Path]:
+    """Build what the cache does not have yet, and return the path of every program by its name.
+
+    Args:
+        report: Told what is being built, one line each.
+
+    Raises:
+        NoToolchainError: When there is no Go, or its proxy does not answer.
+        RuntimeError: When a build fails; the text ends with its output.
+    """
+    programs: dict[str, Path] = {}
+    for server in SERVERS:
+        programs |= _cached(server.programs, _recipe(server), partial(_build, server), report)
+    programs |= _cached(["otelcol"], _collector_recipe(), _build_collector, report)
+    return programs
+
+
+def cache() -> Path:
+    """Return the folder that keeps the programs between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "provider-metrics-exporter" / "stack"
+
+
+def _cached(
+    names: Sequence[str] | Mapping[str, str],
+    recipe: str,
+    build: Callable[[Path], None],
+    report: Callable[[str], None],
+) -> Mapping[str, Path]:
+    """Run `build` in a folder of its own unless that was done before with the same recipe."""
+    folder = cache() / f"{next(iter(names))}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if not folder.exists():
+        begun = time.monotonic()
+        report(f"building {', '.join(names)} (once) ...")
+        work = folder.with_suffix(f".{os.getpid()}")
+        (work / "bin").mkdir(parents=True)
+        try:
+            _reach_proxy(work)
+            build(work)
+            (work / "bin").rename(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        report(f"built {', '.join(names)} in {time.monotonic() - begun:.0f} s")
+    return {name: folder / name for name in names}
+
+
+def _reach_proxy(work: Path) -> None:
+    """Ask the module proxy for the smallest thing there is: whether a version exists."""
+    try:
+        _go(work, "mod", "download", "-json", f"{PROMETHEUS.module}@{PROMETHEUS.version}")
+    except RuntimeError as error:
+        raise NoToolchainError(
+            "the Go module proxy does not answer: the real servers cannot be built"
+        ) from error
+
+
+def _recipe(server: Server) -> str:
+    return f"{server} {_go_version()}"
+
+
+def _collector_recipe() -> str:
+    return f"{BUILDER} {MANIFEST.read_text(encoding='utf-8')} {_go_version()}"
+
+
+def _build(server: Server, work: Path) -> None:
+    if server.as_tool:
+        _make_module(server, work)
+    for name, package in server.programs.items():
+        target = f"{server.module}/{package}"
+        version = "" if server.as_tool else f"@{server.version}"
+        _go(work, "install", f"-tags={server.tags}", f"{target}{version}")
+        built = work / "bin" / package.rsplit("/", 1)[-1]
+        built.rename(work / "bin" / name)
+
+
+def _make_module(server: Server, work: Path) -> None:
+    """Make a module that needs the server as a tool, under the server's own replacements and exclusions."""
+    downloaded = json.loads(_go(work, "mod", "download", "-json", f"{server.module}@{server.version}"))
+    module = json.loads(_go(work, "mod", "edit", "-json", downloaded["GoMod"]))
+    _go(work, "mod", "init", "stack.test/tool")
+    edits = [f"-require={server.module}@{server.version}"]
+    edits += [f"-tool={server.module}/{package}" for package in server.programs.values()]
+    edits += [f"-exclude={row['Path']}@{row['Version']}" for row in module["Exclude"] or ()]
+    # A replacement by a folder of the server's own tree is not there for others, nor needed.
+    edits += [
+        f"-replace={row['Old']['Path']}={row['New']['Path']}@{row['New']['Version']}"
+        for row in module["Replace"] or ()
+        if "Version" in row["New"]
+    ]
+    _go(work, "mod", "edit", *edits)
+    _go(work, "mod", "tidy")
+
+
+def _build_collector(work: Path) -> None:
+    _go(work, "install", BUILDER)
+    manifest = work / "builder.yaml"
+    manifest.write_text(
+        MANIFEST.read_text(encoding="utf-8").replace("OUTPUT", str(work / "collector")), encoding="utf-8"
+    )
+    _run(work, str(work / "bin" / "builder"), f"--config={manifest}")
+    (work / "collector" / "otelcol").rename(work / "bin" / "otelcol")
+
+
+def _go_version() -> str:
+    try:
+        return _run(HERE, "go", "version")
+    except FileNotFoundError as error:
+        raise NoToolchainError("no Go on PATH: the real servers cannot be built") from error
+
+
+def _go(work: Path, *arguments: str) -> str:
+    return _run(work, "go", *arguments)
+
+
+def _run(work: Path, *command: str) -> str:
+    environment = {**os.environ, "GOBIN": str(work / "bin"), "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+    result = subprocess.run(
+        command,
+        cwd=work,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-4000:]}")
+    return result.stdout
+
+
+if __name__ == "__main__":
+    for name, path in build_all(lambda line: print(line, flush=True)).items():
+        print(name, path)

@@ -1,0 +1,57 @@
+"""Every configuration file is accepted by the checker of the server that reads it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.stack.conftest import Stack
+from tests.stack.substitution import ROOT
+
+pytestmark = pytest.mark.stack
+
+CHECKS = {
+    "prometheus": ("promtool", "check", "config", "prometheus/prom.yml"),
+    "alertmanager": ("amtool", "check-config", "alertmanager/alertmanager.yml"),
+    "loki": ("loki", "-verify-config", "-config.file=loki/loki.yaml"),
+    "otelcol": ("otelcol", "validate", "--config=otel/collector.yaml"),
+}
+
+KNOWN_COMPLAINTS = {
+    'gatewayz_providers_total non-counter metrics should not have "_total" suffix': "a name of the contract",
+    "gatewayz_provider_response_time_ms metric names should not contain abbreviated units": (
+        "a name of the contract"
+    ),
+}
+"""What promtool's linter says of the exposition, and why it stays."""
+
+
+@pytest.mark.parametrize("command", CHECKS.values(), ids=CHECKS)
+def test_config(programs: Mapping[str, Path], command: tuple[str, ...]) -> None:
+    """The file is valid, as it stands in the project, and nothing in it is deprecated."""
+    program, *arguments = command
+
+    result = subprocess.run(
+        [str(programs[program]), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    output = result.stdout + result.stderr
+    assert (0, False) == (result.returncode, "deprecated" in output.lower()), output
+
+
+def test_exposition_against_the_linter(programs: Mapping[str, Path], stack: Stack) -> None:
+    """Prometheus' linter finds nothing in the live exposition but what the contract's names bring."""
+    stack.exporter.record("Updated provider metrics")
+    result = subprocess.run(
+        [str(programs["promtool"]), "check", "metrics"],
+        input=stack.scrape(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    complaints = {line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()}
+    assert set(KNOWN_COMPLAINTS) == complaints
