@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from typing import NoReturn
@@ -63,7 +64,8 @@ def cli(context: click.Context) -> None:
 @cli.command()
 def run() -> None:
     """Run the exporter (what happens without a command)."""
-    sys.exit(_run(_settings(os.environ)))
+    settings = _settings(os.environ)
+    sys.exit(_run(settings, _bind(settings)))
 
 
 @cli.command()
@@ -127,7 +129,12 @@ def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
     from exporter.demo import DemoGateway, describe
 
     host, port = _address(listen)
-    key = os.environ.get("ADMIN_KEY") or secrets.token_urlsafe(24)
+    if gateway_only and not os.environ.get("ADMIN_KEY"):
+        _fail(
+            EXIT_SETTINGS,
+            "ADMIN_KEY is not set: with --gateway-only it is the key that clients have to send.",
+        )
+    key = os.environ["ADMIN_KEY"] if gateway_only else secrets.token_urlsafe(24)
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
     except OSError as error:
@@ -137,10 +144,16 @@ def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
     if gateway_only:
         gateway.serve_forever()
         sys.exit(0)
+    # A proxy of the environment does not know this machine's own gateway.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = host
     settings = _settings(_demo_environment(os.environ, gateway.url, key, day_seconds))
-    click.echo(_demo_addresses(settings))
+    listener = _bind(settings)
+    url = f"http://localhost:{listener.getsockname()[1]}"
+    click.echo(
+        f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
+    )
     with gateway:
-        code = _run(settings)
+        code = _run(settings, listener)
     sys.exit(code)
 
 
@@ -148,28 +161,28 @@ def _demo_environment(
     environ: Mapping[str, str], url: str, key: str, day_seconds: float
 ) -> Mapping[str, str]:
     """Return the environment of the demo: what a person has set is kept, where it makes sense."""
-    chosen = {
-        "METRICS_HOST": DEMO_HOST,
-        "SCRAPE_INTERVAL": f"{day_seconds / POLLS_A_DAY:g}",
-        **environ,
-        "GATEWAY_API_URL": url,
-        "ADMIN_KEY": key,
-    }
+    chosen = {name: value for name, value in environ.items() if value.strip()}
+    if "PROVIDER_SCRAPE_INTERVAL" not in chosen:
+        chosen.setdefault("SCRAPE_INTERVAL", f"{day_seconds / POLLS_A_DAY:g}")
+    chosen.setdefault("METRICS_HOST", DEMO_HOST)
     chosen.pop("ADMIN_KEY_FILE", None)
-    return chosen
+    return {**chosen, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _demo_addresses(settings: Settings) -> str:
-    host = "localhost" if settings.web.host in ("::", DEMO_HOST) else settings.web.host
-    url = f"http://{host}:{settings.web.port}"
-    return f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
-
-
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, listener: socket.socket) -> int:
     from exporter.service import run as run_service
 
     try:
-        return run_service(settings)
+        return run_service(settings, listener)
+    except SettingsError as error:
+        _refuse(error)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    from exporter.server import bind
+
+    try:
+        return bind(settings.web)
     except ListenError as error:
         _fail(EXIT_LISTEN, str(error))
 

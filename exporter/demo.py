@@ -28,6 +28,7 @@ from starlette.routing import Route
 HOURS = 24
 DAY_SECONDS = 86_400
 REPORT_SECONDS = 5
+CLOSE_SECONDS = 2.0
 GATEWAY = "gateway"
 HEALTH_STATUSES = ("healthy", "degraded", "down", "unknown")
 CREATED = "2025-11-03T09:30:12.250000Z"
@@ -343,8 +344,9 @@ class DemoGateway:
         self, key: str, day_seconds: float, host: str = "127.0.0.1", port: int = 0, clock: Clock = time.time
     ) -> None:
         """Bind the socket, so that a taken port is an OSError here and not a dead thread later."""
-        self._socket = socket.create_server((host, port))
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        family, name = (socket.AF_INET6, f"[{host}]") if ":" in host else (socket.AF_INET, host)
+        self._socket = socket.create_server((host, port), family=family)
+        self.url = f"http://{name}:{self._socket.getsockname()[1]}"
         app = create_app(key, day_seconds, clock)
         config = uvicorn.Config(
             app,
@@ -371,7 +373,7 @@ class DemoGateway:
         """Stop serving and free the port."""
         self._server.should_exit = True
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
         self._socket.close()
 
     def __enter__(self) -> Self:

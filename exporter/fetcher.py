@@ -63,9 +63,13 @@ class Fetcher:
         name = f"fetch-{turn.endpoint}"
         threading.Thread(target=self._run, args=(turn, deadline), name=name, daemon=True).start()
 
-    def cut(self) -> None:
-        """Break off what is running; a result that arrives all the same is late and to be ignored."""
-        self._client.cut()
+    def cut(self) -> GatewayError:
+        """Break off what is running, and return what stands for its result: what arrives later is late."""
+        return self._client.cut()
+
+    def forget_redirect(self) -> None:
+        """Let the next fetch begin at the documented address."""
+        self._client.forget_redirect()
 
     def close(self) -> None:
         """Break off what is running, and let go of the connections."""

@@ -75,8 +75,10 @@ class GatewayClient:
         self._origin = f"{base.scheme}://{base.netloc}"
         self._first_target = _target(base.path + endpoint.path, endpoint.query)
         self._target = self._first_target
-        self._attempts = 0
         self._clock = clock
+        self._attempts = 0
+        self._status: int | None = None
+        self._request_id: str | None = None
         self._adapter = _CuttableAdapter()
         self._session = self._open_session(key)
 
@@ -90,23 +92,34 @@ class GatewayClient:
         Raises:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
-        self._attempts = 0
+        self._attempts, self._status, self._request_id = 0, None, None
         self._adapter.is_cut = False
         for failures in count(1):
             try:
                 return self._get_by_redirects(deadline)
             except GatewayError as error:
-                error.attempts = self._attempts
-                self._target = self._first_target
+                self._describe(error)
+                self.forget_redirect()
                 delay = _retry_delay(error, failures)
                 if delay is None or self._adapter.is_cut or self._clock.age() + delay >= deadline:
                     raise
             self._clock.sleep(delay)
         raise AssertionError  # pragma: no cover - the loop above has no end
 
-    def cut(self) -> None:
-        """Break off a `get` in another thread: it comes back as soon as its connection breaks."""
+    def cut(self) -> GatewayError:
+        """Break off a `get` in another thread, which comes back as soon as its connection breaks.
+
+        Returns:
+            The timeout that takes the place of its result, with what is known of it so far.
+        """
         self._adapter.cut()
+        error = GatewayError(Outcome.TIMEOUT, "no complete answer before the deadline")
+        self._describe(error)
+        return error
+
+    def forget_redirect(self) -> None:
+        """Begin at the documented address again: where the last fetch was sent, no good answer was."""
+        self._target = self._first_target
 
     def close(self) -> None:
         """Close what connections are kept open for the next poll."""
@@ -123,8 +136,9 @@ class GatewayClient:
 
     def _get_by_redirects(self, deadline: float) -> Reply:
         for _ in range(MAX_REDIRECTS + 1):
-            with self._send(deadline) as response, _described(response), _translated():
-                location = self._session.get_redirect_target(response)
+            with self._send(deadline) as response, _translated():
+                self._status, self._request_id = response.status_code, _request_id(response)
+                location = self._location(response)
                 if location is None:
                     return self._reply(response)
                 # Remembered for the next polls, too.
@@ -139,6 +153,15 @@ class GatewayClient:
         url = self._origin + self._target
         with _translated():
             return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+
+    def _describe(self, error: GatewayError) -> None:
+        error.attempts, error.status, error.request_id = self._attempts, self._status, self._request_id
+
+    def _location(self, response: requests.Response) -> str | None:
+        try:
+            return self._session.get_redirect_target(response)
+        except UnicodeError as error:
+            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
 
     def _target_on_same_host(self, location: str) -> str:
         """Take path and query only: behind a TLS proxy the gateway's own `Location` says http://."""
@@ -157,7 +180,7 @@ class GatewayClient:
     def _reply(self, response: requests.Response) -> Reply:
         _check_status(response)
         body = self._read(response)
-        return Reply(body, response.status_code, self._attempts, _request_id(response))
+        return Reply(body, response.status_code, self._attempts, self._request_id)
 
     def _read(self, response: requests.Response) -> bytes:
         """Read the body, counting after decompression."""
@@ -195,6 +218,7 @@ class _CuttableAdapter(HTTPAdapter):
 
     def __init__(self) -> None:
         self.connection: HTTPConnection | None = None
+        self.sock: socket.socket | None = None
         self.is_cut = False
         super().__init__()
 
@@ -208,10 +232,12 @@ class _CuttableAdapter(HTTPAdapter):
     def cut(self) -> None:
         """Shut the socket; of a TLS connection below its TLS layer, which belongs to another thread."""
         self.is_cut = True
-        sock = self.connection.sock if self.connection else None
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        # A connection that closes after its answer has let go of its socket when the body is read.
+        in_use = self.connection.sock if self.connection else None
+        for sock in (in_use, self.sock):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _watch(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
         manager.pool_classes_by_scheme = {
@@ -228,6 +254,7 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: _CuttableAdapter) -> 
         def connect(self) -> None:
             adapter.connection = self
             super().connect()
+            adapter.sock = self.sock
             if adapter.is_cut:
                 adapter.cut()
 
@@ -264,17 +291,6 @@ def _retry_delay(error: GatewayError, failures: int) -> float | None:
 def _request_id(response: requests.Response) -> str | None:
     text = response.headers.get("x-request-id")
     return text[:MAX_DETAIL] if text else None
-
-
-@contextlib.contextmanager
-def _described(response: requests.Response) -> Iterator[None]:
-    """Add what the answer said to an error that is raised while it is read."""
-    try:
-        yield
-    except GatewayError as error:
-        error.status = response.status_code
-        error.request_id = _request_id(response)
-        raise
 
 
 @contextlib.contextmanager

@@ -16,10 +16,11 @@ def probe(settings: WebSettings) -> tuple[bool, str]:
     # A proxy of the environment is for the gateway, not for this machine.
     session.trust_env = False
     try:
-        response = session.get(f"http://{_address(settings)}/-/healthy", timeout=TIMEOUT_SECONDS)
+        url = f"http://{_address(settings)}/-/healthy"
+        response = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         return False, f"no answer on port {settings.port}: {type(error).__name__}"
-    return response.ok, response.text.strip()
+    return response.status_code == 200, response.text.strip()
 
 
 def _address(settings: WebSettings) -> str:

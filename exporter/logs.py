@@ -7,12 +7,15 @@ digits) and `span_id` (16).
 from __future__ import annotations
 
 import logging
+import re
+import threading
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from pythonjsonlogger.json import JsonFormatter
 
 from exporter import SERVICE_NAME
@@ -27,18 +30,23 @@ DELIVERY_HINT = (
 REPEAT_SECONDS = 60.0
 
 
-def configure(stream: TextIO, level: str, clock: Clock, provider: LoggerProvider | None) -> None:
-    """Send every record of the process to `stream`, and by OTLP too where there is a provider."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].addFilter(DeliveryFilter(clock))
-    if provider is not None:
-        handlers.append(OtlpHandler(logger_provider=provider))
-    for handler in handlers:
-        handler.setFormatter(Formatter())
-    logging.basicConfig(handlers=handlers, level=level.upper(), force=True)
+def configure(stream: TextIO, level: str, clock: Clock) -> None:
+    """Send every record of the process to `stream`."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Formatter())
+    handler.addFilter(DeliveryFilter(clock))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
     # Its start and end are ours to tell.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def export(provider: LoggerProvider | None) -> None:
+    """Send every record by OTLP, too, where there is a provider."""
+    if provider is not None:
+        handler = OtlpHandler(logger_provider=provider)
+        handler.setFormatter(Formatter())
+        logging.getLogger().addHandler(handler)
 
 
 class Formatter(JsonFormatter):
@@ -66,8 +74,8 @@ class OtlpHandler(LoggingHandler):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Refuse what the SDK says itself: its report of a failed export would have to be exported."""
-        return not record.name.startswith("opentelemetry.")
+        """Refuse what is said while records are exported: that would have to be exported as well."""
+        return is_instrumentation_enabled() and not record.name.startswith("opentelemetry.")
 
     def flush(self) -> None:
         """Do nothing: the provider is flushed on shutdown, and a flush here could outlast the process."""
@@ -84,19 +92,27 @@ class DeliveryFilter(logging.Filter):
         super().__init__()
         self._clock = clock
         self._next = 0.0
+        self._deciding = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every other record pass as it is."""
         if not record.name.startswith(DELIVERY_LOGGERS):
             return True
-        now = self._clock.age()
-        if record.levelno < logging.WARNING or now < self._next:
+        if record.levelno < logging.WARNING or not self._is_due():
             return False
-        self._next = now + REPEAT_SECONDS
-        record.detail, record.hint = record.getMessage(), DELIVERY_HINT
+        # A query may hold a key.
+        record.detail, record.hint = re.sub(r"\?\S*", "?...", record.getMessage()), DELIVERY_HINT
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info = "Telemetry not delivered", (), None
         return True
+
+    def _is_due(self) -> bool:
+        with self._deciding:
+            now = self._clock.age()
+            if now < self._next:
+                return False
+            self._next = now + REPEAT_SECONDS
+            return True
 
 
 def _rfc3339(seconds: float) -> str:

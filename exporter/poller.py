@@ -129,12 +129,11 @@ class Poller:
                 turns.remove(arrival.turn)
                 fetches.append(self._end(arrival.turn, arrival.result))
         for turn in turns:
-            self._fetchers[turn.endpoint].cut()
+            error = self._fetchers[turn.endpoint].cut()
             if self._stopping.is_set():
                 turn.span.end()
-                continue
-            error = GatewayError(Outcome.TIMEOUT, f"no complete answer in {self._settings.fetch_timeout:g} s")
-            fetches.append(self._end(turn, error))
+            else:
+                fetches.append(self._end(turn, error))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint) -> Fetcher:
@@ -156,6 +155,8 @@ class Poller:
         with trace.use_span(turn.span, end_on_exit=True):
             answer = self._answer(turn.endpoint, result)
             error = answer if isinstance(answer, GatewayError) else None
+            if error:
+                self._fetchers[turn.endpoint].forget_redirect()
             fetch = Fetch(
                 endpoint=turn.endpoint,
                 outcome=error.outcome if error else Outcome.OK,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,7 +16,8 @@ from exporter.settings import WebSettings
 
 BACKLOG = 512
 GRACEFUL_SECONDS = 1
-NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+LAST_RESORT_SECONDS = 4.5
+"""After a signal the process ends by then, be its output blocked or a body still being encoded."""
 
 
 def bind(settings: WebSettings) -> socket.socket:
@@ -24,18 +27,26 @@ def bind(settings: WebSettings) -> socket.socket:
         ListenError: With host, port and the system's reason.
     """
     try:
-        try:
-            return _bind(settings.host, settings.port)
-        except OSError as error:
-            if settings.host != "::" or error.errno not in NO_IPV6:
-                raise
-            return _bind("0.0.0.0", settings.port)  # noqa: S104 - every address is what :: asks for
+        if settings.host == "::":
+            return _bind_everywhere(settings.port)
+        return _bind(settings.host, settings.port)
     except OSError as error:
         # Python adds the address to the system's words; a failed look-up of the host has a negative number.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ListenError(
             f"cannot listen on METRICS_HOST={settings.host} METRICS_PORT={settings.port}: {reason}"
         ) from error
+
+
+def _bind_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return _bind("::", port)
+        except OSError as error:
+            # IPv6 is there, but switched off.
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+    return _bind("0.0.0.0", port)  # noqa: S104 - every address is what :: asks for
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -47,7 +58,23 @@ def _bind(host: str, port: int) -> socket.socket:
     )
 
 
-def make_server(app: Starlette) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server whose end, once it is asked for, is certain."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, and see to it that it does not take too long."""
+        end_within(LAST_RESORT_SECONDS, code=0)
+        super().handle_exit(sig, frame)
+
+
+def end_within(seconds: float, code: int) -> None:
+    """End the process with `code` when it has not ended by itself within `seconds`."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+
+
+def make_server(app: Starlette) -> Server:
     """Return a server for `app` that ends within seconds when it is told to."""
     config = uvicorn.Config(
         app,
@@ -60,4 +87,4 @@ def make_server(app: Starlette) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
-    return uvicorn.Server(config)
+    return Server(config)

@@ -8,41 +8,46 @@ import signal
 import socket
 import sys
 import threading
-from types import FrameType
 
 import uvicorn
 
 from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.poller import Poller
-from exporter.server import bind, make_server
+from exporter.server import LAST_RESORT_SECONDS, end_within, make_server
 from exporter.settings import Settings
 from exporter.status import StatusPage
-from exporter.telemetry import Telemetry, prepare_environment
+from exporter.telemetry import open_telemetry, prepare_environment
 from exporter.web import Web
 
 LOGGER = logging.getLogger(__name__)
 
 POLLER_SECONDS = 0.5
-FLUSH_SECONDS = 2.5
+FLUSH_SECONDS = 2.0
 """Together with the server's own limit these stay below the 5 s within which SIGTERM ends the process."""
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, listener: socket.socket) -> int:
     """Run until SIGTERM or SIGINT, and return the exit code: 0 when asked to stop, 1 when the poller died.
 
+    Args:
+        settings: All of them.
+        listener: Bound, and closed at the end.
+
     Raises:
-        ListenError: When the address cannot be bound.
+        SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
     """
-    listener = bind(settings.web)
     clock = SystemClock()
     prepare_environment(os.environ)
-    telemetry = Telemetry(settings.telemetry)
-    logs.configure(sys.stdout, settings.log_level, clock, telemetry.logger_provider)
+    logs.configure(sys.stdout, settings.log_level, clock)
+    telemetry = open_telemetry(settings.telemetry)
+    logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     web = Web(poller.published, clock, StatusPage(settings.interval))
     server = make_server(web.app(telemetry.scrape_middleware()))
-    _stop_on_signals(server)
+    # The server heeds signals while it serves; these are for the moments before and after.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
     polling = Polling(poller, server)
     _announce(settings, listener)
     polling.start()
@@ -80,21 +85,12 @@ class Polling:
             self._poller.run()
         except Exception:
             self.died = True
+            end_within(LAST_RESORT_SECONDS, code=1)
             LOGGER.critical(
                 "The poller died", exc_info=True, extra={"hint": "This is a bug: please report it."}
             )
         finally:
             self._server.should_exit = True
-
-
-def _stop_on_signals(server: uvicorn.Server) -> None:
-    """End the server on a signal that comes before it catches signals, or that it raises again at its end."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

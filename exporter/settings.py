@@ -46,7 +46,10 @@ VARIABLES = (
         "FETCH_TIMEOUT", "10", Seconds, "Hard deadline of a fetch in seconds, at most 0.8 x SCRAPE_INTERVAL"
     ),
     Variable(
-        "STALE_AFTER", "", Seconds, "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset"
+        "STALE_AFTER",
+        "",
+        StaleSeconds,
+        "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
     ),
     Variable("LOG_LEVEL", "info", str, "debug, info, warning or error"),
 )
@@ -92,7 +95,7 @@ class TelemetrySettings:
     logs_protocol: str | None
     """None: log records go to stdout only."""
     endpoints: tuple[str, ...] = field(repr=False)
-    """Where they go, so that sending them is not traced; an address may hold a password."""
+    """Where they go, so that sending them is not traced; a query may hold a key."""
     traced: bool
     """False with OTEL_SDK_DISABLED=true: no spans at all."""
 
@@ -281,7 +284,12 @@ class _Reader:
         if exporter != "otlp" or not endpoint:
             return None
         if not _is_http_url(endpoint):
-            self._problems.append(f"{variable} must begin with http:// or https:// and be a valid URL.")
+            self._problems.append(
+                f"{variable} must begin with http:// or https:// and be a valid URL without a password."
+            )
+        variable, headers = self._otlp(signal, "HEADERS")
+        if not all("=" in pair for pair in headers.split(",") if pair.strip()):
+            self._problems.append(f"{variable} must be a list of name=value, with commas between them.")
         variable, protocol = self._otlp(signal, "PROTOCOL")
         return self._one_of(variable, protocol or OTLP_PROTOCOLS[0], OTLP_PROTOCOLS)
 
@@ -327,7 +335,8 @@ def _url_problem(text: str) -> str | None:
 def _is_http_url(text: str) -> bool:
     try:
         url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        named = bool(url.hostname) and url.port != 0 and url.username is None
+        return named and url.scheme in ("http", "https")
     except ValueError:
         return False
 

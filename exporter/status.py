@@ -127,19 +127,19 @@ class StatusPage:
         self._refresh = int(max(SHORTEST_REFRESH, min(LONGEST_REFRESH, interval / 2)))
         self._source = files("exporter").joinpath("status.html").read_text("utf-8")
         self._lock = threading.Lock()
-        self._latest: dict[bool, tuple[Snapshot, bytes]] = {}
+        self._shown: Snapshot | None = None
+        self._body = b""
         self.headers: Mapping[str, str] = MappingProxyType(_headers(self._source))
 
     def render(self, snapshot: Snapshot, overdue: bool, date: float, query: str = "") -> bytes:
         """Return the page in UTF-8: ages are as of the Unix time `date`, `overdue` means a dead poller."""
-        if query.strip():
+        # No other snapshot follows the last one of a dead poller, but its ages grow.
+        if query.strip() or overdue:
             return self._render(snapshot, overdue, date, query.strip())
         with self._lock:
-            shown, body = self._latest.get(overdue, (None, b""))
-            if shown is not snapshot:
-                body = self._render(snapshot, overdue, date, "")
-                self._latest[overdue] = snapshot, body
-        return body
+            if self._shown is not snapshot:
+                self._shown, self._body = snapshot, self._render(snapshot, overdue, date, "")
+            return self._body
 
     def _render(self, snapshot: Snapshot, overdue: bool, date: float, query: str) -> bytes:
         view = _view(snapshot, overdue, date, query, self._refresh)

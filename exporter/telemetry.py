@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
+from exporter.errors import SettingsError
 from exporter.instruments import FetchRecorder, identity, register_gauges
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
@@ -49,6 +50,18 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
     )
     if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         environ.setdefault("OTEL_SERVICE_NAME", SERVICE_NAME)
+
+
+def open_telemetry(settings: TelemetrySettings) -> Telemetry:
+    """Return the telemetry of the process.
+
+    Raises:
+        SettingsError: When the SDK refuses the value of one of its own variables.
+    """
+    try:
+        return Telemetry(settings)
+    except ValueError as error:
+        raise SettingsError([f"OTEL_*: the OpenTelemetry SDK refuses a value: {error}"]) from error
 
 
 class Telemetry:
@@ -131,7 +144,7 @@ class Metrics:
         self._events = _Room(resource, target_info=True)
         self._process = ProcessCollector(registry=None)
         self.fetches = FetchRecorder(self._events.meter)
-        self._open_gauges()
+        self._open_gauges(set())
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:
         """Return every metric family by name, the gauges with the values of `snapshot`."""
@@ -140,13 +153,13 @@ class Metrics:
         self._seen |= live
         if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
             self._gauges.close()
-            self._open_gauges()
+            self._open_gauges(live)
         families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
 
-    def _open_gauges(self) -> None:
-        self._seen: set[tuple[str, ...]] = set()
+    def _open_gauges(self, live: set[tuple[str, ...]]) -> None:
+        self._seen = live
         self._gauges = _Room(self._resource, target_info=False)
         register_gauges(self._gauges.meter, lambda: self._snapshot)
 

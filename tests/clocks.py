@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -59,8 +60,10 @@ class ScriptedClock(MovedClock):
 
     def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
         """Wait for real while a fetch runs; else move on, to the next moment of the script at most."""
-        if any(thread.name.startswith("fetch-") for thread in threading.enumerate()) or not inbox.empty():
-            return inbox.get(timeout=self.patience)
+        while any(thread.name.startswith("fetch-") for thread in threading.enumerate()) or not inbox.empty():
+            # A thread that has brought its result may take a moment more to end.
+            with contextlib.suppress(queue.Empty):
+                return inbox.get(timeout=0.05)
         target = self.now + seconds
         while self._script and self._script[0][0] <= target:
             moment, action = self._script.pop(0)

@@ -91,7 +91,8 @@ def rig(settings: Settings, clock: MovedClock, *, export: bool = True) -> Iterat
     telemetry = Telemetry(settings.telemetry, *((spans, records) if export else ()))
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    logs.configure(stdout, settings.log_level, clock, telemetry.logger_provider)
+    logs.configure(stdout, settings.log_level, clock)
+    logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     try:
         yield Rig(settings, clock, telemetry, poller, spans, records, stdout)

@@ -107,6 +107,24 @@ def test_demo_gateway_alone() -> None:
     assert 0 == code
 
 
+def test_demo_gateway_alone_needs_a_key() -> None:
+    """A gateway whose key nobody knows is of no use."""
+    result = invoke("demo", "--gateway-only")
+
+    assert (2, True) == (result.exit_code, "ADMIN_KEY is not set" in result.output)
+
+
+def test_demo_in_an_odd_environment() -> None:
+    """Neither a proxy nor empty values nor the alias of the interval disturb the demo."""
+    odd = {"HTTP_PROXY": "http://127.0.0.1:9", "METRICS_HOST": "", "PROVIDER_SCRAPE_INTERVAL": "1"}
+    with program("demo", METRICS_PORT="0", ADMIN_KEY="mine", **odd) as running:
+        listening = running.record("Listening")
+        running.record("Updated provider metrics")
+
+    assert ("127.0.0.1", 1.0) == (listening["host"], listening["scrape_interval"])
+    assert f"Metrics      http://localhost:{listening['port']}/metrics\n" in running.output
+
+
 def test_demo_with_a_taken_port(gateway: ReplayGateway) -> None:
     """An address that is taken is exit code 3."""
     address = gateway.url.removeprefix("http://")

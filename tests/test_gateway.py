@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from exporter import __version__
 from exporter.clock import SystemClock
@@ -362,9 +365,10 @@ def test_size_limit_itself_is_allowed(stats: Client, gateway: ReplayGateway) -> 
     assert MEBIBYTE == len(stats.get())
 
 
-def test_https_to_a_plain_port(gateway: ReplayGateway) -> None:
+def test_https_to_a_plain_port() -> None:
     """TLS towards a port that speaks plain HTTP is `tls`."""
-    assert Outcome.TLS is fail_once_at(gateway.url.replace("http:", "https:")).outcome
+    with DrippingPeer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as peer:
+        assert Outcome.TLS is fail_once_at(peer.url.replace("http:", "https:")).outcome
 
 
 def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:
@@ -376,9 +380,11 @@ def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:
     client.client.close()
 
 
-def test_no_secret_in_errors(gateway: ReplayGateway) -> None:
+def test_no_secret_in_errors(stats: Client, gateway: ReplayGateway) -> None:
     """Neither text nor repr of an error holds the key."""
-    error = fail_once_at(gateway.url.replace("http:", "https:"))
+    gateway.closing = True
+    gateway.answers[STATS] = b""
+    error = stats.error()
 
     assert KEY not in f"{error} {error!r} {error.hint} {error.__cause__!r}"
 
@@ -404,7 +410,97 @@ def test_cut_frees_a_thread_that_waits_for_headers(gateway: ReplayGateway) -> No
     client.close()
 
     assert not thread.is_alive()
-    assert Outcome.CONNECT is errors[0].outcome
+    assert (Outcome.CONNECT, 1) == (errors[0].outcome, errors[0].attempts)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9999\r\n\r\n",
+    ],
+    ids=["headers", "body", "HTTP/1.0", "close"],
+)
+def test_cut_frees_a_thread_that_is_dripped_at(head: bytes) -> None:
+    """A peer that sends a byte now and then, in headers or body, holds a fetch no longer than to its cut."""
+    with DrippingPeer(head) as peer:
+        clock = SystemClock()
+        client = GatewayClient(Endpoint.STATS, peer.url, Secret(KEY), clock)
+        thread = threading.Thread(target=swallow, args=(client, clock.age() + 60))
+        thread.start()
+        assert peer.dripping.wait(10)
+
+        error = client.cut()
+        thread.join(5)
+        client.close()
+
+        assert not thread.is_alive()
+        assert (Outcome.TIMEOUT, 1, 200 if head else None) == (error.outcome, error.attempts, error.status)
+
+
+def swallow(client: GatewayClient, deadline: float) -> None:
+    """Fetch, whatever comes of it."""
+    with contextlib.suppress(GatewayError):
+        client.get(deadline)
+
+
+class DrippingPeer:
+    """Answers one connection with `head`, and then with a byte every 20 ms."""
+
+    def __init__(self, head: bytes) -> None:
+        """Begin with these bytes."""
+        self._head = head
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._stop = threading.Event()
+        self.dripping = threading.Event()
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._drip)
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop."""
+        self._stop.set()
+        self._thread.join(5)
+        self._server.close()
+
+    def _drip(self) -> None:
+        connection, _ = self._server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(self._head)
+            for count in range(1000):
+                connection.sendall(b"H" if self._head else b"HTTP/1.1"[count % 8 : count % 8 + 1])
+                if count == 10:
+                    self.dripping.set()
+                if self._stop.wait(0.02):
+                    return
+
+
+def test_cut_while_connecting(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut that comes while the connection is being made breaks it when it is there."""
+    gateway.silent = True
+    connect = HTTPConnection.connect
+
+    def cut_on_the_way(connection: HTTPConnection) -> None:
+        stats.client.cut()
+        connect(connection)
+
+    monkeypatch.setattr(HTTPConnection, "connect", cut_on_the_way)
+
+    assert Outcome.CONNECT is stats.error().outcome
+
+
+def test_location_that_is_no_text(stats: Client, gateway: ReplayGateway) -> None:
+    """A Location that is not UTF-8 is the gateway's fault, not ours."""
+    gateway.answers[STATS] = b"HTTP/1.1 302 Found\r\nlocation: /caf\xe9\r\ncontent-length: 0\r\n\r\n"
+
+    assert Outcome.REDIRECT is stats.error().outcome
 
 
 def test_cut_without_connection(stats: Client) -> None:

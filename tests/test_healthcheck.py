@@ -45,7 +45,7 @@ def test_proxy_is_not_asked(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPa
     assert probe(WebSettings("127.0.0.1", port_of(gateway)))[0]
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
 def test_exit_codes(gateway: ReplayGateway, status: int, code: int) -> None:
     """The command exits with 0 or 1, and needs no setting of the gateway."""
     gateway.answers["/-/healthy"] = answer(status, b"text")

@@ -31,7 +31,8 @@ class Output:
         self._exporter = InMemoryLogRecordExporter()
         provider = LoggerProvider(shutdown_on_exit=False)
         provider.add_log_record_processor(SimpleLogRecordProcessor(self._exporter))
-        logs.configure(self._stream, level, clock, provider)
+        logs.configure(self._stream, level, clock)
+        logs.export(provider)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the lines on stdout."""

@@ -24,7 +24,7 @@ from exporter.instruments import INSTRUMENTS, Kind
 from exporter.poller import next_beat
 from exporter.settings import Settings
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
-from tests.replay import LIST, STATS, ReplayGateway, answer, recorded_body
+from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -392,11 +392,36 @@ def test_silent_gateway_is_a_timeout_at_the_deadline(
 
         assert running.settings.fetch_timeout == clock.now
         assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="timeout")
-        assert ["Fetch failed", "Fetch failed"] == running.messages()
+        assert [("Fetch failed", "timeout", 1)] * 2 == [
+            (line["message"], line["outcome"], line["attempts"]) for line in running.lines()
+        ]
         for thread in threading.enumerate():
             if thread.name.startswith("fetch-"):
                 thread.join(5)
                 assert not thread.is_alive()
+
+
+def test_redirect_to_a_page_is_not_remembered(running: Rig, gateway: ReplayGateway) -> None:
+    """After a redirect to a page that is no list, the next poll asks the documented address again."""
+    good = gateway.answers[LIST_NO_SLASH]
+    gateway.answers[LIST_NO_SLASH] = answer(302, location="/maintenance?x=y")
+    gateway.answers["/maintenance?x=y"] = answer(200, b"<html>")
+    running.poller.poll_once()
+    gateway.answers[LIST_NO_SLASH] = good
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="not_json")
+    assert 1 == running.value("gatewayz_up")
+
+
+def test_exposition_is_due_when_its_data_go_stale(settings_for: Callable[..., Settings]) -> None:
+    """An exposition is due when its data go stale, where that is before the next poll has to end."""
+    clock = MovedClock()
+    with rig(settings_for(SCRAPE_INTERVAL="60", STALE_AFTER="61"), clock) as running:
+        running.poller.poll_once()
+
+        assert clock.age() + 61 == running.poller.published.current.due_at
 
 
 def test_late_results_are_ignored(settings_for: Callable[..., Settings], gateway: ReplayGateway) -> None:

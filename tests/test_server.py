@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 import pytest
@@ -32,17 +33,31 @@ def test_bind(host: str, reached_at: list[str]) -> None:
 
 def test_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no IPv6, `::` means every IPv4 address."""
-    create_server = socket.create_server
-
-    def without_ipv6(address: tuple[str, int], **options: object) -> socket.socket:
-        if options.get("family") == socket.AF_INET6:
-            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-        return create_server(address)
-
-    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
 
     with server.bind(WebSettings("::", 0)) as listener:
         assert socket.AF_INET == listener.family
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(errno.EADDRNOTAVAIL, ""), (errno.EADDRINUSE, "Address already in use")]
+)
+def test_ipv6_that_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int, text: str) -> None:
+    """IPv6 that is switched off gives way to IPv4; a port that is taken does not."""
+    create_server = socket.create_server
+
+    def refuse_ipv6(address: tuple[str, int], **options: object) -> socket.socket:
+        if options.get("family") == socket.AF_INET6:
+            raise OSError(number, os.strerror(number))
+        return create_server(address)
+
+    monkeypatch.setattr(socket, "create_server", refuse_ipv6)
+
+    if text:
+        with pytest.raises(ListenError, match=text):
+            server.bind(WebSettings("::", 0))
+    else:
+        server.bind(WebSettings("::", 0)).close()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from operator import attrgetter
@@ -13,7 +17,7 @@ import pytest
 import requests
 
 from tests.otlp import OtlpReceiver
-from tests.process import program, run_program
+from tests.process import environment, program, run_program
 from tests.replay import ReplayGateway
 
 KEY = "test-admin-key"
@@ -199,6 +203,73 @@ def test_death_of_the_poller_ends_the_program(gateway: ReplayGateway) -> None:
     assert "critical" == record["level"]
     assert "ZeroDivisionError: a bug" in record["exc_info"]
     assert 1 == code
+
+
+def test_blocked_output_does_not_hold_the_end(gateway: ReplayGateway) -> None:
+    """Even when nobody reads its output any more, the program ends in time."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b" " * 65536)
+    os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter"], env=environment(**variables(gateway)), stdout=writer
+    )
+    time.sleep(3)
+
+    process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    code = process.wait(20)
+
+    assert (0, True) == (code, time.monotonic() - begun < LIMIT_SECONDS)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_wrong_variable_of_the_sdk(gateway: ReplayGateway) -> None:
+    """What the OpenTelemetry SDK refuses of its own variables is a configuration problem like any other."""
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+
+    result = run_program(**variables(gateway, **more))
+
+    assert (2, 1) == (result.returncode, len(result.stderr.splitlines()))
+    assert result.stderr.startswith("provider-metrics-exporter: OTEL_*: ")
+
+
+def test_captured_headers_never_show_keys(gateway: ReplayGateway) -> None:
+    """With all header capture turned on, no span holds what authorizes us or a scraper."""
+    with OtlpReceiver() as receiver:
+        more = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": ".*",
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": ".*",
+        }
+        with program(**variables(gateway, **more)) as running:
+            url = running.url()
+            running.record("Updated provider metrics")
+            requests.get(f"{url}/metrics", headers={"Authorization": "Basic sesame"}, timeout=5)
+            running.end()
+
+    text = "".join(str(span) for span in receiver.spans)
+    assert 4 == text.count("http.request.header.authorization")
+    assert [] == [secret for secret in (KEY, "sesame") if secret in text]
+
+
+def test_debug_level_does_not_feed_itself(gateway: ReplayGateway) -> None:
+    """What is logged while records are exported is not exported."""
+    with OtlpReceiver() as receiver:
+        more = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_BLRP_SCHEDULE_DELAY": "50",
+            "LOG_LEVEL": "debug",
+        }
+        with program(**variables(gateway, **more)) as running:
+            running.record("Updated provider metrics")
+            time.sleep(0.5)
+            running.end()
+
+    assert [] == [record for record in receiver.records if "/v1/logs" in record.body.string_value]
 
 
 def test_port_taken(gateway: ReplayGateway) -> None:

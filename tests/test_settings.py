@@ -186,7 +186,7 @@ def test_every_problem_at_once() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["nan", "inf", "-inf", "0", "-0.0", "-1", "86400.5", "1e9", "1e400", "x", "60s", "1_0", "0x10", "true"],
+    ["nan", "inf", "-inf", "0", "-0.0", "-1", "259200.5", "1e9", "1e400", "x", "60s", "1_0", "0x10", "true"],
 )
 @pytest.mark.parametrize("name", SECONDS)
 def test_seconds_that_cannot_be(name: str, text: str) -> None:
@@ -487,12 +487,30 @@ def test_settings_never_show_the_key() -> None:
     assert [] == [text for text in shown if KEY in text]
 
 
-def test_settings_never_show_a_password_of_the_collector() -> None:
-    """A password in the address of the collector is used, but not shown with the settings."""
-    settings = load(**{OTLP: "https://user:sesame@collector.example"})
+def test_settings_never_show_a_key_of_the_collector() -> None:
+    """A key in the address of the collector is used, but not shown with the settings."""
+    settings = load(**{OTLP: "https://collector.example/?key=sesame"})
 
-    assert ("https://user:sesame@collector.example",) == settings.telemetry.endpoints
+    assert ("https://collector.example/?key=sesame",) == settings.telemetry.endpoints
     assert "sesame" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (OTLP, "https://user:sesame@collector.example"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization Basic sesame"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b,sesame"),
+    ],
+    ids=["password", "headers", "headers of a signal"],
+)
+def test_secret_for_the_collector_that_cannot_be_used(name: str, value: str) -> None:
+    """The SDK would print a wrong header, and a password of the address: they are refused unseen."""
+    told = problems(**{OTLP: "https://collector.example", name: value})
+
+    assert 1 == len(told)
+    assert told[0].startswith(f"{name} must ")
+    assert "sesame" not in told[0]
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_scrape_spans_hide_authorization(site: Site) -> None:
 
 
 def test_many_scrapers_get_the_same_bytes(site: Site) -> None:
-    """Scrapers at the same time all get the same body, which is encoded once."""
+    """Scrapers at the same time all get the same body."""
     site.rig.poller.poll_once()
     with ThreadPoolExecutor(16) as pool:
         bodies = list(pool.map(lambda _: site.get("/metrics").content, range(64)))
