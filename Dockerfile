@@ -1,0 +1,37 @@
+# The exporter, as a container. It runs without root and without writing a file; settings are environment
+# variables (see README.md).
+
+# The one Python of both stages.
+FROM python:3.13.15-slim-trixie AS python
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+FROM python AS build
+COPY requirements/run.txt /tmp/run.txt
+# Wheels only: nothing of the packages runs while they are installed.
+RUN python -m venv --without-pip /venv \
+    && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
+        --only-binary=:all: --require-hashes --requirement /tmp/run.txt
+COPY exporter /app/exporter
+# Compiled once and for all, since a read-only root keeps no byte code.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /venv/lib /app
+
+FROM python
+# The standard library comes without byte code. pip and what could bring it back go.
+RUN rm -rf /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-packages/* /usr/local/bin/pip* \
+    && python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.*
+COPY --from=build /venv /venv
+COPY --from=build /app /app
+ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin
+WORKDIR /app
+USER 65532:65532
+EXPOSE 8001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
+    CMD ["python", "-m", "exporter", "healthcheck"]
+ENTRYPOINT ["python", "-m", "exporter"]
+
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="provider-metrics-exporter" \
+      org.opencontainers.image.description="Polls an AI gateway's providers and publishes their health as Prometheus metrics, traces and logs." \
+      org.opencontainers.image.version="${VERSION}"
