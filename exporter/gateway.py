@@ -92,7 +92,7 @@ class GatewayClient:
         Raises:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
-        self._attempts, self._status, self._request_id = 0, None, None
+        self._attempts = 0
         self._adapter.is_cut = False
         for failures in count(1):
             try:
@@ -149,7 +149,7 @@ class GatewayClient:
         remaining = deadline - self._clock.age()
         if remaining <= 0:
             raise GatewayError(Outcome.TIMEOUT, "the deadline of the fetch has passed")
-        self._attempts += 1
+        self._attempts, self._status, self._request_id = self._attempts + 1, None, None
         url = self._origin + self._target
         with _translated():
             return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)

@@ -248,6 +248,15 @@ def test_recovery_within_a_fetch(stats: Client, gateway: ReplayGateway) -> None:
     assert (2, [1.0]) == (reply.attempts, slept)
 
 
+def test_status_is_that_of_the_last_attempt(providers: Client, gateway: ReplayGateway) -> None:
+    """What an earlier attempt answered is not said of the last one, which got no answer."""
+    del gateway.answers[LIST]
+
+    error = providers.error()
+
+    assert (Outcome.CONNECT, None, None) == (error.outcome, error.status, error.request_id)
+
+
 def test_backoff_doubles(stats: Client, gateway: ReplayGateway) -> None:
     """Without a Retry-After the waits are a quarter and half a second."""
     gateway.answers[STATS] = answer(503)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.conftest import Stack
+from tests.stack.chain import Chain
 from tests.stack.substitution import ROOT
 
 pytestmark = pytest.mark.stack
@@ -42,7 +42,7 @@ def test_config(programs: Mapping[str, Path], command: tuple[str, ...]) -> None:
     assert (0, False) == (result.returncode, "deprecated" in output.lower()), output
 
 
-def test_exposition_against_the_linter(programs: Mapping[str, Path], stack: Stack) -> None:
+def test_exposition_against_the_linter(programs: Mapping[str, Path], stack: Chain) -> None:
     """Prometheus' linter finds nothing in the live exposition but what the contract's names bring."""
     stack.exporter.record("Updated provider metrics")
     result = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 from exporter.instruments import INSTRUMENTS
 from tests.replay import GOOD, LIST, answer, recorded_body, recording
 from tests.stack import servers
-from tests.stack.conftest import Stack
+from tests.stack.chain import Chain
 from tests.stack.servers import Server, wait_until
 
 pytestmark = pytest.mark.stack
@@ -43,17 +43,16 @@ class Prometheus:
 def prometheus(
     request: pytest.FixtureRequest,
     programs: Mapping[str, Path],
-    stack: Stack,
+    stack: Chain,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the exporter, in each of the formats."""
     folder = tmp_path_factory.mktemp("prometheus")
-    ports = servers.Ports(
-        loki=stack.ports.loki,
-        collector_metrics=stack.ports.collector_metrics,
-        alertmanager=stack.ports.alertmanager,
-    )
-    with servers.prometheus(programs, folder, ports, stack.exporter_address, request.param) as server:
+    ports = servers.Ports(loki=stack.ports.loki, collector_metrics=stack.ports.collector_metrics)
+    with (
+        servers.alertmanager(programs, folder / "alertmanager", ports),
+        servers.prometheus(programs, folder, ports, stack.exporter_address, request.param) as server,
+    ):
         running = Prometheus(server)
         wait_until(lambda: running.values("gatewayz_up") == {"": 1.0})
         yield running
@@ -112,7 +111,7 @@ def test_values_of_the_counts(prometheus: Prometheus) -> None:
     }
 
 
-def test_provider_that_leaves(prometheus: Prometheus, stack: Stack) -> None:
+def test_provider_that_leaves(prometheus: Prometheus, stack: Chain) -> None:
     """A provider that left is stale in Prometheus at the next scrape, and comes back when it does."""
     rows = json.loads(recorded_body(GOOD[LIST]))
     assert "aimo" in prometheus.values("gatewayz_provider_health_status")

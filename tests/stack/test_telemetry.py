@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.process import program
 from tests.replay import GOOD, LIST, answer, recorded_body, recording
-from tests.stack.conftest import Stack
+from tests.stack.chain import Chain, exporter_environment
 from tests.stack.servers import wait_until
 
 pytestmark = pytest.mark.stack
@@ -27,13 +27,13 @@ def attributes(owner: Any) -> dict[str, Any]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in owner.attributes}
 
 
-def poll_record(stack: Stack) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+def poll_record(stack: Chain) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     """Return labels and content of a poll's record as Loki has it."""
     labels, line = wait_until(lambda: stack.log_lines(QUERY))[0]
     return labels, json.loads(line)
 
 
-def poll_trace(stack: Stack) -> dict[str, Span]:
+def poll_trace(stack: Chain) -> dict[str, Span]:
     """Return the spans of a whole poll by name; of several with one name, the last."""
 
     def whole() -> dict[str, Span] | None:
@@ -47,7 +47,7 @@ def poll_trace(stack: Stack) -> dict[str, Span]:
     return spans
 
 
-def test_record_of_a_poll_is_found(stack: Stack) -> None:
+def test_record_of_a_poll_is_found(stack: Chain) -> None:
     """The contract's query finds the record, parsed without an error, its numbers as numbers."""
     labels, record = poll_record(stack)
 
@@ -66,7 +66,7 @@ def test_record_of_a_poll_is_found(stack: Stack) -> None:
     assert [] == stack.log_lines('{service="provider-metrics-exporter"} | json | __error__ != ""')
 
 
-def test_numbers_can_be_counted_with(stack: Stack) -> None:
+def test_numbers_can_be_counted_with(stack: Chain) -> None:
     """A metric query over a field of the record works, as a panel needs it."""
     poll_record(stack)
     query = f"max_over_time({QUERY.replace(' | providers_total > 0', '')} | unwrap providers_total [5m])"
@@ -76,7 +76,7 @@ def test_numbers_can_be_counted_with(stack: Stack) -> None:
     assert "40" == answered["data"]["result"][0]["value"][1]
 
 
-def test_record_and_trace_share_their_id(stack: Stack) -> None:
+def test_record_and_trace_share_their_id(stack: Chain) -> None:
     """The trace id of a record, in the line and as Loki's own, is that of a trace that Tempo got."""
     labels, record = poll_record(stack)
 
@@ -85,7 +85,7 @@ def test_record_and_trace_share_their_id(stack: Stack) -> None:
     assert labels["trace_id"] == record["trace_id"]
 
 
-def test_fields_are_not_there_twice(stack: Stack) -> None:
+def test_fields_are_not_there_twice(stack: Chain) -> None:
     """Fields are in the line alone: as attributes they would come twice, and renamed."""
     labels, _ = poll_record(stack)
 
@@ -94,11 +94,14 @@ def test_fields_are_not_there_twice(stack: Stack) -> None:
     assert {"service_extracted", "trace_id_extracted", "span_id_extracted"} >= twice
 
 
-def test_one_stream_after_a_restart(stack: Stack) -> None:
+def test_one_stream_after_a_restart(stack: Chain) -> None:
     """A second start of the exporter adds no stream: there is one for the service."""
     poll_record(stack)
     marker = "restarted-for-the-stream-test"
-    with program(**stack.exporter_environment(OTEL_RESOURCE_ATTRIBUTES=f"host.name={marker}")) as second:
+    environment = exporter_environment(
+        stack.gateway, stack.ports, OTEL_RESOURCE_ATTRIBUTES=f"host.name={marker}"
+    )
+    with program(**environment) as second:
         second.record("Updated provider metrics")
         second.end()
     wait_until(lambda: stack.log_lines(f'{{service="provider-metrics-exporter"}} | host_name="{marker}"'))
@@ -109,7 +112,7 @@ def test_one_stream_after_a_restart(stack: Stack) -> None:
     assert {"service", "service_name"} >= set(answered["data"][0])
 
 
-def test_health_change_is_found_by_provider(stack: Stack) -> None:
+def test_health_change_is_found_by_provider(stack: Chain) -> None:
     """The records of one provider are found by its slug."""
     rows = json.loads(recorded_body(GOOD[LIST]))
     for row in rows:
@@ -127,7 +130,7 @@ def test_health_change_is_found_by_provider(stack: Stack) -> None:
     )
 
 
-def test_trace_of_a_poll_arrives(stack: Stack) -> None:
+def test_trace_of_a_poll_arrives(stack: Chain) -> None:
     """The spans of a poll arrive in one trace, each below its parent, with the documented attributes."""
     spans = poll_trace(stack)
     poll, fetch = spans["poll"], spans["fetch /providers"]
@@ -146,7 +149,7 @@ def test_trace_of_a_poll_arrives(stack: Stack) -> None:
     assert seen["duration_ms"] > 0
 
 
-def test_service_name_is_on_the_resource(stack: Stack) -> None:
+def test_service_name_is_on_the_resource(stack: Chain) -> None:
     """All spans belong to the service by its name."""
     poll_trace(stack)
 
@@ -155,7 +158,7 @@ def test_service_name_is_on_the_resource(stack: Stack) -> None:
     }
 
 
-def test_span_of_a_scrape_arrives(stack: Stack) -> None:
+def test_span_of_a_scrape_arrives(stack: Chain) -> None:
     """A scrape is a trace of its own, linked to the poll whose data it served."""
     stack.exporter.record("Updated provider metrics")
     assert requests.get(f"http://{stack.exporter_address}/metrics", timeout=5).ok

@@ -1,0 +1,72 @@
+"""Gateway, exporter, collector, Loki and a receiver in Tempo's place, each talking to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from tests.process import Program, program
+from tests.replay import ReplayGateway
+from tests.stack import servers
+from tests.stack.tempo import TempoStandIn
+
+KEY = "test-admin-key"
+
+
+@dataclass
+class Chain:
+    """All links of a running chain."""
+
+    gateway: ReplayGateway
+    tempo: TempoStandIn
+    ports: servers.Ports
+    loki: servers.Server
+    collector: servers.Server
+    exporter: Program
+    exporter_address: str
+
+    def scrape(self) -> str:
+        """Return the exporter's exposition in the text format."""
+        return requests.get(f"http://{self.exporter_address}/metrics", timeout=5).text
+
+    def log_lines(self, query: str) -> list[tuple[Mapping[str, str], str]]:
+        """Return labels and line of what Loki finds, oldest first."""
+        answer = self.loki.get("/loki/api/v1/query_range", query=query, limit=5000, direction="forward")
+        found = [
+            (int(when), stream["stream"], line)
+            for stream in answer["data"]["result"]
+            for when, line, *_ in stream["values"]
+        ]
+        return [(labels, line) for _, labels, line in sorted(found, key=lambda row: row[0])]
+
+
+def exporter_environment(gateway: ReplayGateway, ports: servers.Ports, **more: str) -> dict[str, str]:
+    """Return the environment of an exporter that polls each second and tells the collector."""
+    return {
+        "GATEWAY_API_URL": gateway.url,
+        "ADMIN_KEY": KEY,
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
+        "SCRAPE_INTERVAL": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports.otlp_http}",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        **more,
+    }
+
+
+@contextmanager
+def chain(programs: Mapping[str, Path], folder: Path) -> Iterator[Chain]:
+    """Start a chain from its end to its beginning, and end it the other way round."""
+    ports = servers.Ports()
+    with ExitStack() as links:
+        gateway = links.enter_context(ReplayGateway())
+        tempo = links.enter_context(TempoStandIn())
+        loki = links.enter_context(servers.loki(programs, folder / "loki", ports))
+        collector = links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
+        exporter = links.enter_context(program(**exporter_environment(gateway, ports)))
+        address = exporter.url().removeprefix("http://")
+        yield Chain(gateway, tempo, ports, loki, collector, exporter, address)
