@@ -1,0 +1,175 @@
+"""Prometheus' rules: accepted, proved by promtool, explained, and on metrics that exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.instruments import INSTRUMENTS, Kind
+from tests.stack.substitution import ROOT
+
+pytestmark = pytest.mark.stack
+
+RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
+TEST_FILES = sorted((ROOT / "tests/rules").glob("*.yml"))
+
+FOREIGN_METRICS = {
+    "up",
+    "otelcol_exporter_enqueue_failed_log_records",
+    "otelcol_exporter_enqueue_failed_spans",
+    "otelcol_exporter_queue_size",
+    "otelcol_exporter_send_failed_log_records",
+    "otelcol_exporter_send_failed_spans",
+}
+"""Metrics of others that rules may name: Prometheus' own and those of the collector."""
+
+QUERY = re.compile(r'(?:query|printf) "((?:[^"\\]|\\.)*)"')
+"""A query within a template."""
+NAME = re.compile(r"(?<![\w:$])(?:up|(?:gatewayz|otelcol|ALERTS|target)_\w+|[a-z_]+:\w+:\w+)(?![\w:])")
+"""A name of a metric or recorded series in PromQL."""
+
+
+def rules() -> Iterator[Mapping[str, Any]]:
+    """Yield every rule of every file."""
+    for file in RULE_FILES:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            yield from group["rules"]
+
+
+def unit_tests() -> Iterator[Mapping[str, Any]]:
+    """Yield every test of every file."""
+    for file in TEST_FILES:
+        yield from yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
+
+
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+RECORDED = {rule["record"] for rule in rules() if "record" in rule}
+
+every_alert = pytest.mark.parametrize("name", ALERTS)
+
+
+def promtool(programs: Mapping[str, Path], *arguments: str) -> tuple[int, str]:
+    """Return exit code and output of promtool, called in the project's folder."""
+    result = subprocess.run(
+        [str(programs["promtool"]), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def known_names() -> set[str]:
+    """Return the names that a rule may use."""
+    endings = {Kind.HISTOGRAM: ("_bucket", "_count", "_sum")}
+    own = {row.name + ending for row in INSTRUMENTS for ending in endings.get(row.kind, ("",))}
+    return own | RECORDED | FOREIGN_METRICS
+
+
+def test_lint(programs: Mapping[str, Path]) -> None:
+    """Promtool accepts all rule files, and its linter finds nothing."""
+    code, output = promtool(programs, "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULE_FILES))
+
+    assert (0, False) == (code, "error" in output.lower()), output
+
+
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+def test_behaviour(programs: Mapping[str, Path], file: Path) -> None:
+    """The rules do what the file says."""
+    code, output = promtool(programs, "test", "rules", str(file))
+
+    assert 0 == code, output
+
+
+def test_every_alert_is_seen_firing() -> None:
+    """For each alert some test expects it to fire, and another that it does not."""
+    cases = [case for test in unit_tests() for case in test.get("alert_rule_test", ())]
+
+    assert set(ALERTS) == {case["alertname"] for case in cases if case.get("exp_alerts")}
+    assert set(ALERTS) == {case["alertname"] for case in cases if not case.get("exp_alerts")}
+
+
+def test_every_recording_rule_has_a_value() -> None:
+    """For each recorded series some test expects a value, or that it is absent."""
+    asked = {case["expr"] for test in unit_tests() for case in test.get("promql_expr_test", ())}
+
+    assert set() == RECORDED - asked
+
+
+def test_names_are_unique() -> None:
+    """No two alerts have the same name."""
+    names = [rule["alert"] for rule in rules() if "alert" in rule]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+@every_alert
+def test_name(name: str) -> None:
+    """An alert's name is in camel case and short enough to be read."""
+    assert re.fullmatch(r"Gatewayz([A-Z][a-z]+)+", name)
+    assert len(name) <= 40
+
+
+@every_alert
+def test_fields(name: str) -> None:
+    """An alert waits, keeps on for a while, and says how bad it is and whose business."""
+    rule = ALERTS[name]
+
+    assert {"alert", "expr", "for", "keep_firing_for", "labels", "annotations"} == set(rule)
+    assert {"severity", "category"} == set(rule["labels"])
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["labels"]["category"] in {"provider", "exporter"}
+
+
+@every_alert
+def test_annotations(name: str) -> None:
+    """The summary is one constant sentence, the description has values, and the runbook is there."""
+    annotations = ALERTS[name]["annotations"]
+
+    assert {"summary", "description", "runbook_url"} == set(annotations)
+    assert re.fullmatch(r"[A-Z][^{}]*\.", annotations["summary"])
+    assert "{{" in annotations["description"]
+    assert f"docs/runbooks/{name}.md" == annotations["runbook_url"]
+
+
+@every_alert
+def test_runbook(name: str) -> None:
+    """The runbook is of the alert's name and has its parts, three commands among them."""
+    text = (ROOT / "docs/runbooks" / f"{name}.md").read_text(encoding="utf-8")
+
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert [f"# {name}", "## First", "## Fixes"] == headings
+    assert 3 == len(text.split("```")[1].strip().splitlines())
+
+
+def test_no_other_runbook() -> None:
+    """Every runbook belongs to an alert."""
+    assert sorted(ALERTS) == sorted(file.stem for file in (ROOT / "docs/runbooks").glob("*.md"))
+
+
+@pytest.mark.parametrize("record", sorted(RECORDED))
+def test_record_name(record: str) -> None:
+    """A recorded series is named level:metric:operation."""
+    assert re.fullmatch(r"(job|provider)(_[a-z]+)?:gatewayz_[a-z_]+:[a-z0-9]+", record)
+
+
+def test_metrics_exist() -> None:
+    """No rule, nor any query in its texts, names a metric that nobody publishes or records."""
+    used: set[str] = set()
+    for rule in rules():
+        queries = QUERY.findall(rule.get("annotations", {}).get("description", ""))
+        used |= {name for query in (rule["expr"], *queries) for name in NAME.findall(query)}
+
+    assert set() == used - known_names()
+    assert set() == FOREIGN_METRICS - used
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda file: file.stem)
+def test_metrics_of_runbooks_exist(file: Path) -> None:
+    """No query in a runbook names a metric that nobody publishes or records."""
+    queries = re.findall(r"promtool query instant \S+ '(.*)'", file.read_text(encoding="utf-8"))
+
+    assert set() == {name for query in queries for name in NAME.findall(query)} - known_names()
