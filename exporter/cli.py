@@ -145,7 +145,8 @@ def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
         gateway.serve_forever()
         sys.exit(0)
     # A proxy of the environment does not know this machine's own gateway.
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = host
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
     settings = _settings(_demo_environment(os.environ, gateway.url, key, day_seconds))
     listener = _bind(settings)
     url = f"http://localhost:{listener.getsockname()[1]}"

@@ -116,7 +116,12 @@ def test_demo_gateway_alone_needs_a_key() -> None:
 
 def test_demo_in_an_odd_environment() -> None:
     """Neither a proxy nor empty values nor the alias of the interval disturb the demo."""
-    odd = {"HTTP_PROXY": "http://127.0.0.1:9", "METRICS_HOST": "", "PROVIDER_SCRAPE_INTERVAL": "1"}
+    odd = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "collector.example",
+        "METRICS_HOST": "",
+        "PROVIDER_SCRAPE_INTERVAL": "1",
+    }
     with program("demo", METRICS_PORT="0", ADMIN_KEY="mine", **odd) as running:
         listening = running.record("Listening")
         running.record("Updated provider metrics")
