@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test stack lock
+.PHONY: demo run check test stack dashboards lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -20,6 +20,9 @@ test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -m stack
+
+dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
+	@$(BIN)/python -W ignore -m grafana.generator
 
 check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check

@@ -44,10 +44,10 @@ class Chain:
         return [(labels, line) for _, labels, line in sorted(found, key=lambda row: row[0])]
 
 
-def exporter_environment(gateway: ReplayGateway, ports: servers.Ports, **more: str) -> dict[str, str]:
+def exporter_environment(gateway_url: str, ports: servers.Ports, **more: str) -> dict[str, str]:
     """Return the environment of an exporter that polls each second and tells the collector."""
     return {
-        "GATEWAY_API_URL": gateway.url,
+        "GATEWAY_API_URL": gateway_url,
         "ADMIN_KEY": KEY,
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": "0",
@@ -67,6 +67,6 @@ def chain(programs: Mapping[str, Path], folder: Path) -> Iterator[Chain]:
         tempo = links.enter_context(TempoStandIn())
         loki = links.enter_context(servers.loki(programs, folder / "loki", ports))
         collector = links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
-        exporter = links.enter_context(program(**exporter_environment(gateway, ports)))
+        exporter = links.enter_context(program(**exporter_environment(gateway.url, ports)))
         address = exporter.url().removeprefix("http://")
         yield Chain(gateway, tempo, ports, loki, collector, exporter, address)

@@ -99,7 +99,7 @@ def test_one_stream_after_a_restart(stack: Chain) -> None:
     poll_record(stack)
     marker = "restarted-for-the-stream-test"
     environment = exporter_environment(
-        stack.gateway, stack.ports, OTEL_RESOURCE_ATTRIBUTES=f"host.name={marker}"
+        stack.gateway.url, stack.ports, OTEL_RESOURCE_ATTRIBUTES=f"host.name={marker}"
     )
     with program(**environment) as second:
         second.record("Updated provider metrics")

@@ -1,0 +1,209 @@
+"""The kinds of panels, each with what all of its kind have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    logs,
+    loki,
+    piechart,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    tempo,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models.common import (
+    AxisPlacement,
+    BigValueColorMode,
+    BigValueGraphMode,
+    DataSourceRef,
+    GraphDrawStyle,
+    LegendDisplayMode,
+    LegendPlacement,
+    LogsSortOrder,
+    SortOrder,
+    StackingMode,
+    TableColoredBackgroundCellOptions,
+    TableColorTextCellOptions,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DynamicConfigValue,
+    FieldColor,
+    FieldColorModeId,
+    FieldConfig,
+    FieldConfigSource,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
+
+from grafana.generator.sources import LOGS, METRICS, TRACES
+from grafana.generator.states import State, mapping, thresholds
+
+Query = prometheus.Dataquery | loki.Dataquery | tempo.Dataquery
+Properties = Mapping[str, object]
+Panel = TypeVar(
+    "Panel",
+    stat.Panel,
+    piechart.Panel,
+    statetimeline.Panel,
+    timeseries.Panel,
+    table.Panel,
+    logs.Panel,
+    heatmap.Panel,
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a panel says in words.
+
+    Attributes:
+        title: Its head.
+        description: What it shows and what to do about it.
+        no_data: What stands in it when there is nothing to show.
+    """
+
+    title: str
+    description: str
+    no_data: str
+
+
+def value(
+    text: Text, unit: str, *queries: Query, colors: dashboard.ThresholdsConfig | None = None
+) -> stat.Panel:
+    """Return a big number, or several beside each other."""
+    panel = _described(stat.Panel(), text, unit, METRICS, queries).thresholds(colors or thresholds("text"))
+    panel = panel.reduce_options(_last_value()).graph_mode(BigValueGraphMode.NONE)
+    return panel.color_mode(BigValueColorMode.VALUE).height(4).span(4)
+
+
+def state(text: Text, states: Mapping[int, State], *queries: Query) -> stat.Panel:
+    """Return a word on its colour."""
+    panel = value(text, "short", *queries).mappings([mapping(states)])
+    return panel.color_mode(BigValueColorMode.BACKGROUND_SOLID)
+
+
+def pie(text: Text, states: Mapping[int, State], queries: Mapping[int, Query]) -> piechart.Panel:
+    """Return the shares of some states, each with one query, its name and its colour."""
+    panel = _described(piechart.Panel(), text, "short", METRICS, list(queries.values()))
+    legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
+    legend = legend.placement(LegendPlacement.RIGHT)
+    legend = legend.values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
+    panel = panel.pie_type(PieChartType.DONUT).reduce_options(_last_value()).legend(legend).height(7).span(6)
+    for number in queries:
+        panel = panel.override_by_name(
+            states[number].text, _properties({"color": _fixed(states[number].color)})
+        )
+    return panel
+
+
+def timeline(text: Text, states: Mapping[int, State], *queries: Query) -> statetimeline.Panel:
+    """Return how states changed, a line each."""
+    panel = _described(statetimeline.Panel(), text, "short", METRICS, queries)
+    legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
+    panel = panel.mappings([mapping(states)]).legend(legend.placement(LegendPlacement.BOTTOM).calcs([]))
+    panel = panel.show_value(VisibilityMode.NEVER).merge_values(True).row_height(0.8).line_width(0)
+    return panel.fill_opacity(80).height(12).span(24)
+
+
+def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
+    """Return values over time, with their last and highest ones."""
+    panel = _described(timeseries.Panel(), text, unit, METRICS, queries)
+    legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
+    legend = (
+        legend.placement(LegendPlacement.RIGHT)
+        .calcs(["lastNotNull", "max"])
+        .sort_by("Last *")
+        .sort_desc(True)
+    )
+    tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
+    # A name keeps its colour, whoever else is shown.
+    color = dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+    panel = panel.color_scheme(color).legend(legend).tooltip(tooltip)
+    return panel.show_points(VisibilityMode.AUTO).line_width(1).fill_opacity(0).min(0).height(8).span(12)
+
+
+def bars(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
+    """Return counts over time, one upon the other."""
+    panel = lines(text, unit, *queries).draw_style(GraphDrawStyle.BARS).fill_opacity(80)
+    return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+
+
+def rows(text: Text, source: DataSourceRef, *queries: Query) -> table.Panel:
+    """Return a table."""
+    return _described(table.Panel(), text, "short", source, queries).height(12).span(24)
+
+
+def events(text: Text, query: Query) -> logs.Panel:
+    """Return log records, the newest first."""
+    panel = _described(logs.Panel(), text, "string", LOGS, [query])
+    panel = panel.show_time(True).wrap_log_message(True).enable_log_details(True)
+    return panel.sort_order(LogsSortOrder.DESCENDING).height(10).span(12)
+
+
+def latencies(text: Text, unit: str, query: Query) -> heatmap.Panel:
+    """Return the distribution of a histogram over time."""
+    panel = _described(heatmap.Panel(), text, "short", METRICS, [query])
+    colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32)
+    axis = heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT)
+    return panel.calculate(False).color(colors).y_axis(axis).show_legend().height(9).span(12)
+
+
+def trace(text: Text, query: Query) -> dashboard.Panel:
+    """Return the spans of one trace."""
+    panel = dashboard.Panel().type("traces").title(text.title).description(text.description)
+    panel = panel.datasource(TRACES).targets(_referenced([query])).height(12).span(24)
+    defaults = FieldConfig(unit="string", no_value=text.no_data)
+    return panel.field_config(FieldConfigSource(defaults=defaults))
+
+
+def named(panel: Panel, name: str, properties: Properties) -> Panel:
+    """Give properties to the field with a name."""
+    return panel.override_by_name(name, _properties(properties))
+
+
+def colored(states: Mapping[int, State]) -> Properties:
+    """Return the properties of a table's column that shows states."""
+    cell = TableColoredBackgroundCellOptions()
+    return {"mappings": [mapping(states)], "custom.cellOptions": cell, "custom.align": "center"}
+
+
+def colored_by(colors: dashboard.ThresholdsConfig) -> Properties:
+    """Return the properties of a table's column whose numbers are good or bad."""
+    color = FieldColor(FieldColorModeId.THRESHOLDS)
+    return {"thresholds": colors.build(), "color": color, "custom.cellOptions": TableColorTextCellOptions()}
+
+
+def _described(panel: Panel, text: Text, unit: str, source: DataSourceRef, queries: Sequence[Query]) -> Panel:
+    panel = panel.title(text.title).description(text.description).no_value(text.no_data)
+    return panel.unit(unit).datasource(source).targets(_referenced(queries))
+
+
+def _referenced(queries: Sequence[Query]) -> list[Builder[Dataquery]]:
+    """Give each query its letter, in order."""
+    return [query.ref_id(letter) for letter, query in zip(ascii_uppercase, queries, strict=False)]
+
+
+def _last_value() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
+
+
+def _properties(properties: Properties) -> list[DynamicConfigValue]:
+    return [DynamicConfigValue(name, setting) for name, setting in properties.items()]
+
+
+def _fixed(color: str) -> FieldColor:
+    return FieldColor(FieldColorModeId.FIXED, color)

@@ -1,0 +1,184 @@
+"""The dashboard of one provider, which tables and alerts link to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.models.common import BigValueTextMode
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.generator import links, states
+from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
+from grafana.generator.panels import Text, events, lines, named, state, timeline, value
+from grafana.generator.queries import HEALTH, coverage, per_provider, uptime
+from grafana.generator.sources import ONE_OF, STREAM, job_variable, metric, provider_variable, records
+from grafana.generator.states import UPTIME, thresholds
+
+ABILITIES = {
+    "streaming": "Streaming",
+    "function_calling": "Functions",
+    "vision": "Vision",
+    "image_generation": "Images",
+}
+WINDOWS = {"1h": "1 h", "1d": "24 h", "14d": "14 d"}
+"""Windows of the recorded uptime, and how people write them."""
+QUANTILES = {"0.5": "Median", "0.9": "90 %", "0.99": "99 %"}
+LAST_CHANGE = (
+    f"max_over_time((timestamp(changes(provider:gatewayz_health_status:held{{{ONE_OF}}}[2m]) > 0))[14d:1m])"
+)
+"""Unix time up to which the last change was seen."""
+NOT_LISTED = "Not listed"
+
+
+def board() -> Dashboard:
+    """Return the dashboard."""
+    frame = Frame(
+        uid=links.PROVIDER,
+        title="GatewayZ Provider",
+        description="One provider: how it is, how it was, and what was logged about it.",
+        variables=[job_variable(), provider_variable()],
+        annotations=[health_changes('provider="$provider"'), alerts(ONE_OF)],
+        links=[links.board("All providers", links.MANAGEMENT), links.board("The exporter", links.EXPORTER)],
+    )
+    sections = [
+        Section("Now", _now()),
+        Section("Uptime", [*(_uptime(*window) for window in WINDOWS.items()), _uptime_over_time()]),
+        Section("History", _history()),
+    ]
+    return build(frame, sections)
+
+
+def _now() -> Sequence[PanelBuilder]:
+    return [
+        value(
+            Text("Name", "The provider's name in the gateway.", NOT_LISTED),
+            "string",
+            metric(f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})", "{{name}}"),
+        ).text_mode(BigValueTextMode.NAME),
+        state(
+            Text(
+                "Health",
+                "Health as last reported to the gateway. If it is down or degraded, see the runbook of the "
+                "alert of that name, and whether the provider's own status page knows more.",
+                "Not active or not listed",
+            ),
+            states.HEALTH,
+            metric(HEALTH),
+        ),
+        state(
+            Text(
+                "Active",
+                "Whether the gateway routes to the provider. Switch it off in the gateway while it is down "
+                "for long.",
+                NOT_LISTED,
+            ),
+            states.ACTIVE,
+            metric(per_provider("gatewayz_provider_is_active")),
+        ),
+        value(
+            Text(
+                "Since Last Change",
+                "Time since the health last changed, give or take two minutes. Many changes in a short "
+                "time: see the runbook of GatewayzProviderFlapping.",
+                "No change within 14 days",
+            ),
+            "s",
+            metric(f"time() - max({LAST_CHANGE})"),
+        ),
+        value(
+            Text(
+                "Last Health Check",
+                "When the health was last reported to the gateway. If that is more than an hour ago, the "
+                "health may no longer be true: see the runbook of GatewayzHealthChecksOverdue.",
+                "Never checked",
+            ),
+            "dateTimeFromNow",
+            metric(f"1000 * max(gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}})"),
+        ),
+        _abilities(),
+    ]
+
+
+def _abilities() -> stat.Panel:
+    text = Text(
+        "Capabilities",
+        "What the gateway may send to the provider. If one is wrong, correct it in the gateway: requests "
+        "that need it are routed by it.",
+        NOT_LISTED,
+    )
+    queries = [
+        metric(per_provider(f"gatewayz_provider_supports_{name}"), title) for name, title in ABILITIES.items()
+    ]
+    return state(text, states.YES_NO, *queries)
+
+
+def _uptime(window: str, words: str) -> stat.Panel:
+    text = Text(
+        f"Uptime {words}",
+        "Share of the time with data in which the provider was healthy or degraded while active, and how "
+        "much of the window there are data for. Below your agreement with the provider: look at the history "
+        "for when.",
+        "Not active in this window",
+    )
+    panel = value(
+        text,
+        "percentunit",
+        metric(uptime(window), "Uptime"),
+        metric(coverage(window), "Covered"),
+        colors=UPTIME,
+    )
+    panel = panel.decimals(2).text_mode(BigValueTextMode.VALUE_AND_NAME).span(8)
+    return named(panel, "Covered", {"thresholds": thresholds("text").build(), "decimals": 0})
+
+
+def _uptime_over_time() -> PanelBuilder:
+    text = Text(
+        "Uptime Over Time",
+        "The same shares as they were at each moment. A line that falls and stays shows a lasting trouble, "
+        "one that comes back an outage that is over.",
+        "Not active in this time",
+    )
+    queries = [metric(uptime(window), words, over_time=True) for window, words in WINDOWS.items()]
+    return lines(text, "percentunit", *queries).max(1).span(24)
+
+
+def _history() -> Sequence[PanelBuilder]:
+    health = Text(
+        "Health Over Time",
+        "Health over time while active; a gap is a time without data. Blue marks are changes from the log, "
+        "red ones are alerts.",
+        "Not active in this time",
+    )
+    fired = Text(
+        "Alerts",
+        "Alerts of this provider that fired. Each has a runbook of its name.",
+        "No alert fired in this time",
+    )
+    times = Text(
+        "Response Time",
+        "Percentiles within the hour before each moment, of the average response times that were reported "
+        "to the gateway, while it was not down; and the median of its week, which the alert "
+        "GatewayzProviderSlow compares with. If only the high ones rise, single checks were slow; if all "
+        "do, the provider is.",
+        "No response time was reported",
+    )
+    told = Text(
+        "Log",
+        "What the exporter logged about this provider: health changes, appearing and vanishing.",
+        "Nothing was logged in this time",
+    )
+    seconds = f"provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"
+    quantiles = [
+        metric(f"max(quantile_over_time({quantile}, {seconds}[1h]))", title, over_time=True)
+        for quantile, title in QUANTILES.items()
+    ]
+    median = f"max(provider:gatewayz_response_time_seconds:median7d{{{ONE_OF}}})"
+    firing = f'max by (alertname) (ALERTS{{alertstate="firing", {ONE_OF}}})'
+    line = "`{{.message}}{{if .to}}: {{.from}} → {{.to}}{{end}}`"
+    return [
+        timeline(health, states.HEALTH, metric(HEALTH, "{{provider}}", over_time=True)).height(6),
+        timeline(fired, states.FIRING, metric(firing, "{{alertname}}", over_time=True)).height(6),
+        lines(times, "s", *quantiles, metric(median, "Median of the week", over_time=True)).height(10),
+        events(told, records(f'{STREAM} | json | provider="$provider" | line_format {line}')),
+    ]

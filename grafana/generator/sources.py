@@ -1,0 +1,108 @@
+"""The data sources, the variables that choose them, and queries to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import loki, prometheus, tempo
+from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable, TextBoxVariable
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import (
+    VariableHide,
+    VariableModel,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+from grafana_foundation_sdk.models.loki import LokiQueryDirection
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.tempo import SearchTableType
+
+METRICS = DataSourceRef("prometheus", "${datasource}")
+LOGS = DataSourceRef("loki", "${loki}")
+TRACES = DataSourceRef("tempo", "${tempo}")
+
+JOB = 'job=~"$job"'
+"""Matcher of the chosen exporter; its replicas share it."""
+ONE_OF = 'job=~"$job", provider=~"$provider"'
+"""Matcher of the chosen providers."""
+STREAM = '{service="provider-metrics-exporter"}'
+"""All log records of the exporter."""
+SERVICE = 'resource.service.name="provider-metrics-exporter"'
+"""TraceQL condition of all spans of the exporter."""
+
+DASHBOARD_SOURCES = (
+    ("datasource", "prometheus", "Metrics"),
+    ("loki", "loki", "Logs"),
+    ("tempo", "tempo", "Traces"),
+)
+"""Name, type and label of the variables that choose data sources."""
+
+
+def metric(expr: str, legend: str = "", *, over_time: bool = False) -> prometheus.Dataquery:
+    """Return a PromQL query: its value at the end of the panel's range, or over all of it."""
+    query = prometheus.Dataquery().expr(expr).legend_format(legend).datasource(METRICS)
+    return query.range() if over_time else query.instant()
+
+
+def column(expr: str) -> prometheus.Dataquery:
+    """Return a PromQL query whose series are the rows of a table."""
+    return metric(expr).format(PromQueryFormat.TABLE)
+
+
+def buckets(expr: str) -> prometheus.Dataquery:
+    """Return a PromQL query over a histogram's `le`, for a heatmap."""
+    return metric(expr, "{{le}}", over_time=True).format(PromQueryFormat.HEATMAP)
+
+
+def records(expr: str) -> loki.Dataquery:
+    """Return a LogQL query for the newest records."""
+    query = loki.Dataquery().expr(expr).query_type("range").max_lines(100)
+    return query.direction(LokiQueryDirection.BACKWARD).datasource(LOGS)
+
+
+def traces(query: str) -> tempo.Dataquery:
+    """Return a TraceQL query for the newest traces, or the trace whose id it is."""
+    found = tempo.Dataquery().query_type("traceql").query(query).limit(20)
+    return found.table_type(SearchTableType.TRACES).datasource(TRACES)
+
+
+def source_variables() -> Sequence[Builder[VariableModel]]:
+    """Return the variables that choose the data sources."""
+    return [DatasourceVariable(name).label(label).type(kind) for name, kind, label in DASHBOARD_SOURCES]
+
+
+def job_variable() -> QueryVariable:
+    """Return the variable that chooses a gateway by the job of its exporter."""
+    return _label_values("job", "Job", "label_values(gatewayz_up, job)")
+
+
+def provider_variable() -> QueryVariable:
+    """Return the variable that chooses one provider."""
+    return _label_values(
+        "provider", "Provider", f"label_values(gatewayz_provider_is_active{{{JOB}}}, provider)"
+    )
+
+
+def providers_variable() -> QueryVariable:
+    """Return the variable that chooses several providers, or all."""
+    everything = VariableOption(selected=True, text="All", value="$__all")
+    return provider_variable().multi(True).include_all(True).all_value(".+").current(everything)
+
+
+def trace_variable() -> TextBoxVariable:
+    """Return the variable that holds the id of the trace to show, set by a row of a table."""
+    return TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE).default_value("")
+
+
+def _label_values(name: str, label: str, query: str) -> QueryVariable:
+    variable = QueryVariable(name).label(label).datasource(METRICS)
+    # The form in which Grafana's own editor stores a query of this kind.
+    asked: dict[str, object] = {
+        "qryType": 1,
+        "query": query,
+        "refId": "PrometheusVariableQueryEditor-VariableQuery",
+    }
+    variable = variable.query(asked).definition(query)
+    return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)

@@ -1,0 +1,186 @@
+"""Every query of every dashboard finds data on the real servers, fed by two replicas on the demo gateway."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from exporter.demo import PROVIDERS, DemoGateway
+from tests.grafana.dashboards import ALL_QUERIES, Query, panels
+from tests.process import program
+from tests.stack import servers
+from tests.stack.chain import KEY, exporter_environment
+from tests.stack.servers import Server, wait_until
+from tests.stack.substitution import substituted
+from tests.stack.tempo import TempoStandIn
+
+pytestmark = pytest.mark.stack
+
+DAY_SECONDS = 48.0
+SEEN_SECONDS = 2 * DAY_SECONDS
+"""Whatever happens in a day has happened by then, and was scraped."""
+HOME = "gatewayz-provider-management.json"
+CHOICES = {"job": "provider_metrics", "__rate_interval": "60s"}
+"""What Grafana would put for its variables; the interval covers the demo's last faults."""
+CHOSEN_PROVIDER = {HOME: ".+", "gatewayz-provider.json": "groq"}
+LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+
+PROMQL = [query for query in ALL_QUERIES if query.source == "prometheus"]
+LOGQL = [query for query in ALL_QUERIES if query.source == "loki"]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What dashboards ask."""
+
+    prometheus: Server
+    loki: Server
+
+
+def shortened_rules(folder: Path) -> Path:
+    """Write the project's rules with their waits cut to seconds, and return their folder."""
+    folder.mkdir()
+    recording = {"interval: 60s": "interval: 1s", "interval: 120s": "interval: 1s", "offset 1d": "offset 5s"}
+    waits = {f"for: {wait}": "for: 0s" for wait in ("1m", "2m", "3m", "5m", "10m", "15m", "30m")}
+    for name, changes in (("recording.yml", recording), ("alerts.yml", waits)):
+        (folder / name).write_text(substituted(f"prometheus/rules/{name}", changes), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Demo gateway, two exporters of one job, collector, Loki and Prometheus."""
+    folder, ports = tmp_path_factory.mktemp("dashboards"), servers.Ports()
+    with ExitStack() as links:
+        gateway = links.enter_context(DemoGateway(KEY, DAY_SECONDS))
+        tempo = links.enter_context(TempoStandIn())
+        loki = links.enter_context(servers.loki(programs, folder / "loki", ports))
+        links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
+        environment = exporter_environment(gateway.url, ports)
+        replicas = [links.enter_context(program(**environment)) for _ in range(2)]
+        addresses = [replica.url().removeprefix("http://") for replica in replicas]
+        changes = {
+            "evaluation_interval: 30s": "evaluation_interval: 1s",
+            "  - rules/": f"  - {shortened_rules(folder / 'rules')}/",
+        }
+        prometheus = servers.prometheus(programs, folder / "prometheus", ports, ", ".join(addresses), changes)
+        links.enter_context(prometheus)
+        send_a_record_that_loki_refuses(ports)
+        yield Servers(prometheus, loki)
+
+
+def send_a_record_that_loki_refuses(ports: servers.Ports) -> None:
+    """Hand the collector a log record that is far too old to be stored."""
+    record = {"timeUnixNano": "1", "body": {"stringValue": "of 1970"}}
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    url = f"http://127.0.0.1:{ports.otlp_http}/v1/logs"
+    assert requests.post(url, json=body, timeout=10).ok
+
+
+def as_grafana_asks(query: Query) -> str:
+    """Return a query with its variables replaced."""
+    file = query.where.partition(":")[0]
+    values = {**CHOICES, "provider": CHOSEN_PROVIDER.get(file, "")}
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], query.text)
+
+
+def found_by_prometheus(prometheus: Server, query: Query) -> list[Any]:
+    """Return what Prometheus answers: series, or the values of a label."""
+    text, now = as_grafana_asks(query), time.time()
+    if asked := LABEL_VALUES.fullmatch(text):
+        path, parameters = f"/api/v1/label/{asked[2]}/values", {"match[]": asked[1]}
+        return list(prometheus.get(path, **parameters)["data"])
+    if query.is_instant:
+        answer = prometheus.get("/api/v1/query", query=text, time=now)
+    else:
+        answer = prometheus.get("/api/v1/query_range", query=text, start=now - 60, end=now, step=1)
+    return list(answer["data"]["result"])
+
+
+def found_by_loki(loki: Server, query: Query) -> list[Any]:
+    """Return the streams that Loki finds."""
+    answer = loki.get("/loki/api/v1/query_range", query=as_grafana_asks(query), since="10m", limit=100)
+    return list(answer["data"]["result"])
+
+
+def home_query(title: str, letter: str = "A") -> Query:
+    """Return a query of a panel of the home page."""
+    (query,) = [query for query in PROMQL if query.where == f"{HOME}: {title} {letter}"]
+    return query
+
+
+@pytest.mark.parametrize("query", PROMQL, ids=lambda query: query.where)
+def test_promql_finds_data(running: Servers, query: Query) -> None:
+    """The query is understood and finds data, those about faults when the demo has brought the fault."""
+    assert wait_until(lambda: found_by_prometheus(running.prometheus, query), SEEN_SECONDS, every=0.5)
+
+
+@pytest.mark.parametrize("query", LOGQL, ids=lambda query: query.where)
+def test_logql_finds_data(running: Servers, query: Query) -> None:
+    """The query is understood and finds records that were all parsed."""
+    streams = wait_until(lambda: found_by_loki(running.loki, query), SEEN_SECONDS, every=0.5)
+
+    assert [] == [stream for stream in streams if "__error__" in stream["stream"]]
+
+
+def test_lines_are_formatted(running: Servers) -> None:
+    """The records of polls are shown as sentences, without the words of a template."""
+    (query,) = [query for query in LOGQL if "Latest Polls" in query.where]
+    streams = wait_until(lambda: found_by_loki(running.loki, query), SEEN_SECONDS, every=0.5)
+    lines = [line for stream in streams for _, line, *_ in stream["values"]]
+
+    assert any(
+        re.fullmatch(r"Updated .*: \d+ providers, \d+ active, \d+ healthy, [\d.]+ ms", line) for line in lines
+    )
+    assert [] == [line for line in lines if "{{" in line or "<no value>" in line]
+
+
+def test_replicas_do_not_double(running: Servers) -> None:
+    """With two replicas the total is that of the gateway, and each provider has one row in the table."""
+
+    def total() -> float:
+        (series,) = found_by_prometheus(running.prometheus, home_query("Total"))
+        return float(series["value"][1])
+
+    assert wait_until(lambda: total() == len(PROVIDERS), SEEN_SECONDS)
+    (up,) = running.prometheus.get("/api/v1/query", query='sum(up{job="provider_metrics"})')["data"]["result"]
+    assert "2" == up["value"][1]
+
+
+def test_table_has_a_row_for_each_provider(running: Servers) -> None:
+    """Every query of the table has each provider at most once, and the first one has them all."""
+    (table,) = [panel for panel in panels(HOME) if panel["title"] == "All Providers"]
+    letters = [target["refId"] for target in table["targets"]]
+
+    def rows(letter: str) -> list[str]:
+        found = found_by_prometheus(running.prometheus, home_query("All Providers", letter))
+        return sorted(series["metric"]["provider"] for series in found)
+
+    everybody = sorted(provider.slug for provider in PROVIDERS)
+    assert wait_until(lambda: rows("A") == everybody, SEEN_SECONDS)
+    for letter in letters:
+        names = rows(letter)
+        assert sorted(set(names)) == names
+        assert set(names) <= set(everybody)
+
+
+def test_shares_of_a_pie_are_the_whole(running: Servers) -> None:
+    """The four states of health add up to the active providers, of which none is counted twice."""
+
+    def one(title: str, letter: str) -> float:
+        (series,) = found_by_prometheus(running.prometheus, home_query(title, letter))
+        return float(series["value"][1])
+
+    def shares() -> bool:
+        states = sum(one("Providers by Health Status", letter) for letter in "ABCD")
+        return states == one("Providers by Active Status", "A") == len(PROVIDERS) - 1
+
+    assert wait_until(shares, SEEN_SECONDS)
