@@ -80,6 +80,14 @@ FOREIGN_METRICS = {
 FOREIGN_LABELS = {"job", "instance", "le", "count", "exporter", "alertname", "alertstate", "category"}
 """Labels that Prometheus, rules, alerts and the collector bring."""
 
+TRACEQL = {
+    '{resource.service.name="provider-metrics-exporter" && name="poll"}',
+    '{resource.service.name="provider-metrics-exporter" && name=~"fetch .*"'
+    ' && span.error.type="${__field.labels.outcome}"}',
+    "${trace}",
+}
+"""Each was asked of a real Tempo by hand and found traces; no test can, as Tempo is not to be had here."""
+
 every_file = pytest.mark.parametrize("file", FILES)
 every_panel = pytest.mark.parametrize(
     ("file", "panel"),
@@ -309,6 +317,21 @@ def test_links(file: str) -> None:
         else:
             target = known[parts.path.removeprefix("/d/")]
             assert set(re.findall(r"var-(\w+)=", parts.query)) <= set(variables(target))
+
+
+def test_traceql() -> None:
+    """There is no query for traces but those that were tried."""
+    asked = {query.text for query in ALL_QUERIES if query.source == "tempo"}
+    linked = {
+        query["query"]
+        for file in FILES
+        for link in links(parsed(file))
+        if link.startswith("/explore")
+        for pane in json.loads(parse_qs(urlsplit(link).query)["panes"][0]).values()
+        for query in pane["queries"]
+    }
+
+    assert TRACEQL == asked | linked
 
 
 def test_log_records_have_their_stream() -> None:
