@@ -97,8 +97,8 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Failed Fetches",
-                "Requests to the gateway that failed within the last minutes. The panel of outcomes below says of "
-                "which kind, and when.",
+                "Requests to the gateway that failed within the last minutes. The panel of outcomes below "
+                "says of which kind, and when.",
                 NOT_SCRAPED,
             ),
             "short",
