@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import time
@@ -48,6 +50,8 @@ class Server:
     folder: Path
     url: str
     ready_path: str
+    environment: Mapping[str, str] | None = None
+    """None: that of the tests."""
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +73,9 @@ class Server:
     def start(self) -> None:
         """Start, and wait until it is ready."""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
         wait_until(self._is_ready, READY_SECONDS)
 
     def stop(self) -> None:
@@ -144,17 +150,41 @@ def collector(programs: Mapping[str, Path], folder: Path, ports: Ports, tempo_po
     return Server("otelcol", command, folder, f"http://127.0.0.1:{ports.collector_health}", "/")
 
 
-def alertmanager(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
-    """Return Alertmanager as the project configures it."""
-    config = _write(folder, "alertmanager.yml", substituted("alertmanager/alertmanager.yml", {}))
+def alertmanager(
+    programs: Mapping[str, Path],
+    folder: Path,
+    ports: Ports,
+    shell: Sequence[str] = ("/bin/sh",),
+    config: str | None = None,
+    **variables: str,
+) -> Server:
+    """Return Alertmanager as the project starts it, with channels as the variables say.
+
+    What start.sh renders is in `folder / "alertmanager"`.
+
+    Args:
+        programs: The servers.
+        folder: Where it runs.
+        ports: Where everything listens.
+        shell: What runs start.sh.
+        config: In place of the project's alertmanager.yml.
+        variables: The environment of start.sh.
+    """
+    own = shutil.copytree(ROOT / "alertmanager", folder / "own", dirs_exist_ok=True)
+    if config is not None:
+        _write(own, "alertmanager.yml", config)
+    url = f"http://127.0.0.1:{ports.alertmanager}"
     command = [
-        str(programs["alertmanager"]),
-        f"--config.file={config}",
+        *shell,
+        f"{own}/start.sh",
         f"--storage.path={folder}/data",
+        f"--web.external-url={url}",
         f"--web.listen-address=127.0.0.1:{ports.alertmanager}",
         "--cluster.listen-address=",
     ]
-    return Server("alertmanager", command, folder, f"http://127.0.0.1:{ports.alertmanager}", "/-/ready")
+    path = f"{programs['alertmanager'].parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "TMPDIR": str(folder), **variables}
+    return Server("alertmanager", command, folder, url, "/-/ready", environment)
 
 
 def prometheus(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+
+DURATION = re.compile(r"(?<![\w.])(\d+)([smhd])(?!\w)")
+"""A duration as Prometheus and Alertmanager write it."""
+MILLISECONDS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def substituted(config: str, changes: Mapping[str, str]) -> str:
@@ -24,3 +29,8 @@ def substituted(config: str, changes: Mapping[str, str]) -> str:
             raise KeyError(f"{old!r} is not in {config}")
         text = text.replace(old, new)
     return text
+
+
+def hastened(text: str, factor: int) -> str:
+    """Return a configuration in which all durations, those in queries too, are divided by a factor."""
+    return DURATION.sub(lambda found: f"{int(found[1]) * MILLISECONDS[found[2]] // factor}ms", text)

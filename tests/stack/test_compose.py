@@ -17,6 +17,7 @@ import yaml
 from exporter import SERVICE_NAME, __version__
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings
+from grafana.access.settings import load_settings as load_access_settings
 from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, LOKI, PROMETHEUS
 from tests.stack.substitution import ROOT
 
@@ -25,16 +26,20 @@ pytestmark = pytest.mark.stack
 Tree = Mapping[str, Any]
 
 SERVERS = ("prometheus", "alertmanager", "grafana", "loki", "tempo", "otel-collector")
-SERVICES = (SERVICE_NAME, *SERVERS, "otel-collector-volume")
+SERVICES = (SERVICE_NAME, *SERVERS, "otel-collector-volume", "grafana-access")
 DEMO = "demo-gateway"
 HELPER = "otel-collector-volume"
 """Gives the collector its volume, and ends."""
+ACCESS = "grafana-access"
+"""Brings Grafana to its access rules, and ends."""
+ONE_SHOTS = (HELPER, ACCESS)
 
 REQUIRED = ("GATEWAY_API_URL", "ADMIN_KEY", "GRAFANA_ADMIN_PASSWORD")
 SECRETS = {
     (SERVICE_NAME, "ADMIN_KEY"): "own-key",
     (DEMO, "ADMIN_KEY"): "own-key",
     ("grafana", "GF_SECURITY_ADMIN_PASSWORD"): "own-password",
+    (ACCESS, "GRAFANA_ADMIN_PASSWORD"): "own-password",
 }
 OWN_VALUES = {
     "GATEWAY_API_URL": "https://api.example.com",
@@ -65,7 +70,7 @@ NOT_BUILT = {
 
 PROGRAMS = {
     "prom/prometheus": ({"wget"}, "made from busybox"),
-    "prom/alertmanager": ({"wget"}, "made from busybox"),
+    "prom/alertmanager": ({"wget", "/bin/sh"}, "made from busybox"),
     "grafana/grafana": ({"wget"}, "made from Alpine, whose busybox has it"),
     "grafana/loki": ({"/usr/bin/loki"}, "from 3.6 on without shell and wget, but the program asks itself"),
     "grafana/tempo": ({"/tempo"}, "without shell and wget; from 3.0 on the program asks itself"),
@@ -73,11 +78,12 @@ PROGRAMS = {
     SERVICE_NAME: ({"python"}, "made from Python"),
     "busybox": (set[str](), "ends at once"),
 }
-"""What a health check may call in each image, and why it is there."""
+"""What a health check or an entrypoint may call in each image, and why it is there."""
 
 USERS = {
     SERVICE_NAME: ("65532:65532", "the Dockerfile's"),
     DEMO: ("65532:65532", "the Dockerfile's"),
+    ACCESS: ("65532:65532", "the Dockerfile's"),
     "prometheus": ("65534:65534", "nobody, who owns /prometheus in the image"),
     "alertmanager": ("65534:65534", "nobody, who owns /alertmanager in the image"),
     "grafana": ("472:0", "grafana, who owns /var/lib/grafana in the image"),
@@ -244,13 +250,13 @@ def test_secrets_come_from_outside(own: Tree, demo: Tree) -> None:
         for services in (own, {DEMO: demo[DEMO]})
         for service, one in services.items()
         for name, value in one.get("environment", {}).items()
-        if re.search("KEY|PASSWORD|SECRET|TOKEN", name)
+        if re.search("(KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)", name)
     }
     demo_key = read_env(".env.demo")["ADMIN_KEY"]
 
     assert {**SECRETS, (DEMO, "ADMIN_KEY"): demo_key} == found
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert [] == re.findall(r"\$\{\w*(?:KEY|PASSWORD|SECRET|TOKEN)\w*(?!:\?)\W", text)
+    assert [] == re.findall(r"\$\{\w*(?:KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)\w*(?!:\?)\W", text)
 
 
 def test_env_example(config: Config, tmp_path: Path) -> None:
@@ -307,15 +313,17 @@ def test_releases(demo: Tree) -> None:
 
 
 def test_exporter_image(demo: Tree) -> None:
-    """Exporter and demo gateway share an image that is built here and never looked for elsewhere."""
-    exporter, gateway = demo[SERVICE_NAME], demo[DEMO]
+    """The image that is built here is shared, and never looked for elsewhere."""
+    exporter = demo[SERVICE_NAME]
 
-    assert exporter["image"] == gateway["image"]
     assert ({"context": str(ROOT), "dockerfile": "Dockerfile"}, "build") == (
         exporter["build"],
         exporter["pull_policy"],
     )
-    assert (None, "never") == (gateway.get("build"), gateway["pull_policy"])
+    assert dict.fromkeys((DEMO, ACCESS), (exporter["image"], None, "never")) == {
+        name: (demo[name]["image"], demo[name].get("build"), demo[name]["pull_policy"])
+        for name in (DEMO, ACCESS)
+    }
 
 
 def test_mounted_files(demo: Tree) -> None:
@@ -327,6 +335,7 @@ def test_mounted_files(demo: Tree) -> None:
         *(ROOT / name for name in ("prometheus", "alertmanager", "loki", "tempo", "otel")),
         *PROVISIONING.iterdir(),
         *([DASHBOARDS] if DASHBOARDS.exists() else []),
+        ROOT / "grafana",
     } == {path for mount in mounts.values() for path in mount.values()}
     volumes = [volume for service in demo.values() for volume in service.get("volumes", ())]
     assert {(True, False)} == {
@@ -337,12 +346,18 @@ def test_mounted_files(demo: Tree) -> None:
 
 
 def test_named_files(demo: Tree) -> None:
-    """Each configuration file in a command is a file of the project, seen through its mount."""
+    """Each file in a command or entrypoint is a file of the project, seen through its mount."""
     named = [
         (name, PurePosixPath(argument.partition("=")[2]))
         for name, service in demo.items()
         for argument in service["command"] or ()
         if re.match(r"--?config(\.file)?=", argument)
+    ]
+    named += [
+        (name, PurePosixPath(argument))
+        for name, service in with_entrypoint(demo)
+        for argument in service["entrypoint"][1:]
+        if argument.startswith("/")
     ]
 
     assert {"prometheus", "alertmanager", "loki", "tempo", "otel-collector"} == {name for name, _ in named}
@@ -350,6 +365,21 @@ def test_named_files(demo: Tree) -> None:
         path
         for name, path in named
         if not (binds(demo[name]).get(str(path.parent), Path("nowhere")) / path.name).is_file()
+    ]
+
+
+def with_entrypoint(services: Tree) -> list[tuple[str, Tree]]:
+    """Return the services that do not start as their image would."""
+    return [(name, service) for name, service in services.items() if service["entrypoint"]]
+
+
+def test_entrypoints(demo: Tree) -> None:
+    """A program of the image starts them."""
+    programs = {name: PROGRAMS[repository(service)][0] for name, service in with_entrypoint(demo)}
+
+    assert "alertmanager" in programs
+    assert [] == [
+        name for name, service in with_entrypoint(demo) if service["entrypoint"][0] not in programs[name]
     ]
 
 
@@ -388,6 +418,9 @@ def test_health_checks(demo: Tree) -> None:
         if name == SERVICE_NAME:
             # The image's own, which tests/test_image.py looks at.
             assert "healthcheck" not in service
+        elif name == ACCESS:
+            # The image's own would ask an exporter.
+            assert {"disable": True} == service["healthcheck"]
         elif programs:
             kind, program, *_ = service["healthcheck"]["test"]
             assert ("CMD", True) == (kind, program in programs)
@@ -469,7 +502,7 @@ def test_limits(demo: Tree) -> None:
     for name, service in demo.items():
         assert 16 * MEBIBYTE <= int(service["mem_limit"]) <= 2048 * MEBIBYTE
         assert {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}} == service["logging"]
-        assert ("no" if name == HELPER else "unless-stopped") == service["restart"]
+        assert ("no" if name in ONE_SHOTS else "unless-stopped") == service["restart"]
 
 
 def test_collector_limits_itself_first(demo: Tree) -> None:
@@ -492,15 +525,35 @@ def test_grafana_is_closed(own: Tree) -> None:
     environment = own["grafana"]["environment"]
 
     assert "admin" == environment["GF_SECURITY_ADMIN_USER"]
+    assert "Viewer" == environment["GF_USERS_AUTO_ASSIGN_ORG_ROLE"]
     assert {"false"} == {
         environment[name]
         for name in (
             "GF_AUTH_ANONYMOUS_ENABLED",
             "GF_USERS_ALLOW_SIGN_UP",
+            "GF_USERS_VIEWERS_CAN_EDIT",
             "GF_ANALYTICS_REPORTING_ENABLED",
             "GF_PLUGINS_PREINSTALL_AUTO_UPDATE",
         )
     }
+
+
+def test_access_rules_are_applied(own: Tree) -> None:
+    """A program of the image's working directory asks Grafana, as soon as it is well, as its admin."""
+    service, environment = own[ACCESS], own[ACCESS]["environment"]
+    workdir = re.findall(r"^WORKDIR (.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert ["python", "-m", "grafana.access"] == service["entrypoint"]
+    assert {f"{workdir[-1]}/grafana": ROOT / "grafana"} == binds(service)
+    assert {"grafana": "service_healthy"} == {
+        name: terms["condition"] for name, terms in service["depends_on"].items()
+    }
+    settings = load_access_settings(environment, None)
+    assert ("http://grafana:3000", own["grafana"]["environment"]["GF_SECURITY_ADMIN_USER"]) == (
+        settings.url,
+        settings.user,
+    )
+    assert urlsplit(settings.url).hostname in environment["NO_PROXY"].split(",")
 
 
 def test_home_dashboard(own: Tree) -> None:
@@ -615,9 +668,44 @@ def test_dashboard_provider() -> None:
     )
 
 
-def test_alerts_are_grouped() -> None:
-    """Alertmanager makes one group of each trouble of each provider, for a receiver that it has."""
-    alertmanager = parsed(ROOT / "alertmanager" / "alertmanager.yml")
+def channel_variables(script: str) -> set[str]:
+    """Return the variables that start.sh reads."""
+    return set(re.findall(r"\b(?:SLACK|SMTP|EMAIL|NOTIFY|GRAFANA|RUNBOOK)_[A-Z_]+\b", script))
 
-    assert ["alertname", "provider"] == alertmanager["route"]["group_by"]
-    assert alertmanager["route"]["receiver"] in [receiver["name"] for receiver in alertmanager["receivers"]]
+
+def test_channels_without_variables(own: Tree) -> None:
+    """What start.sh reads is passed on, all of it empty, and its secrets hold nothing."""
+    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
+
+    assert dict.fromkeys(channel_variables(script), "") == own["alertmanager"]["environment"]
+
+
+def test_channels_are_explained() -> None:
+    """The README has a row for each variable of the notifications, and no other."""
+    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("\n## Alerts and notifications\n")[1].split("\n## ")[0]
+
+    assert channel_variables(script) == set(re.findall(r"^\| `([A-Z_]+)`", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [("SLACK_API_URL_FILE", "slack_api_url"), ("SMTP_AUTH_PASSWORD_FILE", "smtp_auth_password")],
+)
+def test_secret_files(config: Config, tmp_path: Path, variable: str, secret: str) -> None:
+    """A file of the host is seen as a secret by Alertmanager alone; one that is not named is empty."""
+    file = tmp_path / "secret"
+    project = json.loads(
+        config(env_file(tmp_path, {**OWN_VALUES, variable: str(file)}), "--format=json").stdout
+    )
+
+    assert f"/run/secrets/{secret}" == project["services"]["alertmanager"]["environment"][variable]
+    assert {secret: str(file)} == {
+        name: source["file"] for name, source in project["secrets"].items() if source["file"] != os.devnull
+    }
+    assert [("alertmanager", "slack_api_url"), ("alertmanager", "smtp_auth_password")] == [
+        (name, used["source"])
+        for name, service in project["services"].items()
+        for used in service.get("secrets", ())
+    ]

@@ -11,35 +11,26 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.instruments import INSTRUMENTS, Kind
+from tests.promql import NAME, RECORDED, RULE_FILES, published, rules
 from tests.stack.substitution import ROOT
 
 pytestmark = pytest.mark.stack
 
-RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
 TEST_FILES = sorted((ROOT / "tests/rules").glob("*.yml"))
 
 FOREIGN_METRICS = {
     "up",
+    "alertmanager_notifications_failed_total",
     "otelcol_exporter_enqueue_failed_log_records",
     "otelcol_exporter_enqueue_failed_spans",
     "otelcol_exporter_queue_size",
     "otelcol_exporter_send_failed_log_records",
     "otelcol_exporter_send_failed_spans",
 }
-"""Metrics of others that rules may name: Prometheus' own and those of the collector."""
+"""Metrics of others that rules may name: Prometheus' own, Alertmanager's and the collector's."""
 
 QUERY = re.compile(r'(?:query|printf) "((?:[^"\\]|\\.)*)"')
 """A query within a template."""
-NAME = re.compile(r"(?<![\w:$])(?:up|(?:gatewayz|otelcol|ALERTS|target)_\w+|[a-z_]+:\w+:\w+)(?![\w:])")
-"""A name of a metric or recorded series in PromQL."""
-
-
-def rules() -> Iterator[Mapping[str, Any]]:
-    """Yield every rule of every file."""
-    for file in RULE_FILES:
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
-            yield from group["rules"]
 
 
 def unit_tests() -> Iterator[Mapping[str, Any]]:
@@ -49,7 +40,6 @@ def unit_tests() -> Iterator[Mapping[str, Any]]:
 
 
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
-RECORDED = {rule["record"] for rule in rules() if "record" in rule}
 
 every_alert = pytest.mark.parametrize("name", ALERTS)
 
@@ -64,9 +54,7 @@ def promtool(programs: Mapping[str, Path], *arguments: str) -> tuple[int, str]:
 
 def known_names() -> set[str]:
     """Return the names that a rule may use."""
-    endings = {Kind.HISTOGRAM: ("_bucket", "_count", "_sum")}
-    own = {row.name + ending for row in INSTRUMENTS for ending in endings.get(row.kind, ("",))}
-    return own | RECORDED | FOREIGN_METRICS
+    return published() | RECORDED | FOREIGN_METRICS
 
 
 def test_lint(programs: Mapping[str, Path]) -> None:

@@ -1,0 +1,201 @@
+#!/bin/sh
+# Starts Alertmanager with the channels that the environment names: Alertmanager reads no environment itself, and refuses
+# a receiver that is configured by half. What is wrong is told all at once, one line each, with exit code 2.
+# Secrets stay in their files, which Alertmanager reads when it sends. The arguments are Alertmanager's.
+set -eu
+
+own=$(cd "${0%/*}" && pwd)
+rendered=${TMPDIR:-/tmp}/alertmanager
+carriage_return=$(printf '\r')
+wrong=
+
+problem() {
+  echo "alertmanager/start.sh: $*" >&2
+  wrong=yes
+}
+
+# The checks take the name of a variable, and never show a value: it may be a secret in the wrong place.
+check_line() {
+  eval "value=\${$1:-}"
+  case $value in
+    *[[:cntrl:]]*) problem "$1 has a line break or another control character: write it in one line." ;;
+  esac
+}
+
+check_boolean() {
+  eval "value=\${$1:-}"
+  case $value in
+    '' | true | false) ;;
+    *) problem "$1 is neither true nor false: set one of them, or leave it empty." ;;
+  esac
+}
+
+check_root() {
+  eval "value=\${$1:-}"
+  case $value in
+    '') ;;
+    *[!]A-Za-z0-9._~:/%+,=[-]*) problem "$1 has characters that do not belong there: no blanks, quotes, ?, # or @." ;;
+    http://[!/]* | https://[!/]*) ;;
+    *) problem "$1 is not a URL: it must begin with http:// or https://." ;;
+  esac
+}
+
+check_addresses() {
+  eval "value=\${$1:-}"
+  before=$IFS
+  IFS=,
+  set -f
+  for address in $value; do
+    case $address in
+      *[!\ ]@[!\ ]*) ;;
+      *) problem "$1 holds something that is no e-mail address: write name@example.com." ;;
+    esac
+  done
+  set +f
+  IFS=$before
+}
+
+# Leaves what the file holds in `secret`, without the line break at its end.
+check_secret() {
+  eval "value=\${$1:-}"
+  if [ ! -e "$value" ]; then
+    problem "$1 names a file that is not there: create it."
+  elif ! secret=$(cat "$value" 2>/dev/null); then
+    problem "$1 names what cannot be read: it must be a file that user $(id -u) may read."
+  elif secret=${secret%"$carriage_return"} && [ -z "$secret" ]; then
+    problem "$1 names a file that is empty: write the secret into it."
+  else
+    return 0
+  fi
+  return 1
+}
+
+check_slack() {
+  if [ -z "${SLACK_API_URL_FILE:-}" ]; then
+    [ -z "${SLACK_CHANNEL:-}" ] ||
+      problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."
+  elif check_secret SLACK_API_URL_FILE; then
+    case $secret in
+      *[[:space:]]*) problem "SLACK_API_URL_FILE names a file with more than a URL in it: write the webhook's URL alone." ;;
+      http://[!/]* | https://[!/]*) ;;
+      *) problem "SLACK_API_URL_FILE names a file that holds no URL: the webhook's begins with https://." ;;
+    esac
+  fi
+}
+
+check_smarthost() {
+  host=${SMTP_SMARTHOST%:*}
+  port=${SMTP_SMARTHOST##*:}
+  case $SMTP_SMARTHOST in
+    *:*) ;;
+    *) port= ;;
+  esac
+  case $host in
+    \[*\]) host=${host#\[} host=$(echo "${host%\]}" | sed 's/:/-/g') ;;
+  esac
+  case $host/$port in
+    /* | */ | *[!A-Za-z0-9._-]*/* | */*[!0-9]* | */??????*)
+      problem "SMTP_SMARTHOST is not host:port: write for example mail.example.com:587." ;;
+  esac
+}
+
+check_email() {
+  if [ -n "${SMTP_SMARTHOST:-}${SMTP_FROM:-}${EMAIL_TO:-}${SMTP_AUTH_USERNAME:-}${SMTP_AUTH_PASSWORD_FILE:-}" ]; then
+    [ -n "${SMTP_SMARTHOST:-}" ] || problem "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port."
+    [ -n "${SMTP_FROM:-}" ] || problem "SMTP_FROM is not set: e-mail needs a sender's address."
+    [ -n "${EMAIL_TO:-}" ] || problem "EMAIL_TO is not set: e-mail needs a recipient; with commas between several."
+  fi
+  [ -z "${SMTP_SMARTHOST:-}" ] || check_smarthost
+  check_addresses SMTP_FROM
+  case ${SMTP_FROM:-} in
+    *,*) problem "SMTP_FROM has more than one address: keep one of them." ;;
+  esac
+  check_addresses EMAIL_TO
+  if [ -n "${SMTP_AUTH_PASSWORD_FILE:-}" ]; then
+    check_secret SMTP_AUTH_PASSWORD_FILE || :
+    [ -n "${SMTP_AUTH_USERNAME:-}" ] ||
+      problem "SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: name the user of that password, too."
+  elif [ -n "${SMTP_AUTH_USERNAME:-}" ]; then
+    problem "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: name the file that holds the password, too."
+  fi
+}
+
+check_readers() {
+  if [ "${NOTIFY_HEALTH_CHANGES:-}" = true ] && [ -z "${SLACK_API_URL_FILE:-}${SMTP_SMARTHOST:-}" ]; then
+    problem "NOTIFY_HEALTH_CHANGES is true, but there is no channel: set SLACK_API_URL_FILE or SMTP_SMARTHOST."
+  fi
+}
+
+# As YAML writes a text in single quotes.
+quoted() {
+  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
+}
+
+# Prints a receiver's channels; takes whether it is told when all is well again.
+channels() {
+  if [ -n "${SLACK_API_URL_FILE:-}" ]; then
+    cat <<END
+    slack_configs:
+      - api_url_file: $(quoted "$SLACK_API_URL_FILE")
+        channel: $(quoted "${SLACK_CHANNEL:-}")
+        send_resolved: $1
+        color: '{{ template "gatewayz.slack.color" . }}'
+        title: '{{ template "gatewayz.slack.title" . }}'
+        text: '{{ template "gatewayz.slack.text" . }}'
+        fallback: '{{ template "gatewayz.slack.title" . }}'
+END
+  fi
+  if [ -n "${SMTP_SMARTHOST:-}" ]; then
+    cat <<END
+    email_configs:
+      - smarthost: $(quoted "$SMTP_SMARTHOST")
+        require_tls: ${SMTP_REQUIRE_TLS:-true}
+        auth_username: $(quoted "${SMTP_AUTH_USERNAME:-}")
+        auth_password_file: $(quoted "${SMTP_AUTH_PASSWORD_FILE:-}")
+        from: $(quoted "$SMTP_FROM")
+        to: $(quoted "$EMAIL_TO")
+        send_resolved: $1
+        headers: {Subject: '{{ template "gatewayz.email.subject" . }}'}
+        text: '{{ template "gatewayz.email.text" . }}'
+        html: '{{ template "gatewayz.email.html" . }}'
+END
+  fi
+}
+
+# Prints the templates that hold the roots of links; without RUNBOOK_URL a runbook's path is shown as it is.
+roots() {
+  echo "{{ define \"gatewayz.grafana\" }}${GRAFANA_URL%/}{{ end }}"
+  if [ -n "${RUNBOOK_URL:-}" ]; then
+    echo "{{ define \"gatewayz.runbooks\" }}${RUNBOOK_URL%/}/{{ end }}"
+    echo '{{ define "gatewayz.runbook.html" }}<a href="{{ template "gatewayz.runbook" . }}">Runbook</a>{{ end }}'
+  else
+    echo '{{ define "gatewayz.runbooks" }}{{ end }}'
+    echo '{{ define "gatewayz.runbook.html" }}Runbook: {{ template "gatewayz.runbook" . }}{{ end }}'
+  fi
+}
+
+for name in SLACK_API_URL_FILE SLACK_CHANNEL SMTP_SMARTHOST SMTP_FROM EMAIL_TO SMTP_AUTH_USERNAME \
+  SMTP_AUTH_PASSWORD_FILE GRAFANA_URL RUNBOOK_URL; do
+  check_line "$name"
+done
+check_boolean SMTP_REQUIRE_TLS
+check_boolean NOTIFY_HEALTH_CHANGES
+check_root GRAFANA_URL
+check_root RUNBOOK_URL
+check_slack
+check_email
+check_readers
+mkdir -p "$rendered/templates" 2>/dev/null && [ -w "$rendered/templates" ] ||
+  problem "TMPDIR, or /tmp, is not writable: the configuration is rendered there."
+[ -z "$wrong" ] || exit 2
+
+GRAFANA_URL=${GRAFANA_URL:-http://localhost:3000}
+cp "$own"/templates/*.tmpl "$rendered/templates"
+roots >"$rendered/templates/roots.tmpl"
+channels true >"$rendered/people"
+# That a change is over is no news.
+{ [ "${NOTIFY_HEALTH_CHANGES:-}" != true ] || channels false; } >"$rendered/readers"
+sed -e "/^  - name: people\$/r $rendered/people" -e "/^  - name: readers\$/r $rendered/readers" \
+  "$own/alertmanager.yml" >"$rendered/alertmanager.yml"
+
+exec alertmanager --config.file="$rendered/alertmanager.yml" "$@"

@@ -1,0 +1,155 @@
+"""Slack's incoming webhook and a mail server, as far as Alertmanager sees them."""
+
+from __future__ import annotations
+
+import email.policy
+import json
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trustme
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from tests.stack.servers import free_port
+
+USER, PASSWORD = "alerts", "very-secret-word"
+
+
+@dataclass
+class Webhook:
+    """Keeps the messages that arrive, and says ok as Slack does; with `refusing` it was revoked."""
+
+    messages: list[Mapping[str, Any]] = field(default_factory=list)
+    refusing: bool = False
+
+    def __enter__(self) -> Self:
+        """Listen on a free port of the loopback."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The webhook's address, with its secret path."""
+        return f"http://127.0.0.1:{self._server.server_port}/services/very-secret-path"
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of all messages, in order."""
+        return [message["attachments"][0]["title"] for message in self.messages]
+
+    def titled(self, *words: str) -> list[Mapping[str, Any]]:
+        """Return the attachments of the messages with all of these words in the title."""
+        attachments = [message["attachments"][0] for message in self.messages]
+        return [found for found in attachments if all(word in found["title"] for word in words)]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = b"no_service" if webhook.refusing else b"ok"
+                if not webhook.refusing:
+                    webhook.messages.append(json.loads(body))
+                self.send_response(404 if webhook.refusing else 200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One e-mail that was accepted."""
+
+    recipients: tuple[str, ...]
+    message: EmailMessage
+
+    def part(self, kind: str) -> str:
+        """Return the decoded text of a part, `plain` or `html`."""
+        body = self.message.get_body((kind,))
+        assert body is not None
+        text: str = body.get_content()
+        return text
+
+
+class MailServer:
+    """Takes mail over STARTTLS from its one user, with a certificate of an authority of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write the authority's certificate into a folder."""
+        self.mails: list[Mail] = []
+        self.authority = folder / "authority.pem"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.authority)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        self._controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=free_port(),
+            tls_context=context,
+            require_starttls=True,
+            auth_required=True,
+            # Its questions are not those that Alertmanager knows.
+            auth_exclude_mechanism=["LOGIN"],
+            authenticator=_authenticated,
+        )
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._controller.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self._controller.stop()
+
+    @property
+    def smarthost(self) -> str:
+        """The address to put into SMTP_SMARTHOST."""
+        return f"127.0.0.1:{self._controller.port}"
+
+    @property
+    def subjects(self) -> list[str]:
+        """The subjects of all mails, in order."""
+        return [str(mail.message["Subject"]) for mail in self.mails]
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        """Take a mail."""
+        assert isinstance(envelope.content, bytes)
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(Mail(tuple(envelope.rcpt_tos), message))
+        return "250 OK"
+
+
+def _authenticated(
+    server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+) -> AuthResult:
+    right = LoginPassword(USER.encode(), PASSWORD.encode())
+    return AuthResult(success=data == right, handled=data == right)

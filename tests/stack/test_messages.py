@@ -1,0 +1,396 @@
+"""What people read: messages rendered by Alertmanager's own templates, and the links in them."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from tests.stack import servers
+from tests.stack.chain import Chain
+from tests.stack.substitution import ROOT
+from tests.stack.test_routing import labels
+from tests.stack.test_rules import ALERTS
+
+pytestmark = pytest.mark.stack
+
+GOLDEN = ROOT / "tests" / "golden"
+GRAFANA, RUNBOOKS, ALERTMANAGER = (
+    "https://grafana.example.com",
+    "https://example.com/main",
+    "https://am.example.com",
+)
+BEGIN, END = "2026-01-02T03:04:05Z", "2026-01-02T05:06:07Z"
+HOUR_BEFORE, AT_THE_END = "1767319445000", "1767330367000"
+"""Milliseconds: an hour before the begin, and the end."""
+
+ODD = {
+    "quote": 'a"b',
+    "backslash": r"a\b\n",
+    "blank": " a  b ",
+    "plus and percent": "a+b%20c",
+    "HTML": "<b>&amp;</b>",
+    "emoji": "🦙☃",
+    "apostrophe and backtick": "o'b`c",
+    "braces": "{{ .x }}{a}",
+    "address": "a/b?c=d&e#f",
+    "line break": "a\nb",
+    "link of Slack": "<!channel>|x",
+}
+"""Slugs that a gateway could have, and that some language would make something of."""
+
+odd_slug = pytest.mark.parametrize("slug", ODD.values(), ids=ODD)
+BODIES = {"slack.text": "text", "email.text": "text", "email.html": "html"}
+"""The bodies of messages, and how they are rendered."""
+
+
+def alert(name: str, status: str = "firing", **own: str) -> dict[str, Any]:
+    """Return an alert as Alertmanager hands it to a template."""
+    found = {**labels(name, "provider_metrics"), **own}
+    annotations = ALERTS[name]["annotations"] if name in ALERTS else {}
+    description = f"Something is wrong with {found.get('provider', 'all & everything')}."
+    return {
+        "status": status,
+        "labels": found,
+        "annotations": {**annotations, "description": description},
+        "startsAt": BEGIN,
+        "endsAt": END if status == "resolved" else "0001-01-01T00:00:00Z",
+        "generatorURL": "http://localhost:9090/graph?g0.expr=a+%3E+3&g0.tab=1",
+    }
+
+
+def data(alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a template gets for a group of alerts."""
+
+    def common(kind: str) -> dict[str, str]:
+        shared = set.intersection(*(set(one[kind].items()) for one in alerts))
+        return dict(sorted(shared))
+
+    firing = any(one["status"] == "firing" for one in alerts)
+    return {
+        "receiver": "people",
+        "status": "firing" if firing else "resolved",
+        "externalURL": ALERTMANAGER,
+        "groupLabels": {name: common("labels")[name] for name in ("alertname", "job")},
+        "commonLabels": common("labels"),
+        "commonAnnotations": common("annotations"),
+        "alerts": alerts,
+    }
+
+
+class Renderer:
+    """Alertmanager's tool on the templates as start.sh leaves them."""
+
+    def __init__(self, programs: Mapping[str, Path], folder: Path, **roots: str) -> None:
+        """Let start.sh write them."""
+        self._amtool, self._folder = programs["amtool"], folder
+        with servers.alertmanager(programs, folder, servers.Ports(), **roots):
+            pass
+
+    def __call__(self, name: str, *alerts: Mapping[str, Any], kind: str = "text") -> str:
+        """Return what a template makes of a group of alerts."""
+        file = self._folder / "data.json"
+        file.write_text(json.dumps(data(alerts)), encoding="utf-8")
+        result = subprocess.run(
+            [
+                *(str(self._amtool), "template", "render"),
+                f"--template.glob={self._folder}/alertmanager/templates/*.tmpl",
+                f"--template.data={file}",
+                f"--template.type={kind}",
+                f'--template.text={{{{ template "gatewayz.{name}" . }}}}',
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (0, "") == (result.returncode, result.stderr)
+        return result.stdout
+
+    def message(self, *alerts: Mapping[str, Any]) -> dict[str, str]:
+        """Return all texts of a message, by template."""
+        plain = {name: self(name, *alerts) for name in ("slack.color", "slack.title", "email.subject")}
+        return {**plain, **{name: self(name, *alerts, kind=kind) for name, kind in BODIES.items()}}
+
+
+@pytest.fixture(scope="module")
+def render(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+    """Templates with roots of links."""
+    folder = tmp_path_factory.mktemp("messages")
+    return Renderer(programs, folder, GRAFANA_URL=f"{GRAFANA}/", RUNBOOK_URL=f"{RUNBOOKS}/")
+
+
+def links(text: str) -> list[str]:
+    """Return the links of a message of any kind, as a program that opens them would see them."""
+    found = re.findall(r'href="([^"]*)"', text) or re.findall(r"<(http[^|>]*)\|", text)
+    return [html.unescape(link) for link in found or re.findall(r"http\S+", text)]
+
+
+def linked(text: str, path: str) -> list[str]:
+    """Return the links that go to a path of Grafana or Alertmanager."""
+    return [link for link in links(text) if link.startswith((f"{GRAFANA}{path}", f"{ALERTMANAGER}{path}"))]
+
+
+def bodies(message: Mapping[str, str]) -> list[str]:
+    """Return the three bodies of a message."""
+    return [message[name] for name in BODIES]
+
+
+def pane(link: str) -> dict[str, Any]:
+    """Return the one pane of a link to Explore."""
+    asked = parse_qs(urlsplit(link).query, strict_parsing=True)
+    assert (["1"], ["1"], {"schemaVersion", "orgId", "panes"}) == (
+        asked["schemaVersion"],
+        asked["orgId"],
+        set(asked),
+    )
+    (only,) = json.loads(asked["panes"][0]).values()
+    found: dict[str, Any] = only
+    return found
+
+
+MESSAGES: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "provider": [
+        alert("GatewayzProviderDown", provider="openai"),
+        alert("GatewayzProviderDown", provider=ODD["HTML"]),
+        alert("GatewayzProviderDown", "resolved", provider="mistral"),
+    ],
+    "exporter-resolved": [alert("GatewayzExporterDown", "resolved")],
+}
+"""The messages whose texts are kept, as names of files."""
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_golden(render: Renderer, name: str) -> None:
+    """A message is what it was: one that lists providers, and one that the exporter is back."""
+    message = render.message(*MESSAGES[name])
+
+    text = "".join(f"==== {part}\n{content}\n" for part, content in message.items())
+    assert (GOLDEN / f"message-{name}.txt").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("alerts", "title", "color"),
+    [
+        (
+            [alert("GatewayzProviderDown", provider="x")],
+            "[FIRING:1] GatewayzProviderDown (critical): x",
+            "danger",
+        ),
+        (
+            [alert("GatewayzProviderSlow", provider="x")],
+            "[FIRING:1] GatewayzProviderSlow (warning): x",
+            "warning",
+        ),
+        (
+            [alert("GatewayzProviderHealthChanged", provider="x")],
+            "[INFO:1] GatewayzProviderHealthChanged (info): x",
+            "#439fe0",
+        ),
+        (
+            [alert("GatewayzProviderDown", provider=slug) for slug in "xyz"],
+            "[FIRING:3] GatewayzProviderDown (critical)",
+            "danger",
+        ),
+        (
+            [alert("GatewayzProviderDown", "resolved", provider=slug) for slug in "xy"],
+            "[RESOLVED:2] GatewayzProviderDown (critical)",
+            "good",
+        ),
+        ([alert("GatewayzExporterDown")], "[FIRING:1] GatewayzExporterDown (critical)", "danger"),
+    ],
+    ids=["critical", "warning", "info", "several", "resolved", "exporter"],
+)
+def test_title(render: Renderer, alerts: Sequence[Mapping[str, Any]], title: str, color: str) -> None:
+    """Status, count, severity and a lone provider are in title and subject; the colour says how bad it is."""
+    message = render.message(*alerts)
+
+    assert (title, title, color) == (message["slack.title"], message["email.subject"], message["slack.color"])
+
+
+def test_what_is_over_is_not_told_as_if_it_were(render: Renderer) -> None:
+    """The texts of an alert say what is: of one that is over they are told as what was."""
+    over = alert("GatewayzProviderDown", "resolved", provider="x")
+
+    for text in bodies(render.message(over)):
+        assert "Over: An active provider is down." in text
+        assert "was: Something is wrong with x." in text
+    for text in bodies(render.message(over, alert("GatewayzProviderDown", provider="y"))):
+        assert (False, 1) == ("Over: " in text, text.count("was: Something"))
+
+
+@pytest.mark.parametrize("status", ["firing", "resolved"])
+def test_long_list_is_cut(render: Renderer, status: str) -> None:
+    """Of twelve alerts ten are listed and two are counted."""
+    message = render.message(
+        *(alert("GatewayzProviderDown", status, provider=f"p-{n:02}") for n in range(12))
+    )
+
+    for text in bodies(message):
+        assert ([f"p-{n:02}" for n in range(10)], True) == (
+            sorted(set(re.findall(r"p-\d\d", text))),
+            "and 2 more" in text,
+        )
+
+
+@odd_slug
+@pytest.mark.parametrize("status", ["firing", "resolved"])
+def test_link_to_the_provider(render: Renderer, slug: str, status: str) -> None:
+    """The provider's dashboard gets its slug as it is, and times from an hour before until now or its end."""
+    for text in bodies(render.message(alert("GatewayzProviderDown", status, provider=slug))):
+        (link,) = linked(text, "/d/gatewayz-provider?")
+
+        assert {
+            "var-job": ["provider_metrics"],
+            "var-provider": [slug],
+            "from": [HOUR_BEFORE],
+            "to": ["now" if status == "firing" else AT_THE_END],
+        } == parse_qs(urlsplit(link).query, strict_parsing=True)
+
+
+@odd_slug
+def test_link_to_the_logs(render: Renderer, slug: str) -> None:
+    """Explore opens on the log records of the provider, for whatever slug."""
+    for text in bodies(render.message(alert("GatewayzProviderDown", provider=slug))):
+        link, _ = linked(text, "/explore?")
+
+        found = pane(link)
+        (query,) = found["queries"]
+        assert ("loki", {"from": HOUR_BEFORE, "to": "now"}) == (found["datasource"], found["range"])
+        assert {"type": "loki", "uid": "loki"} == query["datasource"]
+        before, _, value = query["expr"].partition("provider=")
+        assert '{service="provider-metrics-exporter"} | json | ' == before
+        # What Go quotes, JSON reads, but for signs that no sensible slug has.
+        assert slug == json.loads(value)
+
+
+@odd_slug
+def test_loki_takes_the_query(render: Renderer, stack: Chain, slug: str) -> None:
+    """Loki understands the query of the link, and finds nothing of a provider that is not there."""
+    link, _ = linked(render("slack.text", alert("GatewayzProviderDown", provider=slug)), "/explore?")
+
+    assert [] == stack.log_lines(pane(link)["queries"][0]["expr"])
+
+
+def test_link_to_the_traces(render: Renderer) -> None:
+    """Explore opens on the traces of the polls, from an hour before until the end."""
+    for text in bodies(render.message(alert("GatewayzProviderDown", "resolved", provider="x"))):
+        _, link = linked(text, "/explore?")
+
+        found = pane(link)
+        (query,) = found["queries"]
+        assert {"from": HOUR_BEFORE, "to": AT_THE_END} == found["range"]
+        assert ("tempo", "traceql", '{resource.service.name="provider-metrics-exporter" && name="poll"}') == (
+            query["datasource"]["uid"],
+            query["queryType"],
+            query["query"],
+        )
+
+
+@odd_slug
+def test_link_to_a_silence(render: Renderer, slug: str) -> None:
+    """The silence that the link proposes is for this alert and no other; there is none for what is over."""
+    for text in bodies(render.message(alert("GatewayzProviderDown", provider=slug))):
+        (link,) = linked(text, "/#/silences/new?filter=")
+
+        assert "+" not in link
+        text = unquote(link.partition("filter=")[2])
+        pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*")', text)
+        assert {**labels("GatewayzProviderDown", "provider_metrics"), "provider": slug} == {
+            name: json.loads(value) for name, value in pairs
+        }
+    resolved = render.message(alert("GatewayzProviderDown", "resolved", provider=slug))
+    assert [] == [link for text in bodies(resolved) for link in linked(text, "/#/silences")]
+
+
+@pytest.mark.parametrize(
+    ("alerts", "expected"),
+    [
+        (
+            alert("GatewayzProvidersHealthyLow"),
+            "/d/gatewayz-provider-management?var-job=provider_metrics&from=",
+        ),
+        (
+            alert("GatewayzHealthChecksOverdue"),
+            "/d/gatewayz-provider-management?var-job=provider_metrics&from=",
+        ),
+        (alert("GatewayzExporterDown"), "/d/gatewayz-exporter?var-job=provider_metrics&from="),
+        (alert("GatewayzDataStale"), "/d/gatewayz-exporter?var-job=provider_metrics&from="),
+        (alert("GatewayzTelemetryNotDelivered", job="otel-collector"), "/d/gatewayz-exporter?from="),
+        (alert("GatewayzNotificationsFailing", job="alertmanager"), "/d/gatewayz-exporter?from="),
+    ],
+    ids=lambda value: value["labels"]["alertname"] if isinstance(value, dict) else "",
+)
+def test_link_to_other_dashboards(render: Renderer, alerts: Mapping[str, Any], expected: str) -> None:
+    """What is about all providers leads to all of them, the rest to the exporter; of a job that it knows."""
+    for text in bodies(render.message(alerts)):
+        (link,) = linked(text, "/d/")
+
+        assert link.startswith(GRAFANA + expected)
+
+
+def test_dashboards_exist(render: Renderer) -> None:
+    """The dashboards that messages lead to are those of the project."""
+    text = (ROOT / "alertmanager" / "templates" / "links.tmpl").read_text(encoding="utf-8")
+
+    uids = set(re.findall(r"/d/([a-z-]+)", text))
+    assert {
+        json.loads(file.read_text())["uid"] for file in (ROOT / "grafana/dashboards").glob("*.json")
+    } == uids
+
+
+@odd_slug
+def test_nothing_is_markup(render: Renderer, slug: str) -> None:
+    """A slug is text: Slack and mail programs see none of it as their markup."""
+    message = render.message(alert("GatewayzProviderDown", provider=slug))
+
+    escaped = slug.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert f"*{escaped}*: Something is wrong with {escaped}." in message["slack.text"]
+    assert message["slack.title"].endswith(f": {escaped}")
+    assert f"<b>{slug}</b>: Something" in html.unescape(message["email.html"])
+    assert "<b>&amp;</b>" not in message["email.html"]
+    assert f"{slug}: Something is wrong with {slug}." in message["email.text"]
+
+
+def test_runbook(programs: Mapping[str, Path], render: Renderer, tmp_path: Path) -> None:
+    """A runbook is a link where its root is known, else its path; another's whole URL stays as it is."""
+    path = "docs/runbooks/GatewayzExporterDown.md"
+    without = Renderer(programs, tmp_path)
+    foreign = alert("GatewayzExporterDown")
+    foreign["annotations"]["runbook_url"] = "https://other.example.com/x"
+
+    for text in bodies(render.message(alert("GatewayzExporterDown"))):
+        assert f"{RUNBOOKS}/{path}" in text
+    for text in bodies(without.message(alert("GatewayzExporterDown"))):
+        assert (True, False) == (f"Runbook: {path}" in text, f'href="{path}' in text)
+        assert "http://localhost:3000/d/gatewayz-exporter?" in text
+    for text in bodies(render.message(foreign)):
+        assert (True, False) == ("https://other.example.com/x" in text, RUNBOOKS in text)
+
+
+def test_alert_of_others(render: Renderer) -> None:
+    """An alert with nothing but a name is told as well."""
+    bare = {
+        "status": "firing",
+        "labels": {"alertname": "Other", "job": "x"},
+        "annotations": {},
+        "startsAt": BEGIN,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+    }
+
+    message = render.message(bare)
+
+    assert "[FIRING:1] Other" == message["slack.title"]
+    for text in bodies(message):
+        assert ("since 2026-01-02 03:04 UTC" in text, "Runbook" in text, "Query" in text) == (
+            True,
+            False,
+            False,
+        )
