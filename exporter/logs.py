@@ -37,8 +37,8 @@ def configure(stream: TextIO, level: str, clock: Clock) -> None:
     handler.addFilter(DeliveryFilter(clock))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
-    # Its start and end are ours to tell.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Its start and end are ours to tell, and a stranger's garbage must not fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def export(provider: LoggerProvider | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import threading
 from types import FrameType
@@ -11,6 +12,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
+from exporter.connections import Connection
 from exporter.errors import ListenError
 from exporter.settings import WebSettings
 
@@ -58,6 +60,12 @@ def _bind(host: str, port: int) -> socket.socket:
     )
 
 
+def allow_many_connections() -> None:
+    """Raise the soft limit of open descriptors to the hard one: each connection of a stranger takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Server(uvicorn.Server):
     """A server whose end, once it is asked for, is certain."""
 
@@ -78,7 +86,7 @@ def make_server(app: Starlette) -> Server:
     """Return a server for `app` that ends within seconds when it is told to."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

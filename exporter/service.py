@@ -14,7 +14,7 @@ import uvicorn
 from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.poller import Poller
-from exporter.server import LAST_RESORT_SECONDS, end_within, make_server
+from exporter.server import LAST_RESORT_SECONDS, allow_many_connections, end_within, make_server
 from exporter.settings import Settings
 from exporter.status import StatusPage
 from exporter.telemetry import open_telemetry, prepare_environment
@@ -44,6 +44,7 @@ def run(settings: Settings, listener: socket.socket) -> int:
     logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     web = Web(poller.published, clock, StatusPage(settings.interval))
+    allow_many_connections()
     server = make_server(web.app(telemetry.scrape_middleware()))
     # The server heeds signals while it serves; these are for the moments before and after.
     for number in (signal.SIGTERM, signal.SIGINT):

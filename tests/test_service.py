@@ -329,3 +329,18 @@ def test_key_is_nowhere_in_the_log(gateway: ReplayGateway) -> None:
         running.end()
 
     assert KEY not in "".join(running.output)
+
+
+def test_many_idle_connections(gateway: ReplayGateway) -> None:
+    """Five hundred connections that say nothing leave descriptors for scrapes and polls."""
+    lowered = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 4096))"
+    with program(code=lowered, **variables(gateway)) as running, contextlib.ExitStack() as idle:
+        url = running.url()
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        for _ in range(500):
+            idle.enter_context(socket.create_connection(address, timeout=5))
+
+        running.record("Updated provider metrics")
+        text = requests.get(f"{url}/metrics", timeout=5).text
+
+    assert "\ngatewayz_up 1.0\n" in text

@@ -1,0 +1,63 @@
+"""Connections, bounded in time and size: uvicorn alone waits for ever for a request's or an answer's end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+REQUEST_SECONDS = 10.0
+"""From the opening of a connection, or the first byte of a further request, until the request is complete."""
+ANSWER_SECONDS = 30.0
+"""From a complete request until its answer has been taken; a scrape gives up long before."""
+MAX_HEAD_BYTES = 65_536
+"""Of a request line with its headers; Prometheus sends some hundred."""
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that nobody can hold by sending or taking slowly, nor fill with endless headers."""
+
+    _deadline: asyncio.TimerHandle
+    _head_bytes = 0
+    _has_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request, unless its head is too large."""
+        if not self._has_head:
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the rest of a request."""
+        self._wait(REQUEST_SECONDS)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Count no further: what comes now is a body, which uvicorn bounds."""
+        self._has_head = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Begin to wait until the answer is taken, and to count the next head."""
+        self._wait(ANSWER_SECONDS)
+        self._has_head, self._head_bytes = False, 0
+        super().on_message_complete()
+
+    def _wait(self, seconds: float) -> None:
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
