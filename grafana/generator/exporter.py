@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grafana_foundation_sdk.models.common import BigValueTextMode
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.generator import links, states
 from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build
-from grafana.generator.panels import Text, bars, events, latencies, lines, state, timeline, value
-from grafana.generator.queries import DATA_AGE, EXPORTER_STATE, failed_fetches
-from grafana.generator.sources import JOB, STREAM, buckets, job_variable, metric, records
+from grafana.generator.freshness import data_age, exporter_state
+from grafana.generator.panels import Text, bars, events, latencies, lines, timeline, value, word
+from grafana.generator.queries import failed_fetches
+from grafana.generator.sources import JOB, STREAM, buckets, column, job_variable, metric, records
 from grafana.generator.states import thresholds
 
 COLLECTOR = 'job="otel-collector"'
 NOT_SCRAPED = "The exporter is not scraped"
 DURATION = "gatewayz_exporter_fetch_duration_seconds_bucket"
+ITEMS = {"log_records": "records", "spans": "spans"}
+"""What the collector counts, and how people call it."""
 QUANTILES = {"0.5": "median", "0.95": "95 %"}
 LEVELS = (
     f'{STREAM} | json | level=~"warning|error|critical"'
@@ -47,16 +49,7 @@ def board() -> Dashboard:
 
 def _now() -> Sequence[PanelBuilder]:
     return [
-        state(
-            Text(
-                "State",
-                "Whether the exporter answers Prometheus and the gateway answers the exporter. If not, see "
-                "the runbooks of GatewayzExporterDown, GatewayzGatewayUnreachable and GatewayzKeyRefused.",
-                "Not scraped",
-            ),
-            states.EXPORTER,
-            metric(EXPORTER_STATE),
-        ),
+        exporter_state(),
         value(
             Text(
                 "Replicas Up",
@@ -68,26 +61,16 @@ def _now() -> Sequence[PanelBuilder]:
             metric(f"sum(up{{{JOB}}})"),
             colors=thresholds(states.RED, (1, states.GREEN)),
         ),
-        value(
+        word(
             Text("Version", "Versions that run. Two at once are normal only during an upgrade.", NOT_SCRAPED),
-            "string",
-            metric(f"max by (version) (gatewayz_exporter_build_info{{{JOB}}})", "{{version}}"),
-        ).text_mode(BigValueTextMode.NAME),
-        value(
-            Text(
-                "Data Age",
-                "Time since the last complete poll; up to two minutes are normal. Beyond that see the "
-                "runbook of GatewayzDataStale.",
-                "No poll yet",
-            ),
-            "s",
-            metric(DATA_AGE),
-            colors=thresholds(states.GREEN, (150, states.ORANGE), (300, states.RED)),
+            "version",
+            column(f"max by (version) (gatewayz_exporter_build_info{{{JOB}}})"),
         ),
+        data_age(),
         value(
             Text(
                 "Last Poll",
-                "How long the last poll took. Near the interval of polls nothing is left for a retry: see "
+                "How long the last poll took. Near FETCH_TIMEOUT nothing is left for a retry: see "
                 "which fetch is slow.",
                 NOT_SCRAPED,
             ),
@@ -114,7 +97,8 @@ def _polls() -> Sequence[PanelBuilder]:
     )
     failed = Text(
         "Failed Fetches by Outcome",
-        "Failures by endpoint and kind. Click a bar for their traces; the log below says what to do.",
+        "Failures by endpoint and kind. The bars overlap a little. Click one for its traces, in Explore; "
+        "the log below says what to do.",
         "No fetch has failed",
     )
     return [
@@ -162,8 +146,9 @@ def _polls() -> Sequence[PanelBuilder]:
         lines(
             Text(
                 "Staleness",
-                "Time since each endpoint last answered well. Beyond STALE_AFTER its series disappear.",
-                NOT_SCRAPED,
+                "Time since each endpoint last answered well. Beyond STALE_AFTER the series of the "
+                "providers disappear.",
+                "No fetch has succeeded yet",
             ),
             "s",
             metric(
@@ -245,10 +230,11 @@ def _process() -> Sequence[PanelBuilder]:
         ),
         per_replica(
             "Open Files",
-            "Open descriptors. Near the limit new connections fail: look for scrapers that do not close "
-            "theirs.",
+            "Open descriptors, and how many may be. Near that new connections fail: look for scrapers that "
+            "do not close theirs.",
             "short",
             (f"process_open_fds{{{JOB}}}", "{{instance}}"),
+            (f"process_max_fds{{{JOB}}}", "{{instance}} at most"),
         ),
         per_replica(
             "Scrape Duration",
@@ -298,11 +284,11 @@ def _delivery() -> Sequence[PanelBuilder]:
         "the interval. They are lost: see the runbook of GatewayzTelemetryNotDelivered.",
         "Nothing was lost",
     )
+    # One query, as a counter of drops is not there before the first one; `why` keeps one from hiding another.
     lost = " or ".join(
-        "sum by (exporter) "
-        f"(increase(otelcol_exporter_{kind}_failed_{item}{{{COLLECTOR}}}[$__rate_interval]))"
-        for kind in ("send", "enqueue")
-        for item in ("log_records", "spans")
+        _told(_per_destination("increase", f"{kind}_failed_{item}"), f"{why} {words}")
+        for kind, why in (("send", "refused"), ("enqueue", "dropped"))
+        for item, words in ITEMS.items()
     )
     return [
         timeline(servers, states.UP, metric("max by (job) (up)", "{{job}}", over_time=True)).height(8),
@@ -311,26 +297,29 @@ def _delivery() -> Sequence[PanelBuilder]:
             "short",
             *(
                 metric(
-                    "sum by (exporter) "
-                    f"(rate(otelcol_exporter_sent_{item}{{{COLLECTOR}}}[$__rate_interval]))",
+                    _per_destination("rate", f"sent_{item}"),
                     f"{{{{exporter}}}} {words}",
                     over_time=True,
                 )
-                for item, words in (("log_records", "records"), ("spans", "spans"))
+                for item, words in ITEMS.items()
             ),
         ).span(8),
         lines(
             waiting,
             "short",
             metric(
-                _per_destination(f"otelcol_exporter_queue_size{{{COLLECTOR}}}"),
+                f"sum by (exporter) (otelcol_exporter_queue_size{{{COLLECTOR}}})",
                 "{{exporter}}",
                 over_time=True,
             ),
         ).span(8),
-        lines(failing, "short", metric(lost, "{{exporter}}", over_time=True)).span(8),
+        lines(failing, "short", metric(lost, "{{exporter}} {{why}}", over_time=True)).span(8),
     ]
 
 
-def _per_destination(expr: str) -> str:
-    return f"sum by (exporter) ({expr})"
+def _per_destination(function: str, counter: str) -> str:
+    return f"sum by (exporter) ({function}(otelcol_exporter_{counter}{{{COLLECTOR}}}[$__rate_interval]))"
+
+
+def _told(expr: str, why: str) -> str:
+    return f'label_replace({expr}, "why", "{why}", "", "")'

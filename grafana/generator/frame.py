@@ -65,7 +65,7 @@ def alerts(matchers: str) -> AnnotationQuery:
     """Return marks where alerts fired."""
     mark = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
     mark = mark.expr(f'ALERTS{{alertstate="firing", alertname=~"Gatewayz.+", {matchers}}}').step("60s")
-    return mark.title_format("{{alertname}}").text_format("{{provider}}").tag_keys("severity")
+    return mark.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
 
 
 def _numbered(board: dashboard.Dashboard) -> dashboard.Dashboard:

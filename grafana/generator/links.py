@@ -15,17 +15,19 @@ MANAGEMENT = "gatewayz-provider-management"
 PROVIDER = "gatewayz-provider"
 EXPORTER = "gatewayz-exporter"
 
-SAME = (
-    "&".join(f"${{{name}:queryparam}}" for name, _, _ in DASHBOARD_SOURCES)
-    + "&${job:queryparam}&${__url_time_range}"
-)
-"""Data sources, job and times as they are chosen."""
+CHOSEN = "&".join(f"${{{name}:queryparam}}" for name in (*(row[0] for row in DASHBOARD_SOURCES), "job"))
+"""Data sources and job as they are chosen."""
+SAME = f"{CHOSEN}&${{__url_time_range}}"
+"""The times, too."""
 
 
 def board(title: str, uid: str) -> DashboardLink:
-    """Return a link in a dashboard's head to another one, with the same choices."""
-    link = DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}").icon("dashboard")
-    return link.include_vars(True).keep_time(True)
+    """Return a link in a dashboard's head to another one, with the same sources, job and times.
+
+    The choice of providers stays behind: one dashboard has several or all of them, the other a single one.
+    """
+    link = DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?{CHOSEN}").icon("dashboard")
+    return link.keep_time(True)
 
 
 def provider(slug: str) -> DashboardLink:

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DataTransformerCo
 
 from grafana.generator import links, states
 from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
+from grafana.generator.freshness import data_age, exporter_state
 from grafana.generator.panels import (
     Properties,
     Text,
@@ -22,14 +23,12 @@ from grafana.generator.panels import (
     named,
     pie,
     rows,
-    state,
     timeline,
     trace,
     value,
 )
 from grafana.generator.queries import (
-    DATA_AGE,
-    EXPORTER_STATE,
+    ABILITIES,
     HEALTH,
     IS_ACTIVE,
     RESPONSE_TIME,
@@ -56,12 +55,6 @@ from grafana.generator.sources import (
 )
 from grafana.generator.states import UPTIME, thresholds
 
-ABILITIES = {
-    "streaming": "Streaming",
-    "function_calling": "Function Calling",
-    "vision": "Vision",
-    "image_generation": "Image Generation",
-}
 NOTHING_KNOWN = "Nothing is known"
 OVERDUE_SECONDS = 3600
 
@@ -126,28 +119,8 @@ def _overview() -> Sequence[PanelBuilder]:
             count_active("gatewayz_provider_health_status", 1),
             states.GREEN,
         ),
-        value(
-            Text(
-                "Data Age",
-                "Time since the last complete poll, as Prometheus knows it: up to two minutes are normal, "
-                "one until the next poll and one until the next scrape. Beyond that see the runbook of "
-                "GatewayzDataStale.",
-                "No poll yet",
-            ),
-            "s",
-            metric(DATA_AGE),
-            colors=thresholds(states.GREEN, (150, states.ORANGE), (300, states.RED)),
-        ),
-        state(
-            Text(
-                "Exporter",
-                "Whether the exporter answers Prometheus and the gateway answers the exporter. If not, the "
-                "other panels show what was or nothing: go to the dashboard of the exporter first.",
-                "Not scraped",
-            ),
-            states.EXPORTER,
-            metric(EXPORTER_STATE),
-        ),
+        data_age(),
+        exporter_state(),
     ]
 
 
@@ -172,7 +145,8 @@ def _health() -> Sequence[PanelBuilder]:
         "Health of Each Provider",
         "Health of the active providers over time; a gap is a time without data or in which the provider "
         "was not active. Many that change at once point at the gateway or its health checks, one alone at "
-        "that provider. Blue marks are changes from the log, red ones are alerts.",
+        "that provider. Blue marks are changes from the log, where no more than fifty came at once, red "
+        "ones are alerts.",
         "No active provider in this time",
     )
     by_health = {
@@ -225,9 +199,9 @@ class Column:
     properties: Properties
 
 
-CHECKED = per_provider("gatewayz_provider_last_health_check_timestamp_seconds")
-CHECK = (
-    f"((time() - {CHECKED} > bool {OVERDUE_SECONDS}) or 2 * {per_provider('gatewayz_provider_is_active')})"
+LAST_CHECK = per_provider("gatewayz_provider_last_health_check_timestamp_seconds")
+OVERDUE = (
+    f"((time() - {LAST_CHECK} > bool {OVERDUE_SECONDS}) or 2 * {per_provider('gatewayz_provider_is_active')})"
     f" and on (provider) ({IS_ACTIVE})"
 )
 """0 on time, 1 overdue, 2 never checked; of active providers, as nobody checks the others."""
@@ -240,8 +214,8 @@ COLUMNS = (
     Column(
         "Response Time", per_provider("gatewayz_provider_response_time_ms"), {"unit": "ms", "decimals": 0}
     ),
-    Column("Last Health Check", f"1000 * {CHECKED}", {"unit": "dateTimeFromNow"}),
-    Column("Health Check", CHECK, colored(states.CHECK)),
+    Column("Last Health Check", f"1000 * {LAST_CHECK}", {"unit": "dateTimeFromNow"}),
+    Column("Health Check", OVERDUE, colored(states.CHECK)),
     *(
         Column(title, per_provider(f"gatewayz_provider_supports_{name}"), colored(states.YES_NO))
         for name, title in ABILITIES.items()
@@ -253,10 +227,10 @@ COLUMNS = (
 def _details() -> table.Panel:
     text = Text(
         "All Providers",
-        "Every listed provider, the worst first; click one for its own dashboard. Health and health checks "
-        "are judged of active ones only. An overdue check means that the health beside it may no longer be "
-        "true: see the runbook of GatewayzHealthChecksOverdue. Uptime counts healthy and degraded, over the "
-        "time with data.",
+        "Every listed provider, those that are down first; click one for its own dashboard. Health and "
+        "health checks are judged of active ones only. An overdue check means that the health beside it may "
+        "no longer be true: see the runbook of GatewayzHealthChecksOverdue. Uptime counts healthy and "
+        "degraded, over the time with data.",
         "No provider is listed",
     )
     panel = rows(text, METRICS, column(NAME), *(column(each.expr) for each in COLUMNS))
@@ -292,18 +266,20 @@ def _correlation() -> Sequence[PanelBuilder]:
     )
     failed = Text(
         "Failed Fetches by Outcome",
-        "Requests to the gateway that failed, by endpoint and kind of failure. Click a bar for the traces "
-        "of these failures; what each outcome means is in the log beside it.",
+        "Fetches from the gateway that failed, by endpoint and kind of failure; the bars overlap a little. "
+        "Click one for its traces, in Explore; what each outcome means is in the log beside it.",
         "No fetch has failed",
     )
     polls = Text(
         "Recent Polls",
-        "Traces of the last polls. A long one shows which request took the time: click its id.",
+        "Traces of the last polls. A long one shows which request took the time: click its id and choose "
+        "Show this trace below.",
         "No trace has arrived: see whether the collector and Tempo are up",
     )
     one = Text(
         "Trace of a Poll",
-        "The spans of the poll that was clicked above: requests, retries, conversion.",
+        "The spans of the poll whose id was clicked in the table above: requests, retries, conversion. "
+        "Before a click there are none.",
         "Click a trace id in the table above",
     )
     table_of_polls = rows(polls, TRACES, traces(f'{{{SERVICE} && name="poll"}}')).height(9)

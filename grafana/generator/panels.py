@@ -52,6 +52,9 @@ from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChar
 from grafana.generator.sources import LOGS, METRICS, TRACES
 from grafana.generator.states import State, mapping, thresholds
 
+FOUR_SCRAPES = "4m"
+"""The least step of panels that count events; a window of `$__rate_interval` is hardly longer then."""
+
 Query = prometheus.Dataquery | loki.Dataquery | tempo.Dataquery
 Properties = Mapping[str, object]
 Panel = TypeVar(
@@ -94,6 +97,12 @@ def state(text: Text, states: Mapping[int, State], *queries: Query) -> stat.Pane
     """Return a word on its colour."""
     panel = value(text, "short", *queries).mappings([mapping(states)])
     return panel.color_mode(BigValueColorMode.BACKGROUND_SOLID)
+
+
+def word(text: Text, label: str, query: Query) -> stat.Panel:
+    """Return the value of a label, of a query whose series are rows."""
+    panel = value(text, "string", query)
+    return panel.reduce_options(_last_value().fields(f"/^{label}$/"))
 
 
 def pie(text: Text, states: Mapping[int, State], queries: Mapping[int, Query]) -> piechart.Panel:
@@ -139,6 +148,8 @@ def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
 def bars(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
     """Return counts over time, one upon the other."""
     panel = lines(text, unit, *queries).draw_style(GraphDrawStyle.BARS).fill_opacity(80)
+    # With the usual step of a minute each event would stand in four bars: the window is four scrapes long.
+    panel = panel.interval(FOUR_SCRAPES)
     return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
 
 
@@ -159,7 +170,15 @@ def latencies(text: Text, unit: str, query: Query) -> heatmap.Panel:
     panel = _described(heatmap.Panel(), text, "short", METRICS, [query])
     colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32)
     axis = heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT)
-    return panel.calculate(False).color(colors).y_axis(axis).show_legend().height(9).span(12)
+    return (
+        panel.calculate(False)
+        .color(colors)
+        .y_axis(axis)
+        .show_legend()
+        .interval(FOUR_SCRAPES)
+        .height(9)
+        .span(12)
+    )
 
 
 def trace(text: Text, query: Query) -> dashboard.Panel:

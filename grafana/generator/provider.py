@@ -10,17 +10,11 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.generator import links, states
 from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
-from grafana.generator.panels import Text, events, lines, named, state, timeline, value
-from grafana.generator.queries import HEALTH, coverage, per_provider, uptime
-from grafana.generator.sources import ONE_OF, STREAM, job_variable, metric, provider_variable, records
+from grafana.generator.panels import Text, events, lines, named, state, timeline, value, word
+from grafana.generator.queries import ABILITIES, HEALTH, coverage, per_provider, uptime
+from grafana.generator.sources import ONE_OF, STREAM, column, job_variable, metric, provider_variable, records
 from grafana.generator.states import UPTIME, thresholds
 
-ABILITIES = {
-    "streaming": "Streaming",
-    "function_calling": "Functions",
-    "vision": "Vision",
-    "image_generation": "Images",
-}
 WINDOWS = {"1h": "1 h", "1d": "24 h", "14d": "14 d"}
 """Windows of the recorded uptime, and how people write them."""
 QUANTILES = {"0.5": "Median", "0.9": "90 %", "0.99": "99 %"}
@@ -51,11 +45,11 @@ def board() -> Dashboard:
 
 def _now() -> Sequence[PanelBuilder]:
     return [
-        value(
+        word(
             Text("Name", "The provider's name in the gateway.", NOT_LISTED),
-            "string",
-            metric(f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})", "{{name}}"),
-        ).text_mode(BigValueTextMode.NAME),
+            "name",
+            column(f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})"),
+        ),
         state(
             Text(
                 "Health",
@@ -165,7 +159,8 @@ def _history() -> Sequence[PanelBuilder]:
     )
     told = Text(
         "Log",
-        "What the exporter logged about this provider: health changes, appearing and vanishing.",
+        "What the exporter logged about this provider, unless more than fifty changed in one poll: health, "
+        "appearing, vanishing.",
         "Nothing was logged in this time",
     )
     seconds = f"provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"

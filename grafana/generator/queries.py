@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from grafana.generator.sources import JOB, ONE_OF
 
+ABILITIES = {
+    "streaming": "Streaming",
+    "function_calling": "Function Calling",
+    "vision": "Vision",
+    "image_generation": "Image Generation",
+}
+"""What a provider may be capable of: part of the metric's name, and how people call it."""
+
 IS_ACTIVE = f"max by (provider) (gatewayz_provider_is_active{{{JOB}}}) == 1"
 """The providers that the gateway routes to: an inactive one keeps its last health for ever."""
 HEALTH = f"max by (provider) (gatewayz_provider_health_status{{{ONE_OF}}}) and on (provider) ({IS_ACTIVE})"

@@ -32,6 +32,9 @@ STREAM = '{service="provider-metrics-exporter"}'
 SERVICE = 'resource.service.name="provider-metrics-exporter"'
 """TraceQL condition of all spans of the exporter."""
 
+LABEL_VALUES, QUERY_RESULT = 1, 3
+"""Kinds of a query for a variable, as Grafana's Prometheus data source numbers them."""
+
 DASHBOARD_SOURCES = (
     ("datasource", "prometheus", "Metrics"),
     ("loki", "loki", "Logs"),
@@ -75,14 +78,15 @@ def source_variables() -> Sequence[Builder[VariableModel]]:
 
 def job_variable() -> QueryVariable:
     """Return the variable that chooses a gateway by the job of its exporter."""
-    return _label_values("job", "Job", "label_values(gatewayz_up, job)")
+    # Of the last days too: an exporter that is dead for hours must still be found.
+    query = "query_result(count by (job) (last_over_time(gatewayz_up[15d])))"
+    return _query_variable("job", "Job", query, QUERY_RESULT).regex('/job="([^"]+)"/')
 
 
 def provider_variable() -> QueryVariable:
     """Return the variable that chooses one provider."""
-    return _label_values(
-        "provider", "Provider", f"label_values(gatewayz_provider_is_active{{{JOB}}}, provider)"
-    )
+    query = f"label_values(gatewayz_provider_is_active{{{JOB}}}, provider)"
+    return _query_variable("provider", "Provider", query, LABEL_VALUES)
 
 
 def providers_variable() -> QueryVariable:
@@ -92,15 +96,15 @@ def providers_variable() -> QueryVariable:
 
 
 def trace_variable() -> TextBoxVariable:
-    """Return the variable that holds the id of the trace to show, set by a row of a table."""
-    return TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE).default_value("")
+    """Return the variable that holds the id of the trace to show, which a table's row sets; at first none."""
+    return TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE).default_value("{ false }")
 
 
-def _label_values(name: str, label: str, query: str) -> QueryVariable:
+def _query_variable(name: str, label: str, query: str, kind: int) -> QueryVariable:
     variable = QueryVariable(name).label(label).datasource(METRICS)
     # The form in which Grafana's own editor stores a query of this kind.
     asked: dict[str, object] = {
-        "qryType": 1,
+        "qryType": kind,
         "query": query,
         "refId": "PrometheusVariableQueryEditor-VariableQuery",
     }

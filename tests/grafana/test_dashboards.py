@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -65,6 +64,7 @@ FOREIGN_METRICS = {
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "process_cpu_seconds_total",
+    "process_max_fds",
     "process_open_fds",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
@@ -122,7 +122,7 @@ def test_schema(file: str) -> None:
     register_default_plugins()
     tree = parsed(file)
 
-    assert tree == json.loads(json.dumps(Dashboard.from_json(dict(tree)), cls=JSONEncoder))
+    assert tree == json.loads(render(Dashboard.from_json(dict(tree))))
 
 
 @every_file
@@ -317,6 +317,37 @@ def test_links(file: str) -> None:
         else:
             target = known[parts.path.removeprefix("/d/")]
             assert set(re.findall(r"var-(\w+)=", parts.query)) <= set(variables(target))
+
+
+@every_file
+def test_links_between_dashboards(file: str) -> None:
+    """The head links to both other dashboards with sources, job and times, but without the providers."""
+    head = parsed(file)["links"]
+
+    assert {parsed(name)["uid"] for name in FILES if name != file} == {
+        urlsplit(link["url"]).path.removeprefix("/d/") for link in head
+    }
+    for link in head:
+        assert ["datasource", "loki", "tempo", "job"] == re.findall(r"\$\{(\w+):queryparam\}", link["url"])
+        assert (False, True) == (link["includeVars"], link["keepTime"])
+
+
+@every_file
+def test_nothing_is_hidden_in_a_menu(file: str) -> None:
+    """Links and marks are where people see them."""
+    tree = parsed(file)
+
+    assert [] == [row for row in (*tree["links"], *tree["annotations"]["list"]) if "placement" in row]
+
+
+@every_panel
+def test_counted_events_are_not_counted_again(file: str, panel: Tree) -> None:
+    """A panel of increases has steps of about its window, so that an event stands in one of them."""
+    counts = [
+        row for row in panel["targets"] if "increase(gatewayz" in row.get("expr", "") and row.get("range")
+    ]
+
+    assert "4m" == panel.get("interval") if counts else "interval" not in panel
 
 
 def test_traceql() -> None:

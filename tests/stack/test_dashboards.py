@@ -32,6 +32,7 @@ CHOICES = {"job": "provider_metrics", "__rate_interval": "60s"}
 """What Grafana would put for its variables; the interval covers the demo's last faults."""
 CHOSEN_PROVIDER = {HOME: ".+", "gatewayz-provider.json": "groq"}
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 
 PROMQL = [query for query in ALL_QUERIES if query.source == "prometheus"]
 LOGQL = [query for query in ALL_QUERIES if query.source == "loki"]
@@ -98,7 +99,9 @@ def found_by_prometheus(prometheus: Server, query: Query) -> list[Any]:
     if asked := LABEL_VALUES.fullmatch(text):
         path, parameters = f"/api/v1/label/{asked[2]}/values", {"match[]": asked[1]}
         return list(prometheus.get(path, **parameters)["data"])
-    if query.is_instant:
+    if asked := QUERY_RESULT.fullmatch(text):
+        text = asked[1]
+    if query.is_instant or asked:
         answer = prometheus.get("/api/v1/query", query=text, time=now)
     else:
         answer = prometheus.get("/api/v1/query_range", query=text, start=now - 60, end=now, step=1)
