@@ -19,7 +19,7 @@ test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 
 stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -m stack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack
 
 dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
 	@$(BIN)/python -W ignore -m grafana.generator

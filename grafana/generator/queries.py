@@ -15,19 +15,20 @@ ABILITIES = {
 }
 """What a provider may be capable of: part of the metric's name, and how people call it."""
 
-IS_ACTIVE = f"max by (provider) (gatewayz_provider_is_active{{{JOB}}}) == 1"
+
+def per_provider(name: str, matchers: str = ONE_OF) -> str:
+    """Return a provider metric without its replicas."""
+    return f"max by (provider) ({name}{{{matchers}}})"
+
+
+IS_ACTIVE = f"{per_provider('gatewayz_provider_is_active', JOB)} == 1"
 """The providers that the gateway routes to: an inactive one keeps its last health for ever."""
-HEALTH = f"max by (provider) (gatewayz_provider_health_status{{{ONE_OF}}}) and on (provider) ({IS_ACTIVE})"
+HEALTH = f"{per_provider('gatewayz_provider_health_status')} and on (provider) ({IS_ACTIVE})"
 """Health of the chosen providers, 0 to 3, where active."""
 DATA_AGE = f"time() - max(last_over_time(gatewayz_provider_metrics_last_update{{{JOB}}}[1d]))"
 """Seconds; it goes on growing while the exporter is dead."""
 EXPORTER_STATE = f"max(up{{{JOB}}}) + (max(gatewayz_up{{{JOB}}}) or 0 * max(up{{{JOB}}}))"
 """0 exporter down, 1 gateway failing, 2 both well."""
-
-
-def per_provider(name: str, matchers: str = ONE_OF) -> str:
-    """Return a provider metric without its replicas."""
-    return f"max by (provider) ({name}{{{matchers}}})"
 
 
 RESPONSE_TIME = f"{per_provider('gatewayz_provider_response_time_ms')} and on (provider) ({HEALTH}) < 3"

@@ -77,7 +77,7 @@ FOREIGN_METRICS = {
     "otelcol_exporter_sent_spans",
 }
 """Metrics of Prometheus, of Python's client and of the collector."""
-FOREIGN_LABELS = {"job", "instance", "le", "count", "exporter", "alertname", "alertstate", "category"}
+FOREIGN_LABELS = {"job", "le", "count", "exporter", "alertname", "alertstate", "category"}
 """Labels that Prometheus, rules, alerts and the collector bring."""
 
 TRACEQL = {
@@ -268,11 +268,10 @@ def test_names_exist(query: Query) -> None:
     assert set() == labels(query.text) - own_labels - FOREIGN_LABELS
 
 
-def test_no_foreign_metric_too_many() -> None:
-    """The list of foreign metrics has only what some query uses."""
-    used = {name for query in promql for name in NAME.findall(query.text)}
-
-    assert set() == FOREIGN_METRICS - used
+def test_nothing_foreign_too_many() -> None:
+    """The lists of foreign metrics and labels have only what some query uses."""
+    assert set() == FOREIGN_METRICS - {name for query in promql for name in NAME.findall(query.text)}
+    assert set() == FOREIGN_LABELS - {name for query in promql for name in labels(query.text)}
 
 
 @every_promql
