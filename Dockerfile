@@ -11,7 +11,7 @@ COPY requirements/run.txt /tmp/run.txt
 # Wheels only: nothing of the packages runs while they are installed.
 RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
-        --only-binary=:all: --require-hashes --requirement /tmp/run.txt
+        --only-binary=:all: --no-deps --require-hashes --requirement /tmp/run.txt
 COPY exporter /app/exporter
 # Compiled once and for all, since a read-only root keeps no byte code.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /venv/lib /app

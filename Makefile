@@ -39,5 +39,5 @@ $(VENV)/%.stamp: requirements/%.txt
 	@$(PYTHON) -c '$(MODERN)'
 	@echo "Making $(VENV) from $< (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $<
 	@touch $@
