@@ -16,6 +16,11 @@ from tests.rig import Rig, rig
 KEY = "test-admin-key"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the matrix of faults be written into a document."""
+    parser.addoption("--matrix", metavar="FILE", help="document that takes the matrix of faults")
+
+
 def pytest_configure() -> None:
     """Take away what the person's environment says to the SDK; the instrumentations read it only once."""
     for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:

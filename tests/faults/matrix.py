@@ -1,0 +1,52 @@
+"""The matrix of faults: one row a case, as it was seen, in the form of a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+BEGIN, END = "<!-- matrix: written by `make faults` -->", "<!-- end of the matrix -->"
+HEAD = ("Case", "Outcome", "`/metrics`", "Log")
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """What one case came to; texts have no figure that differs from run to run."""
+
+    group: str
+    """Heading of the part of the table, such as "Answers of the gateway"."""
+    place: int
+    """Where the case stands in its group."""
+    case: str
+    """What happens, in the words of an operator."""
+    outcome: str
+    """Label `outcome` of the fetch; "ok" or what else the case is about where there is no fetch."""
+    metrics: str
+    """What `/metrics` said."""
+    log: str
+    """What the log said."""
+
+
+def as_markdown(rows: Iterable[Row]) -> str:
+    """Return one table for each group, in the order of the table of cases."""
+    parts = []
+    for group, members in groupby(sorted(set(rows)), attrgetter("group")):
+        lines = [_line(HEAD), _line(["---"] * len(HEAD))]
+        lines += [_line(astuple(member)[2:]) for member in members]
+        parts.append(f"### {group}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def write_into(document: Path, rows: Iterable[Row]) -> None:
+    """Replace what stands between the marks of the document."""
+    text = document.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    document.write_text(f"{head}{BEGIN}\n\n{as_markdown(rows)}\n\n{END}{tail}", encoding="utf-8")
+
+
+def _line(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
