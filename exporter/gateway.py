@@ -24,9 +24,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
+from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.settings import Secret
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -67,7 +67,7 @@ class Reply:
 class GatewayClient:
     """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
 
-    def __init__(self, endpoint: Endpoint, base_url: str, key: Secret, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, base_url: str, key: AdminKey, clock: Clock) -> None:
         """Prepare a session; nothing is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
@@ -80,7 +80,9 @@ class GatewayClient:
         self._status: int | None = None
         self._request_id: str | None = None
         self._adapter = _CuttableAdapter()
-        self._session = self._open_session(key)
+        # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
+        self._auth = _BearerAuth(key)
+        self._session = self._open_session()
 
     def get(self, deadline: float) -> Reply:
         """Ask, follow redirects, and try again where that makes sense.
@@ -100,7 +102,7 @@ class GatewayClient:
             except GatewayError as error:
                 self._describe(error)
                 self.forget_redirect()
-                delay = _retry_delay(error, failures)
+                delay = self._retry_delay(error, failures)
                 if delay is None or self._adapter.is_cut or self._clock.age() + delay >= deadline:
                     raise
             self._clock.sleep(delay)
@@ -125,13 +127,12 @@ class GatewayClient:
         """Close what connections are kept open for the next poll."""
         self._session.close()
 
-    def _open_session(self, key: Secret) -> requests.Session:
+    def _open_session(self) -> requests.Session:
         session = _Session()
         session.mount("http://", self._adapter)
         session.mount("https://", self._adapter)
         session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
-        # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
-        session.auth = _BearerAuth(key)
+        session.auth = self._auth
         return session
 
     def _get_by_redirects(self, deadline: float) -> Reply:
@@ -153,6 +154,17 @@ class GatewayClient:
         url = self._origin + self._target
         with _translated():
             return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+
+    def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
+        """Return the seconds to wait before the next try, or None when none makes sense."""
+        if failures >= MAX_TRIES:
+            return None
+        if error.outcome is Outcome.UNAUTHORIZED and self._auth.has_changed():
+            return 0.0
+        if error.outcome not in RETRIED_OUTCOMES and error.status not in RETRIED_STATUS:
+            return None
+        backoff = FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
+        return backoff if error.retry_after is None else error.retry_after
 
     def _describe(self, error: GatewayError) -> None:
         error.attempts, error.status, error.request_id = self._attempts, self._status, self._request_id
@@ -200,14 +212,20 @@ class _Session(requests.Session):
 
 
 class _BearerAuth(AuthBase):
-    """Puts the key on each request."""
+    """Puts the key in force on each request."""
 
-    def __init__(self, key: Secret) -> None:
+    def __init__(self, key: AdminKey) -> None:
         self._key = key
+        self._sent: Secret | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        self._sent = self._key.current()
+        request.headers["Authorization"] = f"Bearer {self._sent.reveal()}"
         return request
+
+    def has_changed(self) -> bool:
+        """Tell whether the key in force is another one than that which was sent last."""
+        return self._key.current() is not self._sent
 
 
 class _CuttableAdapter(HTTPAdapter):
@@ -278,14 +296,6 @@ def _retry_after(response: requests.Response) -> float | None:
         return urllib3.Retry().get_retry_after(response.raw)
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None
-
-
-def _retry_delay(error: GatewayError, failures: int) -> float | None:
-    """Return the seconds to wait before the next try, or None when none makes sense."""
-    retried = error.outcome in RETRIED_OUTCOMES or error.status in RETRIED_STATUS
-    if not retried or failures >= MAX_TRIES:
-        return None
-    return error.retry_after if error.retry_after is not None else FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
 
 
 def _request_id(response: requests.Response) -> str | None:

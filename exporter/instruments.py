@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One metric as Prometheus sees it; `read` is there for gauges only."""
+    """One metric as Prometheus sees it; `read` is there for those that tell what a snapshot says."""
 
     name: str
     kind: Kind
@@ -142,6 +142,13 @@ FETCH_DURATION = Instrument(
     "Time of a fetch from the gateway: redirects, retries and decoding included.",
     ("endpoint",),
 )
+LAST_RELOAD = Instrument(
+    "gatewayz_exporter_last_reload_successful",
+    Kind.GAUGE,
+    "Whether a file that is read again is of use (1 yes, 0 no: what it said before holds on).",
+    ("file",),
+)
+RELOADED_FILES = ("admin_key",)
 
 INSTRUMENTS = (
     _count("total", "Providers that the gateway knows, a gauge despite its name"),
@@ -197,6 +204,7 @@ INSTRUMENTS = (
     ),
     FETCHES,
     FETCH_DURATION,
+    LAST_RELOAD,
     _gauge(
         "gatewayz_exporter_last_success_timestamp_seconds",
         "Unix time of the last good fetch of an endpoint; absent before the first.",
@@ -232,8 +240,8 @@ def _callback(
     return lambda options: read(current())
 
 
-class FetchRecorder:
-    """The metrics that count events instead of reading the snapshot."""
+class EventRecorder:
+    """The metrics that follow events instead of reading the snapshot; for any thread."""
 
     def __init__(self, meter: Meter) -> None:
         """Create them with every series that can be known beforehand at 0.
@@ -247,17 +255,25 @@ class FetchRecorder:
             description=FETCH_DURATION.help,
             explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
         )
+        # A synchronous gauge would be forgotten after each collection.
+        self._last_reload = meter.create_up_down_counter(LAST_RELOAD.name, description=LAST_RELOAD.help)
         self._errors.add(0)
         for endpoint in Endpoint:
             for outcome in Outcome:
                 self._fetches.add(0, _labels(endpoint, outcome))
+        for file in RELOADED_FILES:
+            self._last_reload.add(1, {"file": file})
 
-    def record(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
+    def fetched(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
         """Count one fetch that has ended."""
         self._fetches.add(1, _labels(endpoint, outcome))
         self._duration.record(seconds, {"endpoint": endpoint.value})
         if outcome is not Outcome.OK:
             self._errors.add(1)
+
+    def reload_changed(self, file: str, successful: bool) -> None:
+        """Note that a file, one of RELOADED_FILES, is of no use any more, or of use again."""
+        self._last_reload.add(1 if successful else -1, {"file": file})
 
 
 def _counter(meter: Meter, instrument: Instrument) -> Counter:

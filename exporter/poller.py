@@ -15,6 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from exporter.changes import changes_between
 from exporter.clock import Clock
+from exporter.credentials import AdminKey
 from exporter.decode import decode
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
@@ -44,7 +45,8 @@ class Poller:
         self._store = SnapshotStore(settings.stale_after, clock)
         self._journal = Journal(clock)
         self._inbox = Inbox()
-        self._fetchers = {endpoint: self._fetcher(endpoint) for endpoint in Endpoint}
+        key = AdminKey(settings.admin_key, settings.admin_key_file, metrics.events.reload_changed)
+        self._fetchers = {endpoint: self._fetcher(endpoint, key) for endpoint in Endpoint}
         self._stopping = threading.Event()
         self.published = Published(self._expose())
 
@@ -74,7 +76,7 @@ class Poller:
             if self._stopping.is_set():
                 return
             for fetch in fetches:
-                self._metrics.fetches.record(fetch.endpoint, fetch.outcome, fetch.duration_seconds)
+                self._metrics.events.fetched(fetch.endpoint, fetch.outcome, fetch.duration_seconds)
             with self._tracer.start_as_current_span("convert"):
                 ids = span.get_span_context()
                 duration = self._clock.age() - started
@@ -136,9 +138,8 @@ class Poller:
                 fetches.append(self._end(turn, error))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
-    def _fetcher(self, endpoint: Endpoint) -> Fetcher:
-        settings = self._settings
-        client = GatewayClient(endpoint, settings.gateway_url, settings.admin_key, self._clock)
+    def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
+        client = GatewayClient(endpoint, self._settings.gateway_url, key, self._clock)
         return Fetcher(client, self._inbox)
 
     def _start(self, endpoint: Endpoint, deadline: float) -> Turn:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
@@ -38,7 +39,12 @@ class Variable:
 VARIABLES = (
     Variable("GATEWAY_API_URL", "", str, "Root of the gateway, for example https://api.example.com"),
     Variable("ADMIN_KEY", "", str, "Admin key of the gateway, sent as bearer token"),
-    Variable("ADMIN_KEY_FILE", "", str, "File that holds the admin key, instead of ADMIN_KEY"),
+    Variable(
+        "ADMIN_KEY_FILE",
+        "",
+        str,
+        "File that holds the admin key, instead of ADMIN_KEY; read again before each request",
+    ),
     Variable("SCRAPE_INTERVAL", "60", Seconds, "Seconds from poll to poll (alias: PROVIDER_SCRAPE_INTERVAL)"),
     Variable("METRICS_PORT", "8001", Port, "Port of /metrics and the status page; 0 takes a free one"),
     Variable("METRICS_HOST", "::", str, "Address to listen on; :: is every address, IPv6 and IPv4"),
@@ -58,24 +64,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS")
 NOT_SUPPORTED = ("WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE")
 """Planned variables: to run as if they were not set would be less safe than to refuse them."""
-
-
-class Secret:
-    """A text that never shows itself: not in `repr`, not in `str`, not in a dump of its owner."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        """Wrap `text`."""
-        self._text = text
-
-    def __repr__(self) -> str:
-        """Return a mask of fixed length."""
-        return "Secret(********)"
-
-    def reveal(self) -> str:
-        """Return the text itself, for the one place that sends it."""
-        return self._text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +95,8 @@ class Settings:
     gateway_url: str
     """Without a trailing slash."""
     admin_key: Secret
+    admin_key_file: Path | None
+    """Where the key is read again, for it may be exchanged."""
     interval: float
     fetch_timeout: float
     """Already cut to its share of the interval."""
@@ -163,6 +153,7 @@ class _Reader:
         return Settings(
             gateway_url=url,
             admin_key=key,
+            admin_key_file=self._admin_key_file(),
             interval=interval,
             fetch_timeout=fetch_timeout,
             stale_after=stale_after,
@@ -206,32 +197,22 @@ class _Reader:
         return text.rstrip("/")
 
     def _admin_key(self) -> Secret:
-        text, path = self._environ.get("ADMIN_KEY", ""), self._environ.get("ADMIN_KEY_FILE", "")
+        text, path = self._environ.get("ADMIN_KEY", ""), self._admin_key_file()
         if text and path:
             self._problems.append("ADMIN_KEY and ADMIN_KEY_FILE are both set: keep one of them.")
-        elif path:
-            text = self._read_key(path)
-        elif not text:
+        elif not text and not path:
             self._problems.append(
                 "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key."
             )
-        if text and not (text.isascii() and text.isprintable() and " " not in text):
-            self._problems.append(
-                "ADMIN_KEY, or its file, has blanks or characters that are not printable ASCII."
-            )
-        return Secret(text)
-
-    def _read_key(self, path: str) -> str:
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            # Without its value, which may be the key itself, put into the wrong variable.
-            self._problems.append(f"ADMIN_KEY_FILE cannot be read: {reason}.")
-            return ""
-        if not text:
-            self._problems.append("ADMIN_KEY_FILE names a file that is empty.")
-        return text
+            return read_key(path) if path and not text else check_key(text)
+        except SettingsError as error:
+            self._problems.extend(error.problems)
+            return Secret("")
+
+    def _admin_key_file(self) -> Path | None:
+        path = self._environ.get("ADMIN_KEY_FILE")
+        return Path(path) if path else None
 
     def _interval(self) -> float:
         name, alias = "SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL"

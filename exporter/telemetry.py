@@ -27,7 +27,7 @@ from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
 from exporter.errors import SettingsError
-from exporter.instruments import FetchRecorder, identity, register_gauges
+from exporter.instruments import EventRecorder, identity, register_gauges
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
 
@@ -143,7 +143,7 @@ class Metrics:
         self._snapshot = Snapshot()
         self._events = _Room(resource, target_info=True)
         self._process = ProcessCollector(registry=None)
-        self.fetches = FetchRecorder(self._events.meter)
+        self.events = EventRecorder(self._events.meter)
         self._open_gauges(set())
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:

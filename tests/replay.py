@@ -6,7 +6,7 @@ import http.client
 import io
 import socketserver
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,8 @@ class ReplayGateway:
     asked: list[Asked] = field(default_factory=list)
     silent: bool = False
     closing: bool = False
+    on_ask: Callable[[Asked], object] = bool
+    """Called with each request before it is answered."""
     reached: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -112,6 +114,7 @@ class ReplayGateway:
             return False
         self.asked.append(Asked(line[1], dict(http.client.parse_headers(request).items())))
         self.reached.set()
+        self.on_ask(self.asked[-1])
         if self.silent:
             self._released.wait()
             return False

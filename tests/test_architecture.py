@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors"}),
-    frozenset({"settings", "snapshot"}),
+    frozenset({"credentials", "snapshot"}),
+    frozenset({"settings"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck"}),
     frozenset({"instruments", "fetcher", "journal", "exposition"}),
     frozenset({"telemetry", "negotiation"}),

@@ -11,7 +11,7 @@ from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.fetcher import Arrival, Fetcher, Inbox, Turn
 from exporter.gateway import GatewayClient, Reply
-from exporter.settings import Secret
+from tests.keys import fixed_key
 from tests.replay import ReplayGateway, recorded_body
 
 LONG_SECONDS = 60.0
@@ -19,7 +19,7 @@ LONG_SECONDS = 60.0
 
 def fetcher(gateway: ReplayGateway, inbox: Inbox) -> Fetcher:
     """Return a fetcher of the counts."""
-    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, Secret("key"), SystemClock()), inbox)
+    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), SystemClock()), inbox)
 
 
 def turn() -> Turn:

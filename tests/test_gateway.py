@@ -15,12 +15,13 @@ from urllib3.connection import HTTPConnection
 
 from exporter import __version__
 from exporter.clock import SystemClock
+from exporter.credentials import AdminKey, read_key
 from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
-from exporter.settings import Secret
 from tests.clocks import MovedClock
-from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
+from tests.keys import fixed_key, refuse
+from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 
 KEY = "test-admin-key"
 TIMEOUT = 5.0
@@ -29,10 +30,10 @@ TIMEOUT = 5.0
 class Client:
     """A client with its clock, closed at the end."""
 
-    def __init__(self, url: str, clock: MovedClock, endpoint: Endpoint) -> None:
+    def __init__(self, url: str, clock: MovedClock, endpoint: Endpoint, key: AdminKey | None = None) -> None:
         """Ask the gateway at `url`."""
         self.clock = clock
-        self.client = GatewayClient(endpoint, url, Secret(KEY), clock)
+        self.client = GatewayClient(endpoint, url, key or fixed_key(KEY), clock)
 
     def get(self) -> bytes:
         """Return the body of a good answer."""
@@ -97,6 +98,66 @@ def test_netrc_does_not_replace_the_key(
     stats.get()
 
     assert f"Bearer {KEY}" == gateway.asked[0].headers["Authorization"]
+
+
+@pytest.fixture
+def key_file(gateway: ReplayGateway, clock: MovedClock, tmp_path: Path) -> Iterator[tuple[Path, Client]]:
+    """A file with a key in it, and a client that uses it, of a gateway that knows the key `new` alone."""
+    path = tmp_path / "key"
+    path.write_text("old", encoding="utf-8")
+    client = Client(gateway.url, clock, Endpoint.STATS, AdminKey(read_key(path), path, refuse))
+
+    def judge(asked: Asked) -> None:
+        known = asked.headers["Authorization"] == "Bearer new"
+        gateway.replay(STATS, "07-stats.http" if known else "11-list-wrong-key.http")
+
+    gateway.on_ask = judge
+    yield path, client
+    client.client.close()
+
+
+def test_new_key_in_the_file(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """A key that was exchanged between two polls is sent with the next one."""
+    path, client = key_file
+    assert Outcome.UNAUTHORIZED is client.error().outcome
+    path.write_text("new", encoding="utf-8")
+
+    assert recorded_body("07-stats.http") == client.get()
+    assert ["Bearer old", "Bearer new"] == [asked.headers["Authorization"] for asked in gateway.asked]
+
+
+def test_key_that_is_exchanged_while_it_is_refused(
+    key_file: tuple[Path, Client], gateway: ReplayGateway
+) -> None:
+    """When the file has another key by the time of a 401, that key is tried at once."""
+    path, client = key_file
+    judge = gateway.on_ask
+
+    def exchange(asked: Asked) -> None:
+        judge(asked)
+        path.write_text("new", encoding="utf-8")
+
+    gateway.on_ask = exchange
+
+    assert recorded_body("07-stats.http") == client.get()
+    assert ["Bearer old", "Bearer new"] == [asked.headers["Authorization"] for asked in gateway.asked]
+    assert 0 == client.clock.now
+
+
+def test_refused_key_is_not_sent_again(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """A 401 without another key in the file is the end of the fetch."""
+    assert Outcome.UNAUTHORIZED is key_file[1].error().outcome
+    assert 1 == len(gateway.asked)
+
+
+def test_key_that_changes_all_the_time(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """Not even a key that is another one after each 401 is tried for ever."""
+    path, client = key_file
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    gateway.on_ask = lambda asked: path.write_text(f"key{len(gateway.asked)}", encoding="utf-8")
+
+    assert Outcome.UNAUTHORIZED is client.error().outcome
+    assert MAX_TRIES == len(gateway.asked)
 
 
 def test_inactive_providers_are_asked_for(providers: Client, gateway: ReplayGateway) -> None:
@@ -321,7 +382,7 @@ def test_silent_gateway(gateway: ReplayGateway) -> None:
     """A gateway that never answers is a `timeout` at the deadline."""
     gateway.silent = True
     clock = SystemClock()
-    client = GatewayClient(Endpoint.STATS, gateway.url, Secret(KEY), clock)
+    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
 
     with pytest.raises(GatewayError) as caught:
         client.get(clock.age() + 0.2)
@@ -402,7 +463,7 @@ def test_cut_frees_a_thread_that_waits_for_headers(gateway: ReplayGateway) -> No
     """A fetch that hangs on a silent peer comes back as soon as it is cut."""
     gateway.silent = True
     clock = SystemClock()
-    client = GatewayClient(Endpoint.STATS, gateway.url, Secret(KEY), clock)
+    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
     errors: list[GatewayError] = []
 
     def get() -> None:
@@ -436,7 +497,7 @@ def test_cut_frees_a_thread_that_is_dripped_at(head: bytes) -> None:
     """A peer that sends a byte now and then, in headers or body, holds a fetch no longer than to its cut."""
     with DrippingPeer(head) as peer:
         clock = SystemClock()
-        client = GatewayClient(Endpoint.STATS, peer.url, Secret(KEY), clock)
+        client = GatewayClient(Endpoint.STATS, peer.url, fixed_key(KEY), clock)
         thread = threading.Thread(target=swallow, args=(client, clock.age() + 60))
         thread.start()
         assert peer.dripping.wait(10)

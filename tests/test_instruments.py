@@ -24,7 +24,7 @@ from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.instruments import (
     INSTRUMENTS,
-    FetchRecorder,
+    EventRecorder,
     Instrument,
     Kind,
     identity,
@@ -59,6 +59,7 @@ CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "gatewayz_providers_listed": ("gauge", ()),
         "gatewayz_exporter_fetches_total": ("counter", ("endpoint", "outcome")),
         "gatewayz_exporter_fetch_duration_seconds": ("histogram", ("endpoint",)),
+        "gatewayz_exporter_last_reload_successful": ("gauge", ("file",)),
         "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
         "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
         "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
@@ -82,7 +83,7 @@ FIELDS = (
 BY_NAME: Mapping[str, Instrument] = MappingProxyType(
     {instrument.name: instrument for instrument in INSTRUMENTS}
 )
-GAUGES = sorted(instrument.name for instrument in INSTRUMENTS if instrument.kind is Kind.GAUGE)
+GAUGES = sorted(instrument.name for instrument in INSTRUMENTS if instrument.read is not None)
 
 KNOWN = Provider(
     "openai",
@@ -199,8 +200,8 @@ def test_no_name_twice() -> None:
 
 
 def test_only_gauges_are_read() -> None:
-    """A gauge is read from the snapshot; what counts events is not."""
-    assert GAUGES == sorted(instrument.name for instrument in INSTRUMENTS if instrument.read is not None)
+    """Only gauges are read from the snapshot; what counts events is not."""
+    assert {Kind.GAUGE} == {BY_NAME[name].kind for name in GAUGES}
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
@@ -364,7 +365,7 @@ def sdk() -> Iterator[Sdk]:
 def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
     """Every metric is published by the name, type and help text of its row, with no unit's suffix."""
     register_gauges(sdk.meter, lambda: FULL)
-    FetchRecorder(sdk.meter).record(Endpoint.STATS, Outcome.OK, 0.1)
+    EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
 
@@ -372,7 +373,7 @@ def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
 def test_metrics_have_no_unit(sdk: Sdk) -> None:
     """No metric has a unit, which would become a part of its name."""
     register_gauges(sdk.meter, lambda: FULL)
-    FetchRecorder(sdk.meter).record(Endpoint.STATS, Outcome.OK, 0.1)
+    EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
 
     assert {""} == {metric.unit for metric in sdk.metrics().values()}
     assert len(INSTRUMENTS) == len(sdk.metrics())
@@ -392,16 +393,19 @@ def test_gauges_read_the_current_snapshot(sdk: Sdk) -> None:
 def test_series_at_the_start(sdk: Sdk) -> None:
     """Before the first poll, the metrics with a series are those that are known beforehand."""
     register_gauges(sdk.meter, Snapshot)
-    FetchRecorder(sdk.meter)
+    EventRecorder(sdk.meter)
 
-    assert sorted([*AT_START, "gatewayz_exporter_fetches", "gatewayz_provider_scrape_errors"]) == sorted(
-        sdk.metrics()
-    )
+    events = [
+        "gatewayz_exporter_fetches",
+        "gatewayz_exporter_last_reload_successful",
+        "gatewayz_provider_scrape_errors",
+    ]
+    assert sorted([*AT_START, *events]) == sorted(sdk.metrics())
 
 
 def test_counters_start_at_zero(sdk: Sdk) -> None:
     """Every pair of endpoint and outcome is there from the start, at 0, and so is the sum of errors."""
-    FetchRecorder(sdk.meter)
+    EventRecorder(sdk.meter)
 
     pairs = {
         (("endpoint", endpoint), ("outcome", outcome.value)): 0.0
@@ -413,11 +417,26 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
     assert {(): 0.0} == sdk.points("gatewayz_provider_scrape_errors")
 
 
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [((), 1.0), ((False,), 0.0), ((False, True), 1.0)],
+    ids=["start", "bad", "good again"],
+)
+def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
+    """A file is of use until it is told not to be, and may be so again."""
+    recorder = EventRecorder(sdk.meter)
+    for successful in changes:
+        recorder.reload_changed("admin_key", successful)
+
+    for _ in range(2):
+        assert {(("file", "admin_key"),): value} == sdk.points("gatewayz_exporter_last_reload_successful")
+
+
 def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[str, str], float], float]:
     """Record fetches, and return the counts that are not 0, and the sum of errors."""
-    recorder = FetchRecorder(sdk.meter)
+    recorder = EventRecorder(sdk.meter)
     for endpoint, outcome in fetches:
-        recorder.record(endpoint, outcome, 0.1)
+        recorder.fetched(endpoint, outcome, 0.1)
     counted = {
         (attributes[0][1], attributes[1][1]): value
         for attributes, value in sdk.points("gatewayz_exporter_fetches").items()
@@ -453,9 +472,9 @@ def test_many_fetches(sdk: Sdk) -> None:
 
 def durations(sdk: Sdk, *seconds: float) -> Sequence[HistogramDataPoint]:
     """Record fetches of the list that took so long, and return the histograms."""
-    recorder = FetchRecorder(sdk.meter)
+    recorder = EventRecorder(sdk.meter)
     for duration in seconds:
-        recorder.record(Endpoint.PROVIDERS, Outcome.OK, duration)
+        recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, duration)
     return list(sdk.histograms("gatewayz_exporter_fetch_duration_seconds").values())
 
 
@@ -477,10 +496,10 @@ def test_durations_fall_into_buckets(sdk: Sdk) -> None:
 
 def test_durations_by_endpoint(sdk: Sdk) -> None:
     """Durations have the endpoint as their only label, failures included."""
-    recorder = FetchRecorder(sdk.meter)
-    recorder.record(Endpoint.PROVIDERS, Outcome.OK, 1.0)
-    recorder.record(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
-    recorder.record(Endpoint.STATS, Outcome.OK, 2.0)
+    recorder = EventRecorder(sdk.meter)
+    recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, 1.0)
+    recorder.fetched(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
+    recorder.fetched(Endpoint.STATS, Outcome.OK, 2.0)
 
     histograms = sdk.histograms("gatewayz_exporter_fetch_duration_seconds")
 

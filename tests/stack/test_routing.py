@@ -36,6 +36,7 @@ LEFT_BEHIND = (
     "GatewayzInvalidFields",
     "GatewayzListAndStatsDisagree",
     "GatewayzNoProviders",
+    "GatewayzFileNotReloaded",
 )
 """What a dead exporter leaves behind."""
 LESSER = (
