@@ -25,6 +25,13 @@ Reader = Callable[[Snapshot], Iterable[Observation]]
 DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+class ReloadedFile(StrEnum):
+    """A file that is read again while the exporter runs: label `file`."""
+
+    WEB_CONFIG = "web_config"
+    ADMIN_KEY = "admin_key"
+
+
 class Kind(StrEnum):
     """Prometheus type of a metric."""
 
@@ -142,6 +149,12 @@ FETCH_DURATION = Instrument(
     "Time of a fetch from the gateway: redirects, retries and decoding included.",
     ("endpoint",),
 )
+RELOAD_ERRORS = Instrument(
+    "gatewayz_exporter_reload_errors_total",
+    Kind.COUNTER,
+    "Changed contents of a file that could not be used, so that the last good one stays in force.",
+    ("file",),
+)
 
 INSTRUMENTS = (
     _count("total", "Providers that the gateway knows, a gauge despite its name"),
@@ -214,6 +227,7 @@ INSTRUMENTS = (
         _invalid_fields,
         "field",
     ),
+    RELOAD_ERRORS,
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
@@ -232,7 +246,7 @@ def _callback(
     return lambda options: read(current())
 
 
-class FetchRecorder:
+class EventRecorder:
     """The metrics that count events instead of reading the snapshot."""
 
     def __init__(self, meter: Meter) -> None:
@@ -242,6 +256,7 @@ class FetchRecorder:
         """
         self._errors = _counter(meter, SCRAPE_ERRORS)
         self._fetches = _counter(meter, FETCHES)
+        self._reload_errors = _counter(meter, RELOAD_ERRORS)
         self._duration = meter.create_histogram(
             FETCH_DURATION.name,
             description=FETCH_DURATION.help,
@@ -251,13 +266,19 @@ class FetchRecorder:
         for endpoint in Endpoint:
             for outcome in Outcome:
                 self._fetches.add(0, _labels(endpoint, outcome))
+        for file in ReloadedFile:
+            self._reload_errors.add(0, {"file": file.value})
 
-    def record(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
+    def record_fetch(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
         """Count one fetch that has ended."""
         self._fetches.add(1, _labels(endpoint, outcome))
         self._duration.record(seconds, {"endpoint": endpoint.value})
         if outcome is not Outcome.OK:
             self._errors.add(1)
+
+    def count_reload_error(self, file: ReloadedFile) -> None:
+        """Count one changed content of a file that could not be used."""
+        self._reload_errors.add(1, {"file": file.value})
 
 
 def _counter(meter: Meter, instrument: Instrument) -> Counter:

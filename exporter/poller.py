@@ -74,7 +74,7 @@ class Poller:
             if self._stopping.is_set():
                 return
             for fetch in fetches:
-                self._metrics.fetches.record(fetch.endpoint, fetch.outcome, fetch.duration_seconds)
+                self._metrics.events.record_fetch(fetch.endpoint, fetch.outcome, fetch.duration_seconds)
             with self._tracer.start_as_current_span("convert"):
                 ids = span.get_span_context()
                 duration = self._clock.age() - started

@@ -27,7 +27,7 @@ from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
 from exporter.errors import SettingsError
-from exporter.instruments import FetchRecorder, identity, register_gauges
+from exporter.instruments import EventRecorder, identity, register_gauges
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
 
@@ -141,9 +141,9 @@ class Metrics:
         """Make both rooms."""
         self._resource = resource
         self._snapshot = Snapshot()
-        self._events = _Room(resource, target_info=True)
+        self._counted = _Room(resource, target_info=True)
         self._process = ProcessCollector(registry=None)
-        self.fetches = FetchRecorder(self._events.meter)
+        self.events = EventRecorder(self._counted.meter)
         self._open_gauges(set())
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:
@@ -154,7 +154,7 @@ class Metrics:
         if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
             self._gauges.close()
             self._open_gauges(live)
-        families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
+        families = chain(self._gauges.collect(), self._counted.collect(), self._process.collect())
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
 

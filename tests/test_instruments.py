@@ -24,9 +24,10 @@ from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.instruments import (
     INSTRUMENTS,
-    FetchRecorder,
+    EventRecorder,
     Instrument,
     Kind,
+    ReloadedFile,
     identity,
     register_gauges,
 )
@@ -62,6 +63,7 @@ CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
         "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
         "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
+        "gatewayz_exporter_reload_errors_total": ("counter", ("file",)),
         "gatewayz_exporter_build_info": ("gauge", ("version",)),
     }
 )
@@ -364,7 +366,7 @@ def sdk() -> Iterator[Sdk]:
 def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
     """Every metric is published by the name, type and help text of its row, with no unit's suffix."""
     register_gauges(sdk.meter, lambda: FULL)
-    FetchRecorder(sdk.meter).record(Endpoint.STATS, Outcome.OK, 0.1)
+    EventRecorder(sdk.meter).record_fetch(Endpoint.STATS, Outcome.OK, 0.1)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
 
@@ -372,7 +374,7 @@ def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
 def test_metrics_have_no_unit(sdk: Sdk) -> None:
     """No metric has a unit, which would become a part of its name."""
     register_gauges(sdk.meter, lambda: FULL)
-    FetchRecorder(sdk.meter).record(Endpoint.STATS, Outcome.OK, 0.1)
+    EventRecorder(sdk.meter).record_fetch(Endpoint.STATS, Outcome.OK, 0.1)
 
     assert {""} == {metric.unit for metric in sdk.metrics().values()}
     assert len(INSTRUMENTS) == len(sdk.metrics())
@@ -392,16 +394,21 @@ def test_gauges_read_the_current_snapshot(sdk: Sdk) -> None:
 def test_series_at_the_start(sdk: Sdk) -> None:
     """Before the first poll, the metrics with a series are those that are known beforehand."""
     register_gauges(sdk.meter, Snapshot)
-    FetchRecorder(sdk.meter)
+    EventRecorder(sdk.meter)
 
-    assert sorted([*AT_START, "gatewayz_exporter_fetches", "gatewayz_provider_scrape_errors"]) == sorted(
-        sdk.metrics()
-    )
+    counters = ("fetches", "reload_errors")
+    assert sorted(
+        [
+            *AT_START,
+            *(f"gatewayz_exporter_{name}" for name in counters),
+            "gatewayz_provider_scrape_errors",
+        ]
+    ) == sorted(sdk.metrics())
 
 
 def test_counters_start_at_zero(sdk: Sdk) -> None:
     """Every pair of endpoint and outcome is there from the start, at 0, and so is the sum of errors."""
-    FetchRecorder(sdk.meter)
+    EventRecorder(sdk.meter)
 
     pairs = {
         (("endpoint", endpoint), ("outcome", outcome.value)): 0.0
@@ -411,13 +418,26 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
     assert 32 == len(pairs)
     assert pairs == sdk.points("gatewayz_exporter_fetches")
     assert {(): 0.0} == sdk.points("gatewayz_provider_scrape_errors")
+    files = ("web_config", "admin_key")
+    assert {(("file", file),): 0.0 for file in files} == sdk.points("gatewayz_exporter_reload_errors")
+
+
+def test_reload_errors_are_counted_by_file(sdk: Sdk) -> None:
+    """Each changed content that cannot be used counts for its file alone."""
+    recorder = EventRecorder(sdk.meter)
+    for _ in range(2):
+        recorder.count_reload_error(ReloadedFile.WEB_CONFIG)
+
+    assert {(("file", "web_config"),): 2.0, (("file", "admin_key"),): 0.0} == sdk.points(
+        "gatewayz_exporter_reload_errors"
+    )
 
 
 def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[str, str], float], float]:
     """Record fetches, and return the counts that are not 0, and the sum of errors."""
-    recorder = FetchRecorder(sdk.meter)
+    recorder = EventRecorder(sdk.meter)
     for endpoint, outcome in fetches:
-        recorder.record(endpoint, outcome, 0.1)
+        recorder.record_fetch(endpoint, outcome, 0.1)
     counted = {
         (attributes[0][1], attributes[1][1]): value
         for attributes, value in sdk.points("gatewayz_exporter_fetches").items()
@@ -453,9 +473,9 @@ def test_many_fetches(sdk: Sdk) -> None:
 
 def durations(sdk: Sdk, *seconds: float) -> Sequence[HistogramDataPoint]:
     """Record fetches of the list that took so long, and return the histograms."""
-    recorder = FetchRecorder(sdk.meter)
+    recorder = EventRecorder(sdk.meter)
     for duration in seconds:
-        recorder.record(Endpoint.PROVIDERS, Outcome.OK, duration)
+        recorder.record_fetch(Endpoint.PROVIDERS, Outcome.OK, duration)
     return list(sdk.histograms("gatewayz_exporter_fetch_duration_seconds").values())
 
 
@@ -477,10 +497,10 @@ def test_durations_fall_into_buckets(sdk: Sdk) -> None:
 
 def test_durations_by_endpoint(sdk: Sdk) -> None:
     """Durations have the endpoint as their only label, failures included."""
-    recorder = FetchRecorder(sdk.meter)
-    recorder.record(Endpoint.PROVIDERS, Outcome.OK, 1.0)
-    recorder.record(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
-    recorder.record(Endpoint.STATS, Outcome.OK, 2.0)
+    recorder = EventRecorder(sdk.meter)
+    recorder.record_fetch(Endpoint.PROVIDERS, Outcome.OK, 1.0)
+    recorder.record_fetch(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
+    recorder.record_fetch(Endpoint.STATS, Outcome.OK, 2.0)
 
     histograms = sdk.histograms("gatewayz_exporter_fetch_duration_seconds")
 

@@ -88,7 +88,7 @@ def test_counters_survive_the_replacement_of_the_gauges() -> None:
     metrics = Metrics(Resource.create())
     worn: set[int] = set()
     for generation in range(6):
-        metrics.fetches.record(*fetched())
+        metrics.events.record_fetch(*fetched())
         metrics.collect(fleet(generation, FEWEST_SETS))
         worn.add(id(metrics._gauges))
 
