@@ -12,13 +12,17 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from exporter import __version__
 from exporter.errors import ListenError, SettingsError
 from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
+
+if TYPE_CHECKING:
+    from exporter.webconfig import Reading
 
 EXIT_NOT_WELL = 1
 EXIT_SETTINGS = 2
@@ -48,8 +52,11 @@ def _default(text: str) -> str:
     epilog=_environment_help(),
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--web.config.file", "web_config_file", metavar="FILE", help="TLS, passwords; wins over WEB_CONFIG_FILE."
+)
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, web_config_file: str | None) -> None:
     """Publish the providers of an AI gateway as Prometheus metrics, traces and logs.
 
     Without a command it runs the exporter. All settings are environment variables; those of
@@ -57,15 +64,17 @@ def cli(context: click.Context) -> None:
 
     Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
     """
+    context.obj = {**os.environ, "WEB_CONFIG_FILE": web_config_file} if web_config_file else os.environ
     if context.invoked_subcommand is None:
         context.invoke(run)
 
 
 @cli.command()
-def run() -> None:
+@click.pass_obj
+def run(environ: Mapping[str, str]) -> None:
     """Run the exporter (what happens without a command)."""
-    settings = _settings(os.environ)
-    sys.exit(_run(settings, _bind(settings)))
+    settings, web_file = _everything(environ)
+    sys.exit(_run(settings, web_file, _bind(settings)))
 
 
 @cli.command()
@@ -87,14 +96,15 @@ def check(as_json: bool) -> None:
 
 
 @cli.command()
-def healthcheck() -> None:
+@click.pass_obj
+def healthcheck(environ: Mapping[str, str]) -> None:
     """Ask the exporter on this machine if it is healthy.
 
     Exit code 0 when it is, 1 when not, 2 when METRICS_HOST or METRICS_PORT is wrong.
     """
     _be_interruptible()
     try:
-        web = load_web_settings(os.environ)
+        web = load_web_settings(environ)
     except SettingsError as error:
         _refuse(error)
     from exporter.healthcheck import probe
@@ -121,7 +131,8 @@ def healthcheck() -> None:
     metavar="HOST:PORT",
     help="Where the gateway listens; port 0 takes a free one.",
 )
-def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
+@click.pass_obj
+def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: str) -> None:
     """Run with an embedded gateway that plays a day.
 
     Neither a gateway nor a key is needed. The script of the day is printed.
@@ -147,14 +158,15 @@ def demo(day_seconds: float, gateway_only: bool, listen: str) -> None:
     # A proxy of the environment does not know this machine's own gateway.
     others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
-    settings = _settings(_demo_environment(os.environ, gateway.url, key, day_seconds))
+    settings, web_file = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
     listener = _bind(settings)
-    url = f"http://localhost:{listener.getsockname()[1]}"
+    scheme = "https" if web_file and web_file.config.tls else "http"
+    url = f"{scheme}://localhost:{listener.getsockname()[1]}"
     click.echo(
         f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
     )
     with gateway:
-        code = _run(settings, listener)
+        code = _run(settings, web_file, listener)
     sys.exit(code)
 
 
@@ -170,11 +182,11 @@ def _demo_environment(
     return {**chosen, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _run(settings: Settings, listener: socket.socket) -> int:
+def _run(settings: Settings, web_file: Reading | None, listener: socket.socket) -> int:
     from exporter.service import run as run_service
 
     try:
-        return run_service(settings, listener)
+        return run_service(settings, web_file, listener)
     except SettingsError as error:
         _refuse(error)
 
@@ -186,6 +198,28 @@ def _bind(settings: Settings) -> socket.socket:
         return bind(settings.web)
     except ListenError as error:
         _fail(EXIT_LISTEN, str(error))
+
+
+def _everything(environ: Mapping[str, str]) -> tuple[Settings, Reading | None]:
+    """Read the environment and the web configuration file, and tell what is wrong in both."""
+    web_file = _web_file(environ.get("WEB_CONFIG_FILE", "").strip())
+    problems = [f"WEB_CONFIG_FILE: {problem}" for problem in web_file.problems] if web_file else []
+    try:
+        settings = load_settings(environ)
+    except SettingsError as error:
+        _fail(EXIT_SETTINGS, *error.problems, *problems)
+    if problems:
+        _fail(EXIT_SETTINGS, *problems)
+    return settings, web_file
+
+
+def _web_file(path: str) -> Reading | None:
+    if not path:
+        return None
+    # Not everybody needs YAML and bcrypt, which take their time to import.
+    from exporter.webconfig import read
+
+    return read(Path(path))
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

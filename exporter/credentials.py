@@ -71,13 +71,13 @@ class AdminKey:
     that it has changed.
     """
 
-    def __init__(self, key: Secret, path: Path | None, on_change: Callable[[str, bool], None]) -> None:
+    def __init__(self, key: Secret, path: Path | None, on_change: Callable[[bool], None]) -> None:
         """Begin with a good key; without a path it stays for ever.
 
         Args:
             key: The key that was read at the start.
             path: Its file.
-            on_change: Told `admin_key` and whether its file is of use, each time that this changes.
+            on_change: Told whether the file is of use, each time that this changes.
         """
         self._key = key
         self._path = path
@@ -99,7 +99,7 @@ class AdminKey:
     def _replace(self, key: Secret) -> None:
         if self._problem:
             self._problem = ""
-            self._on_change("admin_key", True)
+            self._on_change(True)
         if key.reveal() != self._key.reveal():
             self._key = key
             LOGGER.info("Admin key reloaded")
@@ -107,7 +107,7 @@ class AdminKey:
     def _keep(self, problem: str) -> None:
         """Say once why the file is of no use."""
         if not self._problem:
-            self._on_change("admin_key", False)
+            self._on_change(False)
         if problem != self._problem:
             self._problem = problem
             LOGGER.warning("Admin key not reloaded", extra={"hint": f"{problem} The last good key is used."})

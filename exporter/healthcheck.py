@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+
 import requests
 
+from exporter import healthsocket
 from exporter.settings import WebSettings
 
+PATH = "/-/healthy"
 TIMEOUT_SECONDS = 3.0
 ANY_ADDRESS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - recognised here, not bound
 
 
 def probe(settings: WebSettings) -> tuple[bool, str]:
-    """Return whether `/-/healthy` answered 200, and what it said or why it did not."""
+    """Return whether `/-/healthy` answered 200, and what it said or why it did not.
+
+    The exporter's socket for this is asked first; where there is none, its port is, over plain HTTP.
+    """
+    try:
+        return _probe_socket(settings.port)
+    except ConnectionRefusedError:
+        return _probe_tcp(settings)
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
+
+
+def _probe_socket(port: int) -> tuple[bool, str]:
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(TIMEOUT_SECONDS)
+    try:
+        connection.sock.connect(healthsocket.address(port))
+        connection.request("GET", PATH)
+        response = connection.getresponse()
+        return response.status == 200, response.read().decode().strip()
+    finally:
+        connection.close()
+
+
+def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
     session = requests.Session()
     # A proxy of the environment is for the gateway, not for this machine.
     session.trust_env = False
     try:
-        url = f"http://{_address(settings)}/-/healthy"
+        url = f"http://{_address(settings)}{PATH}"
         response = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         return False, f"no answer on port {settings.port}: {type(error).__name__}"

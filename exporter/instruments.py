@@ -25,6 +25,13 @@ Reader = Callable[[Snapshot], Iterable[Observation]]
 DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+class ReloadedFile(StrEnum):
+    """A file that is read again while the exporter runs: label `file`."""
+
+    ADMIN_KEY = "admin_key"
+    WEB_CONFIG = "web_config"
+
+
 class Kind(StrEnum):
     """Prometheus type of a metric."""
 
@@ -148,7 +155,6 @@ LAST_RELOAD = Instrument(
     "Whether a file that is read again is of use (1 yes, 0 no: what it said before holds on).",
     ("file",),
 )
-RELOADED_FILES = ("admin_key",)
 
 INSTRUMENTS = (
     _count("total", "Providers that the gateway knows, a gauge despite its name"),
@@ -261,8 +267,8 @@ class EventRecorder:
         for endpoint in Endpoint:
             for outcome in Outcome:
                 self._fetches.add(0, _labels(endpoint, outcome))
-        for file in RELOADED_FILES:
-            self._last_reload.add(1, {"file": file})
+        for file in ReloadedFile:
+            self._last_reload.add(1, {"file": file.value})
 
     def fetched(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
         """Count one fetch that has ended."""
@@ -271,9 +277,9 @@ class EventRecorder:
         if outcome is not Outcome.OK:
             self._errors.add(1)
 
-    def reload_changed(self, file: str, successful: bool) -> None:
-        """Note that a file, one of RELOADED_FILES, is of no use any more, or of use again."""
-        self._last_reload.add(1 if successful else -1, {"file": file})
+    def reload_changed(self, file: ReloadedFile, successful: bool) -> None:
+        """Note that a file is of no use any more, or of use again."""
+        self._last_reload.add(1 if successful else -1, {"file": file.value})
 
 
 def _counter(meter: Meter, instrument: Instrument) -> Counter:

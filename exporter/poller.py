@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from functools import partial
 
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
@@ -22,6 +23,7 @@ from exporter.errors import GatewayError, Outcome
 from exporter.exposition import Exposition, Published
 from exporter.fetcher import Arrival, Fetcher, Inbox, Turn
 from exporter.gateway import GatewayClient, Reply
+from exporter.instruments import ReloadedFile
 from exporter.journal import Journal
 from exporter.settings import Settings
 from exporter.snapshot import Answer, Fetch, Poll, ProviderList, SnapshotStore
@@ -45,7 +47,8 @@ class Poller:
         self._store = SnapshotStore(settings.stale_after, clock)
         self._journal = Journal(clock)
         self._inbox = Inbox()
-        key = AdminKey(settings.admin_key, settings.admin_key_file, metrics.events.reload_changed)
+        told = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
+        key = AdminKey(settings.admin_key, settings.admin_key_file, told)
         self._fetchers = {endpoint: self._fetcher(endpoint, key) for endpoint in Endpoint}
         self._stopping = threading.Event()
         self.published = Published(self._expose())

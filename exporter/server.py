@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
 import socket
+import ssl
 import threading
+from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
-from exporter.connections import Connection
+from exporter.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
 from exporter.errors import ListenError
 from exporter.settings import WebSettings
 
@@ -66,8 +70,42 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+@dataclass(frozen=True, slots=True)
+class SideDoor:
+    """A second application, on a socket of its own, without TLS."""
+
+    app: ASGIApp
+    listener: socket.socket
+
+
 class Server(uvicorn.Server):
     """A server whose end, once it is asked for, is certain."""
+
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, side_door: SideDoor | None) -> None:
+        """Prepare to serve; see `make_server`."""
+        super().__init__(_config(app))
+        self._tls = tls
+        self._side_door = side_door
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn's own way has no time limit for a TLS handshake, and one application."""
+        await self.lifespan.startup()
+        self.servers = [await self._listen(listener, self.config, self._tls) for listener in sockets or ()]
+        if door := self._side_door:
+            self.servers.append(await self._listen(door.listener, _config(door.app), None))
+        self.started = True
+
+    async def _listen(
+        self, listener: socket.socket, config: uvicorn.Config, tls: ssl.SSLContext | None
+    ) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
+            partial(Connection, config, self.server_state, self.lifespan.state),
+            sock=listener,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=REQUEST_SECONDS if tls else None,
+            ssl_shutdown_timeout=ANSWER_SECONDS if tls else None,
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end, and see to it that it does not take too long."""
@@ -82,9 +120,19 @@ def end_within(seconds: float, code: int) -> None:
     timer.start()
 
 
-def make_server(app: Starlette) -> Server:
-    """Return a server for `app` that ends within seconds when it is told to."""
-    config = uvicorn.Config(
+def make_server(app: ASGIApp, tls: ssl.SSLContext | None = None, side_door: SideDoor | None = None) -> Server:
+    """Return a server that ends within seconds when it is told to.
+
+    Args:
+        app: Answers on the sockets that the server is run with.
+        tls: Of those sockets; None: plain HTTP.
+        side_door: What else it serves.
+    """
+    return Server(app, tls, side_door)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=Connection,
         ws="none",
@@ -95,4 +143,3 @@ def make_server(app: Starlette) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
-    return Server(config)

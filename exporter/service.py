@@ -8,17 +8,30 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from exporter import __version__, logs
-from exporter.clock import SystemClock
+from exporter import __version__, healthsocket, logs
+from exporter.clock import Clock, SystemClock
+from exporter.instruments import ReloadedFile
 from exporter.poller import Poller
-from exporter.server import LAST_RESORT_SECONDS, allow_many_connections, end_within, make_server
+from exporter.server import (
+    LAST_RESORT_SECONDS,
+    Server,
+    SideDoor,
+    allow_many_connections,
+    end_within,
+    make_server,
+)
 from exporter.settings import Settings
 from exporter.status import StatusPage
-from exporter.telemetry import open_telemetry, prepare_environment
+from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
 from exporter.web import Web
+
+if TYPE_CHECKING:
+    from exporter.webconfig import Reading
 
 LOGGER = logging.getLogger(__name__)
 
@@ -27,11 +40,12 @@ FLUSH_SECONDS = 2.0
 """Together with the server's own limit these stay below the 5 s within which SIGTERM ends the process."""
 
 
-def run(settings: Settings, listener: socket.socket) -> int:
+def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -> int:
     """Run until SIGTERM or SIGINT, and return the exit code: 0 when asked to stop, 1 when the poller died.
 
     Args:
         settings: All of them.
+        web_file: The web configuration file, without problems, where there is one.
         listener: Bound, and closed at the end.
 
     Raises:
@@ -45,12 +59,12 @@ def run(settings: Settings, listener: socket.socket) -> int:
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     web = Web(poller.published, clock, StatusPage(settings.interval))
     allow_many_connections()
-    server = make_server(web.app(telemetry.scrape_middleware()))
+    server = _server(settings, web_file, web, telemetry, clock, listener)
     # The server heeds signals while it serves; these are for the moments before and after.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     polling = Polling(poller, server)
-    _announce(settings, listener)
+    _announce(settings, web_file, listener)
     polling.start()
     try:
         server.run([listener])
@@ -94,19 +108,60 @@ class Polling:
             self._server.should_exit = True
 
 
-def _announce(settings: Settings, listener: socket.socket) -> None:
+def _server(
+    settings: Settings,
+    web_file: Reading | None,
+    web: Web,
+    telemetry: Telemetry,
+    clock: Clock,
+    listener: socket.socket,
+) -> Server:
+    """Return the server, with what the web configuration file asks for before the routes."""
+    app = web.app(telemetry.scrape_middleware())
+    side_door = _side_door(web, listener.getsockname()[1])
+    if web_file is None:
+        return make_server(app, side_door=side_door)
+    from exporter.access import Access
+    from exporter.tls import NewestContext
+    from exporter.webfile import WebFile
+
+    told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
+    in_force = WebFile(web_file, clock, told)
+    access = Access(app, in_force.newest, clock, protect_health=settings.web.protect_health)
+    first = web_file.config.tls
+    # It never goes while the exporter runs.
+    tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
+    return make_server(access, tls, side_door)
+
+
+def _side_door(web: Web, port: int) -> SideDoor | None:
+    try:
+        return SideDoor(web.health_app(), healthsocket.bind(port))
+    except OSError as error:
+        hint = (
+            f"The socket for `healthcheck` cannot be bound: {error.strerror}. It will ask the port over "
+            "plain HTTP, which fails where TLS or a password for the health routes is asked for."
+        )
+        LOGGER.warning("Health socket not open", extra={"hint": hint})
+        return None
+
+
+def _announce(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
+    config = web_file.config if web_file else None
     LOGGER.info(
         "Listening",
         extra={
             "host": host,
             "port": port,
             "version": __version__,
+            "tls": config is not None and config.tls is not None,
+            "auth": config is not None and bool(config.users),
             "gateway": settings.gateway_url,
             "scrape_interval": settings.interval,
             "fetch_timeout": settings.fetch_timeout,
             "stale_after": settings.stale_after,
         },
     )
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *(config.warnings if config else ())):
         LOGGER.warning("Questionable setting", extra={"hint": warning})

@@ -58,20 +58,30 @@ VARIABLES = (
         "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
     ),
     Variable("LOG_LEVEL", "info", str, "debug, info, warning or error"),
+    Variable(
+        "WEB_CONFIG_FILE", "", str, "File that says who may come in: TLS, passwords (flag: --web.config.file)"
+    ),
+    Variable(
+        "PROTECT_HEALTH_ROUTES", "false", bool, "Whether /-/healthy and /-/ready ask for a password, too"
+    ),
 )
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS")
-NOT_SUPPORTED = ("WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE")
-"""Planned variables: to run as if they were not set would be less safe than to refuse them."""
+NOT_SUPPORTED = ("CUSTOM_METRICS_FILE",)
+"""A planned variable: to run as if it were not set would be less safe than to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the exporter listens."""
+    """Where the exporter listens, and to whom."""
 
     host: str
     port: int
+    config_file: str = ""
+    """Path of the web configuration file; empty: everybody may come in."""
+    protect_health: bool = False
+    """Whether the health routes ask for a password where the others do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,8 @@ class _Reader:
         )
 
     def web(self) -> WebSettings:
-        return WebSettings(self._value("METRICS_HOST"), self._value("METRICS_PORT"))
+        names = ("METRICS_HOST", "METRICS_PORT", "WEB_CONFIG_FILE", "PROTECT_HEALTH_ROUTES")
+        return WebSettings(*map(self._value, names))
 
     def raise_problems(self) -> None:
         if self._problems:

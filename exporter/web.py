@@ -18,6 +18,7 @@ from exporter.negotiation import negotiate
 from exporter.snapshot import Poll
 from exporter.status import StatusPage
 
+HEALTH_PATHS = ("/-/healthy", "/-/ready")
 DEAD_POLLER = "The poller has not renewed its data in time: it hangs or has died. Look at the log.\n"
 
 
@@ -35,15 +36,14 @@ class Web:
         scrapes = [
             Route(path, self.metrics, middleware=scrape_middleware) for path in ("/metrics", "/metrics/")
         ]
-        routes = [
-            *scrapes,
-            Route("/", self.status),
-            Route("/-/healthy", self.healthy),
-            Route("/-/ready", self.ready),
-        ]
-        app = Starlette(routes=routes)
-        app.router.redirect_slashes = False
-        return app
+        return _app([*scrapes, Route("/", self.status), *self._health_routes()])
+
+    def health_app(self) -> Starlette:
+        """Return the ASGI application of the health routes alone."""
+        return _app(self._health_routes())
+
+    def _health_routes(self) -> list[Route]:
+        return [Route(path, end) for path, end in zip(HEALTH_PATHS, (self.healthy, self.ready), strict=True)]
 
     async def metrics(self, request: Request) -> Response:
         """Answer a scrape: 200 with the exposition, or 503 when it is overdue."""
@@ -86,6 +86,12 @@ class Web:
         if not exposition.snapshot.complete:
             return PlainTextResponse("No fresh data from the gateway.\n", 503)
         return PlainTextResponse("Fresh data from the gateway.\n")
+
+
+def _app(routes: Sequence[Route]) -> Starlette:
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return app
 
 
 def _link_to(poll: Poll | None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from exporter.credentials import AdminKey, Secret
 
 
-def refuse(file: str, successful: bool) -> None:
+def refuse(successful: bool) -> None:
     """Fail: a key without a file, or with one that is always good, has nothing to tell."""
-    raise AssertionError(file, successful)
+    raise AssertionError(successful)
 
 
 def fixed_key(text: str) -> AdminKey:

@@ -12,12 +12,15 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors"}),
-    frozenset({"credentials", "snapshot"}),
+    frozenset({"credentials", "snapshot", "healthsocket"}),
     frozenset({"settings"}),
-    frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck"}),
-    frozenset({"instruments", "fetcher", "journal", "exposition"}),
-    frozenset({"telemetry", "negotiation"}),
+    frozenset(
+        {"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"}
+    ),
+    frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),
+    frozenset({"telemetry", "negotiation", "webfile"}),
     frozenset({"poller", "web"}),
+    frozenset({"access"}),
     frozenset({"service", "check", "demo"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
@@ -30,7 +33,7 @@ BROAD_EXCEPTS = {"fetcher": 1, "service": 1}
 MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 IMMUTABLE_CALLS = frozenset(
     {"Event", "Field", "Instrument", "Meta", "Provider", "Route", "Server", "TypeVar", "Variable"}
-    | {"MappingProxyType", "attrgetter", "float", "frozenset", "getLogger", "tuple"}
+    | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
     | {"_count", "_flag", "_gauge", "_one", "_per_provider", "_set"}
 )
 """What a constant may be made of; every other call at the top of a module might be state."""

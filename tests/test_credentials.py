@@ -22,12 +22,12 @@ class KeyFile:
     """A key that comes from a file, and what was told of the file."""
 
     path: Path
-    told: list[tuple[str, bool]] = field(default_factory=list)
+    told: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin with the old key."""
         self.path.write_text(OLD, encoding="utf-8")
-        self.key = AdminKey(read_key(self.path), self.path, lambda *told: self.told.append(told))
+        self.key = AdminKey(read_key(self.path), self.path, self.told.append)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_file_of_no_use(
     (record,) = caplog.records
     assert ("Admin key not reloaded", "WARNING") == (record.message, record.levelname)
     assert f"{reason} The last good key is used." == record.__dict__["hint"]
-    assert [("admin_key", False)] == file.told
+    assert [False] == file.told
 
 
 def test_file_that_gets_well(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +149,7 @@ def test_file_that_gets_well(file: KeyFile, caplog: pytest.LogCaptureFixture) ->
 
     assert NEW == file.key.current().reveal()
     assert ["Admin key not reloaded"] * 2 == caplog.messages
-    assert [("admin_key", False), ("admin_key", True)] * 2 == file.told
+    assert [False, True] * 2 == file.told
 
 
 def test_file_that_gets_worse(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +160,7 @@ def test_file_that_gets_worse(file: KeyFile, caplog: pytest.LogCaptureFixture) -
     file.key.current()
 
     assert ["Admin key not reloaded"] * 2 == caplog.messages
-    assert [("admin_key", False)] == file.told
+    assert [False] == file.told
 
 
 def test_key_is_in_no_record(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:

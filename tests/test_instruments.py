@@ -27,6 +27,7 @@ from exporter.instruments import (
     EventRecorder,
     Instrument,
     Kind,
+    ReloadedFile,
     identity,
     register_gauges,
 )
@@ -426,10 +427,13 @@ def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
     """A file is of use until it is told not to be, and may be so again."""
     recorder = EventRecorder(sdk.meter)
     for successful in changes:
-        recorder.reload_changed("admin_key", successful)
+        recorder.reload_changed(ReloadedFile.ADMIN_KEY, successful)
 
     for _ in range(2):
-        assert {(("file", "admin_key"),): value} == sdk.points("gatewayz_exporter_last_reload_successful")
+        assert {
+            (("file", "admin_key"),): value,
+            (("file", "web_config"),): 1.0,
+        } == sdk.points("gatewayz_exporter_last_reload_successful")
 
 
 def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[str, str], float], float]:

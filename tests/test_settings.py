@@ -73,6 +73,8 @@ def test_every_variable() -> None:
         FETCH_TIMEOUT="2.5",
         STALE_AFTER="45",
         LOG_LEVEL="debug",
+        WEB_CONFIG_FILE="web.yml",
+        PROTECT_HEALTH_ROUTES="true",
     )
 
     assert "another-key" == settings.admin_key.reveal()
@@ -84,7 +86,7 @@ def test_every_variable() -> None:
         fetch_timeout=2.5,
         stale_after=45.0,
         log_level="debug",
-        web=WebSettings("192.0.2.7", 9001),
+        web=WebSettings("192.0.2.7", 9001, "web.yml", protect_health=True),
         telemetry=TelemetrySettings(None, None, (), traced=True),
         warnings=(),
     )
@@ -102,6 +104,8 @@ def test_table_of_variables() -> None:
         ("FETCH_TIMEOUT", "10"),
         ("STALE_AFTER", ""),
         ("LOG_LEVEL", "info"),
+        ("WEB_CONFIG_FILE", ""),
+        ("PROTECT_HEALTH_ROUTES", "false"),
     ] == [(variable.name, variable.default) for variable in VARIABLES]
     assert all(variable.meaning for variable in VARIABLES)
 
@@ -118,7 +122,7 @@ def test_settings_are_frozen() -> None:
 def test_empty_counts_as_unset(empty: str) -> None:
     """An empty value is as good as none, for every variable that may be left out."""
     optional = [variable.name for variable in VARIABLES if variable.name not in GOOD]
-    names = [*optional, "PROVIDER_SCRAPE_INTERVAL", "WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE", OTLP]
+    names = [*optional, "PROVIDER_SCRAPE_INTERVAL", "CUSTOM_METRICS_FILE", OTLP]
 
     settings = load(**dict.fromkeys(names, empty))
 
@@ -162,9 +166,9 @@ def test_every_problem_at_once() -> None:
         "STALE_AFTER='never': expected float, got str",
         "LOG_LEVEL='loud': expected one of debug, info, warning, error",
         "METRICS_PORT='65536': expected int <= 65535",
+        "PROTECT_HEALTH_ROUTES='maybe': expected bool, got str",
         "OTEL_TRACES_EXPORTER='console': expected one of otlp, none",
         "OTEL_LOGS_EXPORTER='console': expected one of otlp, none",
-        "WEB_CONFIG_FILE is not supported by this version: unset it.",
         "CUSTOM_METRICS_FILE is not supported by this version: unset it.",
     ) == problems(
         GATEWAY_API_URL="gateway.example",
@@ -177,7 +181,7 @@ def test_every_problem_at_once() -> None:
         METRICS_PORT="65536",
         OTEL_TRACES_EXPORTER="console",
         OTEL_LOGS_EXPORTER="console",
-        WEB_CONFIG_FILE="web.yml",
+        PROTECT_HEALTH_ROUTES="maybe",
         CUSTOM_METRICS_FILE="custom.yml",
     )
 
@@ -607,10 +611,11 @@ def test_web_settings_that_cannot_be() -> None:
     assert ("METRICS_PORT='x': expected int, got str",) == caught.value.problems
 
 
-@pytest.mark.parametrize("name", ["WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE"])
-def test_unsupported_variables_are_refused(name: str) -> None:
-    """A variable that would change who sees what is refused as long as it does nothing."""
-    assert (f"{name} is not supported by this version: unset it.",) == problems(**{name: "file.yml"})
+def test_unsupported_variable_is_refused() -> None:
+    """A variable that would change what is seen is refused as long as it does nothing."""
+    assert ("CUSTOM_METRICS_FILE is not supported by this version: unset it.",) == problems(
+        CUSTOM_METRICS_FILE="file.yml"
+    )
 
 
 # OpenTelemetry

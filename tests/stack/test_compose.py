@@ -50,6 +50,8 @@ NOT_PASSED = {
     "METRICS_PORT": "the port that is published and scraped",
     "METRICS_HOST": "the container's own addresses are right",
     "ADMIN_KEY_FILE": "the file would have to be mounted, too",
+    "WEB_CONFIG_FILE": "the file would have to be mounted, too",
+    "PROTECT_HEALTH_ROUTES": "it changes nothing without WEB_CONFIG_FILE",
 }
 """Settings of the exporter that compose leaves at their defaults, and why."""
 

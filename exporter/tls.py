@@ -1,0 +1,206 @@
+"""TLS of the listening socket: contexts of OpenSSL, made of what the web configuration file says."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+from exporter.credentials import Secret
+from exporter.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """Certificates or a key in PEM: a file, or the text itself."""
+
+    name: str
+    """Of the key in the web configuration file, for messages."""
+    source: Path | Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """What the file says of TLS; names are those of OpenSSL."""
+
+    certificate: Pem
+    key: Pem
+    client_ca: Pem | None
+    """None: certificates of clients are verified by the authorities that the system trusts, if at all."""
+    client_auth: ssl.VerifyMode
+    allowed_sans: frozenset[str]
+    """Empty: every verified certificate will do."""
+    minimum: ssl.TLSVersion
+    maximum: ssl.TLSVersion
+    ciphers: tuple[str, ...]
+    """Of TLS 1.2; empty: those of OpenSSL."""
+    prefer_own_ciphers: bool
+    curve: str | None
+
+
+def make_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Return the context of a server.
+
+    Raises:
+        SettingsError: With every problem of the certificates and the key; no text of theirs is in it.
+    """
+    context = ServerContext(settings.allowed_sans)
+    context.minimum_version, context.maximum_version = settings.minimum, settings.maximum
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.ciphers:
+        context.set_ciphers(":".join(settings.ciphers))
+    if not settings.prefer_own_ciphers:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if settings.curve:
+        context.set_ecdh_curve(settings.curve)
+    context.verify_mode = settings.client_auth
+    problems = [*_load_key_pair(context, settings), *_load_authorities(context, settings)]
+    if problems:
+        raise SettingsError(problems)
+    return context
+
+
+class ServerContext(ssl.SSLContext):
+    """A context that can break off handshakes of clients whose verified certificate has no allowed name."""
+
+    allowed_sans: frozenset[str]
+
+    def __new__(cls, allowed_sans: frozenset[str]) -> Self:
+        """Make a context for the server's side."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, allowed_sans: frozenset[str]) -> None:
+        """Look at names where there are any."""
+        self.allowed_sans = allowed_sans
+        if allowed_sans:
+            self.sslobject_class = _NamedClient
+
+
+class _NamedClient(ssl.SSLObject):
+    """A connection whose client has to have an allowed name."""
+
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        context = self.context
+        if isinstance(context, ServerContext) and context.allowed_sans.isdisjoint(self._names()):
+            raise ssl.SSLCertVerificationError("no allowed name in the client's certificate")
+
+    def _names(self) -> Iterator[str]:
+        """Yield the alternative names of the certificate, as the toolkit writes them."""
+        certificate: Mapping[str, Any] = self.getpeercert() or {}
+        for kind, name in certificate.get("subjectAltName", ()):
+            # OpenSSL writes every group of an IPv6 address.
+            yield str(ip_address(name)) if kind == "IP Address" else name
+
+
+class NewestContext(ssl.SSLContext):
+    """Stands for the context in force at the moment at which a connection comes; asyncio keeps only one."""
+
+    def __new__(cls, newest: Callable[[], ssl.SSLContext]) -> Self:
+        """Make a context that is never used itself."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, newest: Callable[[], ssl.SSLContext]) -> None:
+        """Ask `newest` for each connection."""
+        self._newest = newest
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin the TLS of a connection by the context in force."""
+        return self._newest().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
+    certificate, key = settings.certificate, settings.key
+    problems = [*_problems(certificate), *_problems(key)]
+    if problems:
+        return problems
+    with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
+        if not _holds_certificates(certificate_path):
+            return [f"{certificate.name} holds no certificate in PEM."]
+        try:
+            context.load_cert_chain(certificate_path, key_path, _refuse_password)
+        except _PasswordNeededError:
+            return [f"{key.name} is encrypted: nobody can type its password; store it without one."]
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                return [f"{key.name} does not belong to the certificate in {certificate.name}."]
+            if error.reason is None:
+                return [f"{key.name} holds no private key in PEM."]
+            reason = error.reason.replace("_", " ").lower()
+            return [f"{certificate.name} and {key.name} cannot be used: {reason}."]
+    return []
+
+
+def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
+    if settings.client_auth is ssl.CERT_NONE:
+        return []
+    if settings.client_ca is None:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        return []
+    problems = _problems(settings.client_ca)
+    if problems:
+        return problems
+    # Whatever is in the file is trusted, an intermediate authority or a client's own certificate as well.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    with _as_file(settings.client_ca) as path:
+        try:
+            context.load_verify_locations(path)
+        except ssl.SSLError:
+            return [f"{settings.client_ca.name} holds no certificate in PEM."]
+    return []
+
+
+def _problems(pem: Pem) -> list[str]:
+    """Name what keeps it from being read; not its path, which may be a key put into the wrong place."""
+    if isinstance(pem.source, Secret):
+        if hasattr(os, "memfd_create"):
+            return []
+        return [f"{pem.name} cannot be given inline on this system: put it into a file."]
+    try:
+        with pem.source.open("rb"):
+            return []
+    except OSError as error:
+        return [f"{pem.name} cannot be read: {error.strerror}."]
+    except ValueError:
+        return [f"{pem.name} is no path."]
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+@contextmanager
+def _as_file(pem: Pem) -> Iterator[str]:
+    """Give a path to what OpenSSL reads from files only; a text is in memory, and nowhere on a disk."""
+    if isinstance(pem.source, Path):
+        yield str(pem.source)
+        return
+    with open(os.memfd_create("pem"), "wb") as file:
+        file.write(pem.source.reveal().encode())
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
+class _PasswordNeededError(Exception):
+    """The key is encrypted."""
+
+
+def _refuse_password() -> str:
+    """Keep OpenSSL from asking on the terminal."""
+    raise _PasswordNeededError

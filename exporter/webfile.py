@@ -1,0 +1,78 @@
+"""The web configuration in force: read anew, without a restart, when a file of it has changed."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Iterator
+
+from exporter.clock import Clock
+from exporter.tls import ServerContext
+from exporter.webconfig import Reading, WebConfig, read
+
+LOGGER = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the files, however many connections and requests come."""
+RESTART = "restart the exporter, or take it back"
+
+
+class WebFile:
+    """Gives the newest good configuration; for one thread alone, that of the event loop."""
+
+    def __init__(self, reading: Reading, clock: Clock, on_change: Callable[[bool], None]) -> None:
+        """Begin with a good reading.
+
+        Args:
+            reading: Of the start, without problems.
+            clock: For the time between two looks.
+            on_change: Told whether the file is of use, each time that this changes.
+        """
+        self._reading = reading
+        self._config = reading.config
+        self._clock = clock
+        self._on_change = on_change
+        self._is_of_use = True
+        self._next_look = clock.age() + LOOK_SECONDS
+
+    def newest(self) -> WebConfig:
+        """Return the configuration in force, after a look at the files where one is due."""
+        now = self._clock.age()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if self._reading.is_outdated:
+                self._read_again()
+        return self._config
+
+    def _read_again(self) -> None:
+        self._reading = read(self._reading.path)
+        problems = self._reading.problems or tuple(_opened(self._config, self._reading.config))
+        if self._is_of_use == bool(problems):
+            self._is_of_use = not problems
+            self._on_change(self._is_of_use)
+        if problems:
+            hint = " ".join(("The last good one stays in force.", *problems))
+            LOGGER.warning("Web config not reloaded", extra={"hint": hint})
+        else:
+            self._config = self._reading.config
+            LOGGER.info("Web config reloaded")
+
+
+def _opened(old: WebConfig, new: WebConfig) -> Iterator[str]:
+    """Name what a running exporter does not do: a file that is seen half written must open no door."""
+    if (old.tls is None) != (new.tls is None):
+        yield f"tls_server_config cannot come or go while the exporter runs: {RESTART}."
+    if old.users and not new.users:
+        yield f"basic_auth_users cannot go while the exporter runs: {RESTART}."
+    if _asks_for_certificates(old) and not _asks_for_certificates(new):
+        yield f"client_auth_type cannot go while the exporter runs: {RESTART}."
+    if _allowed_sans(old) and not _allowed_sans(new):
+        yield f"client_allowed_sans cannot go while the exporter runs: {RESTART}."
+
+
+def _asks_for_certificates(config: WebConfig) -> bool:
+    return config.tls is not None and config.tls.verify_mode is ssl.CERT_REQUIRED
+
+
+def _allowed_sans(config: WebConfig) -> frozenset[str]:
+    return config.tls.allowed_sans if isinstance(config.tls, ServerContext) else frozenset()
