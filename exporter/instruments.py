@@ -142,6 +142,11 @@ FETCH_DURATION = Instrument(
     "Time of a fetch from the gateway: redirects, retries and decoding included.",
     ("endpoint",),
 )
+LOST_RECORDS = Instrument(
+    "gatewayz_exporter_log_records_lost_total",
+    Kind.COUNTER,
+    "Log records that could not be written to standard output: it was blocked, closed or full.",
+)
 
 INSTRUMENTS = (
     _count("total", "Providers that the gateway knows, a gauge despite its name"),
@@ -214,6 +219,7 @@ INSTRUMENTS = (
         _invalid_fields,
         "field",
     ),
+    LOST_RECORDS,
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
@@ -230,6 +236,15 @@ def _callback(
     read: Reader, current: Callable[[], Snapshot]
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda options: read(current())
+
+
+def register_lost_records(meter: Meter, count: Callable[[], int]) -> None:
+    """Create the counter of log records that `count` returns, all since the start."""
+    meter.create_observable_counter(
+        LOST_RECORDS.name.removesuffix("_total"),
+        [lambda options: [Observation(count())]],
+        description=LOST_RECORDS.help,
+    )
 
 
 class FetchRecorder:

@@ -6,13 +6,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 
 import uvicorn
 
 from exporter import __version__, logs
 from exporter.clock import SystemClock
+from exporter.output import OutputHandler
 from exporter.poller import Poller
 from exporter.server import LAST_RESORT_SECONDS, allow_many_connections, end_within, make_server
 from exporter.settings import Settings
@@ -22,9 +22,10 @@ from exporter.web import Web
 
 LOGGER = logging.getLogger(__name__)
 
+STDOUT = 1
 POLLER_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
-"""Together with the server's own limit these stay below the 5 s within which SIGTERM ends the process."""
+"""With the limits of server and log these stay below the 5 s within which a signal ends the process."""
 
 
 def run(settings: Settings, listener: socket.socket) -> int:
@@ -39,8 +40,9 @@ def run(settings: Settings, listener: socket.socket) -> int:
     """
     clock = SystemClock()
     prepare_environment(os.environ)
-    logs.configure(sys.stdout, settings.log_level, clock)
-    telemetry = open_telemetry(settings.telemetry)
+    output = OutputHandler(STDOUT)
+    logs.configure(output, settings.log_level, clock)
+    telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     web = Web(poller.published, clock, StatusPage(settings.interval))
