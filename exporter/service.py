@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 
@@ -16,6 +15,7 @@ from exporter.output import OutputHandler
 from exporter.poller import Poller
 from exporter.server import LAST_RESORT_SECONDS, allow_many_connections, end_within, make_server
 from exporter.settings import Settings
+from exporter.signals import handle_stop
 from exporter.status import StatusPage
 from exporter.telemetry import open_telemetry, prepare_environment
 from exporter.web import Web
@@ -29,7 +29,7 @@ FLUSH_SECONDS = 2.0
 
 
 def run(settings: Settings, listener: socket.socket) -> int:
-    """Run until SIGTERM or SIGINT, and return the exit code: 0 when asked to stop, 1 when the poller died.
+    """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
 
     Args:
         settings: All of them.
@@ -49,8 +49,7 @@ def run(settings: Settings, listener: socket.socket) -> int:
     allow_many_connections()
     server = make_server(web.app(telemetry.scrape_middleware()))
     # The server heeds signals while it serves; these are for the moments before and after.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.handle_exit)
+    handle_stop(server.handle_exit)
     polling = Polling(poller, server)
     _announce(settings, listener)
     polling.start()

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "output"}),
+    frozenset({"clock", "connections", "endpoints", "errors", "output", "signals"}),
     frozenset({"settings", "snapshot"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck"}),
     frozenset({"instruments", "fetcher", "journal", "exposition"}),
