@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 from types import FrameType
+
+from exporter.signals import handle_stop
+
+STDERR = 2
 
 
 def main() -> None:
     """Run the command line; exit codes are those of `exporter.cli`."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    handle_stop(_leave)
+    _keep_standard_descriptors()
     # Only now, since it takes a moment in which a signal would end the process by its default.
     from exporter.cli import cli
 
@@ -20,6 +23,16 @@ def main() -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """End at once: nothing has begun yet that would have to be ended."""
     os._exit(0)
+
+
+def _keep_standard_descriptors() -> None:
+    """Fill the standard descriptors that are closed, lest a connection becomes standard output.
+
+    What stands in for them cannot be written to, either: the log counts its records as lost.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= STDERR:
+        pass
+    os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import click
 from exporter import __version__
 from exporter.errors import ListenError, SettingsError
 from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
+from exporter.signals import handle_stop
 
 if TYPE_CHECKING:
     from exporter.webconfig import Reading
@@ -248,5 +249,5 @@ def _address(text: str) -> tuple[str, int]:
 
 def _be_interruptible() -> None:
     """Let Ctrl-C end a command that has an answer to give as a failure, unlike the exporter itself."""
+    handle_stop(signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,8 +10,10 @@ REQUEST_SECONDS = 10.0
 """From the opening of a connection, or the first byte of a further request, until the request is complete."""
 ANSWER_SECONDS = 30.0
 """From a complete request until its answer has been taken; a scrape gives up long before."""
-MAX_HEAD_BYTES = 65_536
-"""Of a request line with its headers; Prometheus sends some hundred."""
+MAX_REQUEST_BYTES = 65_536
+"""Of a request; Prometheus sends some hundred, and no route takes a body."""
+MAX_PIPELINED = 16
+"""Requests on one connection that wait for the answer to the one before them."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -19,7 +21,7 @@ class Connection(HttpToolsProtocol):
     """A connection that nobody can hold by sending or taking slowly, nor fill with endless headers."""
 
     _deadline: asyncio.TimerHandle
-    _head_bytes = 0
+    _request_bytes = 0
     _has_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -33,11 +35,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request, unless its head is too large."""
-        if not self._has_head:
-            self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self.transport.write(TOO_LARGE)
+        """Take a part of a request, unless it is too large."""
+        self._request_bytes += len(data)
+        if self._request_bytes > MAX_REQUEST_BYTES:
+            # After the head, be it for a body or for trailers without end, the answer is already on its way.
+            if not self._has_head:
+                self.transport.write(TOO_LARGE)
             self.transport.close()
             return
         super().data_received(data)
@@ -48,14 +51,17 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Count no further: what comes now is a body, which uvicorn bounds."""
+        """Begin to answer, or put the request behind those that wait."""
         self._has_head = True
         super().on_headers_complete()
+        # uvicorn reads on after each answer, however many requests wait.
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
 
     def on_message_complete(self) -> None:
-        """Begin to wait until the answer is taken, and to count the next head."""
+        """Begin to wait until the answer is taken, and to count the next request."""
         self._wait(ANSWER_SECONDS)
-        self._has_head, self._head_bytes = False, 0
+        self._has_head, self._request_bytes = False, 0
         super().on_message_complete()
 
     def _wait(self, seconds: float) -> None:

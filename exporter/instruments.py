@@ -155,6 +155,11 @@ LAST_RELOAD = Instrument(
     "Whether a file that is read again is of use (1 yes, 0 no: what it said before holds on).",
     ("file",),
 )
+LOST_RECORDS = Instrument(
+    "gatewayz_exporter_log_records_lost_total",
+    Kind.COUNTER,
+    "Log records that could not be written to standard output: it was blocked, closed or full.",
+)
 
 INSTRUMENTS = (
     _count("total", "Providers that the gateway knows, a gauge despite its name"),
@@ -228,6 +233,7 @@ INSTRUMENTS = (
         _invalid_fields,
         "field",
     ),
+    LOST_RECORDS,
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
@@ -244,6 +250,15 @@ def _callback(
     read: Reader, current: Callable[[], Snapshot]
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda options: read(current())
+
+
+def register_lost_records(meter: Meter, count: Callable[[], int]) -> None:
+    """Create the counter of log records that `count` returns, all since the start."""
+    meter.create_observable_counter(
+        LOST_RECORDS.name.removesuffix("_total"),
+        [lambda options: [Observation(count())]],
+        description=LOST_RECORDS.help,
+    )
 
 
 class EventRecorder:

@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider
@@ -30,9 +30,8 @@ DELIVERY_HINT = (
 REPEAT_SECONDS = 60.0
 
 
-def configure(stream: TextIO, level: str, clock: Clock) -> None:
-    """Send every record of the process to `stream`."""
-    handler = logging.StreamHandler(stream)
+def configure(handler: logging.Handler, level: str, clock: Clock) -> None:
+    """Send every record of the process to `handler`, which writes to standard output."""
     handler.setFormatter(Formatter())
     handler.addFilter(DeliveryFilter(clock))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -51,6 +50,15 @@ def export(provider: LoggerProvider | None) -> None:
 
 class Formatter(JsonFormatter):
     """Lays a record out as documented: who and what first, then the fields, then the ids of the trace."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; of a record whose parts do not fit together, its bare message."""
+        try:
+            return super().format(record)
+        except Exception:
+            # A library's mistake, which must not become an error of whoever calls it.
+            kept = {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created")}
+            return super().format(logging.makeLogRecord({**kept, "msg": str(record.msg)}))
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]

@@ -13,6 +13,9 @@ OFFERED = (
 )
 """In order of our preference, for equal qualities; the first is the answer to those who accept neither."""
 
+MAX_CHARACTERS = 4096
+"""Of a header that is read at all; Prometheus sends some two hundred."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -50,7 +53,8 @@ def _accepts_gzip(header: str) -> bool:
 
 
 def _choices(header: str) -> Iterator[Choice]:
-    for element in header.lower().split(","):
+    elements = header.lower().split(",") if len(header) <= MAX_CHARACTERS else []
+    for element in elements:
         value, *rest = (part.strip() for part in element.split(";"))
         pairs = (part.split("=", 1) for part in rest if "=" in part)
         parameters = {name.strip(): text.strip(' "') for name, text in pairs}

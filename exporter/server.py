@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import resource
 import socket
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,13 +23,54 @@ from exporter.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
 from exporter.errors import ListenError
 from exporter.settings import WebSettings
 
+LOGGER = logging.getLogger(__name__)
+
 BACKLOG = 512
+MAX_DESCRIPTORS = 2048
+"""Beyond these, connections are refused; each can take 64 KiB of memory for its request."""
+RESERVED_DESCRIPTORS = 32
+"""Of those that the system allows, these are for polls and telemetry."""
+TOLD_SECONDS = 60.0
+TOO_MANY_HINT = (
+    "Somebody opens connections and keeps them: see who is connected to the port, and keep them out."
+)
 GRACEFUL_SECONDS = 1
 LAST_RESORT_SECONDS = 4.5
 """After a signal the process ends by then, be its output blocked or a body still being encoded."""
 
 
-def bind(settings: WebSettings) -> socket.socket:
+class Listener(socket.socket):
+    """A listening socket that never uses up the descriptors of the process.
+
+    asyncio would go on accepting until none is left for a poll, and then log without end.
+    """
+
+    _told = -TOLD_SECONDS
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection; those beyond the limit are closed."""
+        while True:
+            connection, address = super().accept()
+            # The system gives out the lowest number that is free.
+            if connection.fileno() < descriptor_limit():
+                return connection, address
+            connection.close()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say it once a minute at most."""
+        if time.monotonic() - self._told >= TOLD_SECONDS:
+            self._told = time.monotonic()
+            LOGGER.warning("Too many connections", extra={"limit": descriptor_limit(), "hint": TOO_MANY_HINT})
+
+
+def descriptor_limit() -> int:
+    """Return from which number on a descriptor is not given to a connection."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MAX_DESCRIPTORS, allowed - RESERVED_DESCRIPTORS)
+
+
+def bind(settings: WebSettings) -> Listener:
     """Return a socket that listens; `::` means every address of both families, or of IPv4 without IPv6.
 
     Raises:
@@ -34,8 +78,8 @@ def bind(settings: WebSettings) -> socket.socket:
     """
     try:
         if settings.host == "::":
-            return _bind_everywhere(settings.port)
-        return _bind(settings.host, settings.port)
+            return Listener(fileno=_bind_everywhere(settings.port).detach())
+        return Listener(fileno=_bind(settings.host, settings.port).detach())
     except OSError as error:
         # Python adds the address to the system's words; a failed look-up of the host has a negative number.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ import uvicorn
 from exporter import __version__, healthsocket, logs
 from exporter.clock import Clock, SystemClock
 from exporter.instruments import ReloadedFile
+from exporter.output import OutputHandler
 from exporter.poller import Poller
 from exporter.server import (
     LAST_RESORT_SECONDS,
@@ -26,6 +25,7 @@ from exporter.server import (
     make_server,
 )
 from exporter.settings import Settings
+from exporter.signals import handle_stop
 from exporter.status import StatusPage
 from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
 from exporter.web import Web
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+STDOUT = 1
 POLLER_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
-"""Together with the server's own limit these stay below the 5 s within which SIGTERM ends the process."""
+"""With the limits of server and log these stay below the 5 s within which a signal ends the process."""
 
 
 def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -> int:
-    """Run until SIGTERM or SIGINT, and return the exit code: 0 when asked to stop, 1 when the poller died.
+    """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
 
     Args:
         settings: All of them.
@@ -53,16 +54,16 @@ def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -
     """
     clock = SystemClock()
     prepare_environment(os.environ)
-    logs.configure(sys.stdout, settings.log_level, clock)
-    telemetry = open_telemetry(settings.telemetry)
+    output = OutputHandler(STDOUT)
+    logs.configure(output, settings.log_level, clock)
+    telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     web = Web(poller.published, clock, StatusPage(settings.interval))
     allow_many_connections()
     server = _server(settings, web_file, web, telemetry, clock, listener)
     # The server heeds signals while it serves; these are for the moments before and after.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.handle_exit)
+    handle_stop(server.handle_exit)
     polling = Polling(poller, server)
     _announce(settings, web_file, listener)
     polling.start()

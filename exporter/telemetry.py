@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
@@ -27,7 +27,7 @@ from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
 from exporter.errors import SettingsError
-from exporter.instruments import EventRecorder, identity, register_gauges
+from exporter.instruments import EventRecorder, identity, register_gauges, register_lost_records
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
 
@@ -52,14 +52,18 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
         environ.setdefault("OTEL_SERVICE_NAME", SERVICE_NAME)
 
 
-def open_telemetry(settings: TelemetrySettings) -> Telemetry:
+def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int]) -> Telemetry:
     """Return the telemetry of the process.
+
+    Args:
+        settings: Which signals leave, and how.
+        records_lost: Returns how many log records were dropped, since the start.
 
     Raises:
         SettingsError: When the SDK refuses the value of one of its own variables.
     """
     try:
-        return Telemetry(settings)
+        return Telemetry(settings, records_lost=records_lost)
     except ValueError as error:
         raise SettingsError([f"OTEL_*: the OpenTelemetry SDK refuses a value: {error}"]) from error
 
@@ -72,6 +76,7 @@ class Telemetry:
         settings: TelemetrySettings,
         span_exporter: SpanExporter | None = None,
         log_exporter: LogRecordExporter | None = None,
+        records_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         """Make the providers and instrument `requests`.
 
@@ -79,9 +84,10 @@ class Telemetry:
             settings: Which signals leave, and how.
             span_exporter: Takes the spans in place of an OTLP exporter.
             log_exporter: Takes the log records in place of an OTLP exporter.
+            records_lost: Returns how many log records were dropped, since the start.
         """
         resource = Resource.create()
-        self.metrics = Metrics(resource)
+        self.metrics = Metrics(resource, records_lost)
         self._spans = span_exporter or _otlp_span_exporter(settings.traces_protocol)
         self.tracer_provider = _tracer_provider(resource, self._spans) if settings.traced else None
         self.logger_provider = _logger_provider(
@@ -137,13 +143,14 @@ class Metrics:
     For the poller's thread alone: the Prometheus reader is not made for concurrent collections.
     """
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, records_lost: Callable[[], int] = lambda: 0) -> None:
         """Make both rooms."""
         self._resource = resource
         self._snapshot = Snapshot()
         self._events = _Room(resource, target_info=True)
         self._process = ProcessCollector(registry=None)
         self.events = EventRecorder(self._events.meter)
+        register_lost_records(self._events.meter, records_lost)
         self._open_gauges(set())
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:

@@ -91,7 +91,7 @@ def rig(settings: Settings, clock: MovedClock, *, export: bool = True) -> Iterat
     telemetry = Telemetry(settings.telemetry, *((spans, records) if export else ()))
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    logs.configure(stdout, settings.log_level, clock)
+    logs.configure(logging.StreamHandler(stdout), settings.log_level, clock)
     logs.export(telemetry.logger_provider)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     try:

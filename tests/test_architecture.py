@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors"}),
+    frozenset({"clock", "connections", "endpoints", "errors", "output", "signals"}),
     frozenset({"credentials", "snapshot", "healthsocket"}),
     frozenset({"settings"}),
     frozenset(
@@ -28,8 +28,8 @@ FLOORS: tuple[frozenset[str], ...] = (
 """From the ground up: a module imports only from floors below its own, and from the package itself."""
 
 SDK_IMPORTER = "telemetry"
-BROAD_EXCEPTS = {"fetcher": 1, "service": 1}
-"""Where a bug is turned into an outcome or an exit code, and nowhere else."""
+BROAD_EXCEPTS = {"fetcher": 1, "logs": 1, "service": 1}
+"""Where a bug is turned into an outcome, an exit code or a plainer log line, and nowhere else."""
 MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 IMMUTABLE_CALLS = frozenset(
     {"Event", "Field", "Instrument", "Meta", "Provider", "Route", "Server", "TypeVar", "Variable"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -155,7 +156,7 @@ def test_large_head(served: Served) -> None:
 def test_head_just_over_the_limit(served: Served) -> None:
     """A head over the limit is told so."""
     with served.connect() as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * connections.MAX_HEAD_BYTES)
+        connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * connections.MAX_REQUEST_BYTES)
 
         assert connections.TOO_LARGE == until_closed(connection)
 
@@ -166,6 +167,42 @@ def test_many_small_requests_on_one_connection(served: Served) -> None:
         for _ in range(3):
             connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 40_000 + b"\r\n\r\n")
             take_answer(connection)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"content-length: 99999999\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n0\r\n"]
+)
+def test_endless_request(served: Served, frame: bytes) -> None:
+    """A body and trailers without an end are cut off at the same size as headers, before the time is over."""
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\n" + frame)
+        answered = connection.recv(65_536)
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < len(BIG):
+                sent += connection.send(b"x: " + b"y" * 1000 + b"\r\n")
+
+    assert answered.startswith(b"HTTP/1.1 405 ")
+    assert sent < len(BIG)
+
+
+def test_pipelined_requests(served: Served) -> None:
+    """Requests that are sent at once are answered in turn."""
+    with served.connect() as connection:
+        connection.sendall(REQUEST * connections.MAX_PIPELINED)
+        received = b""
+        while received.count(b"\r\n\r\nok") < connections.MAX_PIPELINED:
+            received += connection.recv(65_536)
+
+    assert connections.MAX_PIPELINED == received.count(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_too_many_pipelined_requests(served: Served) -> None:
+    """Who sends far more requests than are answered is cut off."""
+    with served.connect() as connection:
+        connection.sendall(REQUEST * (connections.MAX_PIPELINED + 2))
+
+        assert until_closed(connection).count(b"HTTP/1.1 200 OK\r\n") < connections.MAX_PIPELINED
 
 
 def test_answer_that_is_not_taken(served: Served) -> None:

@@ -62,9 +62,12 @@ def test_outcomes() -> None:
 def test_log_messages() -> None:
     """Every constant message of a log record is in the table."""
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exporter").glob("*.py"))
-    calls = re.findall(r'LOGGER\.(?:info|warning|log)\(\s*(?:[^",()]*(?:if [^",()]*)?,\s*)?"([^"]+)"', source)
+    calls = re.findall(r'"msg": "([^"]+)"', source)
+    calls += re.findall(
+        r'LOGGER\.(?:info|warning|log)\(\s*(?:[^",()]*(?:if [^",()]*)?,\s*)?"([^"]+)"', source
+    )
 
-    assert {"Fetch failed", "Recovered", "Listening"} <= set(calls)
+    assert {"Fetch failed", "Recovered", "Listening", "Log records lost"} <= set(calls)
     for message in calls:
         assert message in section("Logs")
 

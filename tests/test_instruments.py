@@ -30,6 +30,7 @@ from exporter.instruments import (
     ReloadedFile,
     identity,
     register_gauges,
+    register_lost_records,
 )
 from exporter.snapshot import Fetch, HealthStatus, Poll, Provider, ProviderStats, Snapshot
 
@@ -64,6 +65,7 @@ CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
         "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
         "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
+        "gatewayz_exporter_log_records_lost_total": ("counter", ()),
         "gatewayz_exporter_build_info": ("gauge", ("version",)),
     }
 )
@@ -367,6 +369,7 @@ def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
     """Every metric is published by the name, type and help text of its row, with no unit's suffix."""
     register_gauges(sdk.meter, lambda: FULL)
     EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    register_lost_records(sdk.meter, int)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
 
@@ -375,6 +378,7 @@ def test_metrics_have_no_unit(sdk: Sdk) -> None:
     """No metric has a unit, which would become a part of its name."""
     register_gauges(sdk.meter, lambda: FULL)
     EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    register_lost_records(sdk.meter, int)
 
     assert {""} == {metric.unit for metric in sdk.metrics().values()}
     assert len(INSTRUMENTS) == len(sdk.metrics())
@@ -510,3 +514,14 @@ def test_durations_by_endpoint(sdk: Sdk) -> None:
     assert {(("endpoint", "providers"),): 11.0, (("endpoint", "stats"),): 2.0} == {
         attributes: point.sum for attributes, point in histograms.items()
     }
+
+
+def test_lost_records(sdk: Sdk) -> None:
+    """The counter of lost records is there from the start, and follows what it reads."""
+    lost = [0]
+    register_lost_records(sdk.meter, lambda: lost[-1])
+    assert {(): 0} == sdk.points("gatewayz_exporter_log_records_lost")
+
+    lost.append(3)
+
+    assert {(): 3} == sdk.points("gatewayz_exporter_log_records_lost")

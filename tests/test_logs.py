@@ -31,7 +31,7 @@ class Output:
         self._exporter = InMemoryLogRecordExporter()
         provider = LoggerProvider(shutdown_on_exit=False)
         provider.add_log_record_processor(SimpleLogRecordProcessor(self._exporter))
-        logs.configure(self._stream, level, clock)
+        logs.configure(logging.StreamHandler(self._stream), level, clock)
         logs.export(provider)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -100,6 +100,20 @@ def test_exception(output: Output) -> None:
     (line,) = output.lines()
 
     assert line["exc_info"].endswith("ZeroDivisionError: a bug")
+
+
+def test_arguments_that_do_not_fit() -> None:
+    """A record that cannot be put together is told by its bare message, and is no error of who logs."""
+    record = logging.LogRecord("library", logging.WARNING, "", 0, "%d of %d", ("x",), None)
+    record.created = 1_787_191_300.0421
+
+    line = json.loads(logs.Formatter().format(record))
+
+    assert ("2026-08-20T02:01:40.042Z", "warning", "%d of %d") == (
+        line["timestamp"],
+        line["level"],
+        line["message"],
+    )
 
 
 def test_stdout_and_otlp_are_the_same(output: Output) -> None:

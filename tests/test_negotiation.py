@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.exposition import Format, Variant
-from exporter.negotiation import negotiate
+from exporter.negotiation import MAX_CHARACTERS, negotiate
 
 PROMETHEUS_ACCEPT = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -61,6 +61,7 @@ OPENMETRICS = "application/openmetrics-text"
         pytest.param(f"{OPENMETRICS};q=inf", id="quality infinite"),
         pytest.param(f"{OPENMETRICS};q=1.5", id="quality above 1"),
         pytest.param(f"{OPENMETRICS};q=-0.5", id="quality below 0"),
+        pytest.param(f"{OPENMETRICS}," + "a," * MAX_CHARACTERS, id="far too long"),
     ],
 )
 def test_text(accept: str) -> None:
@@ -120,6 +121,7 @@ def test_openmetrics(accept: str) -> None:
         pytest.param("gzipped", False, id="longer name"),
         pytest.param("gzip;q=x", False, id="quality no number"),
         pytest.param(",;=,", False, id="garbage"),
+        pytest.param("gzip," + "a," * MAX_CHARACTERS, False, id="far too long"),
     ],
 )
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 import socket
 
 import pytest
@@ -72,6 +74,35 @@ def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
 
     assert str(caught.value).startswith(f"cannot listen on METRICS_HOST={host} METRICS_PORT=0: {reason}")
     assert not str(caught.value).endswith((": ", "None"))
+
+
+def test_too_many_connections(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Connections beyond the limit are closed, which is told once; those below it are served again."""
+    with server.bind(WebSettings("127.0.0.1", 0)) as listener, contextlib.ExitStack() as clients:
+        listener.setblocking(False)
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "MAX_DESCRIPTORS", 3)
+            refused = [clients.enter_context(connect(listener)) for _ in range(3)]
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        clients.enter_context(connect(listener))
+        accepted, _ = listener.accept()
+        accepted.close()
+
+        assert [b"", b"", b""] == [client.recv(1) for client in refused]
+    assert [("Too many connections", 3)] == [(r.message, vars(r)["limit"]) for r in caplog.records]
+
+
+def connect(listener: socket.socket) -> socket.socket:
+    """Return a connection to a listener."""
+    return socket.create_connection(listener.getsockname(), timeout=5)
+
+
+def test_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of the descriptors that the system allows are kept for polls."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+
+    assert 256 - server.RESERVED_DESCRIPTORS == server.descriptor_limit()
 
 
 def test_taken_port() -> None:
