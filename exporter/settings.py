@@ -186,8 +186,10 @@ class _Reader:
     def _convert(self, source: str, text: str, variable: Variable) -> Any:
         try:
             return msgspec.convert(text, variable.kind, strict=False)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             reason = str(error).replace("`", "").replace("Expected", "expected", 1)
+            if isinstance(error, UnicodeEncodeError):
+                reason = "not UTF-8 text"
             self._problems.append(f"{source}={text!r}: {reason}")
             # Not a number: what cannot be read contradicts no other setting.
             return math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,12 @@ def test_seconds_that_cannot_be(name: str, text: str) -> None:
 def test_seconds_that_can_be(text: str, seconds: float) -> None:
     """An interval may have a fraction, and be as long as a day."""
     assert seconds == load(SCRAPE_INTERVAL=text).interval
+
+
+@pytest.mark.parametrize("name", [*SECONDS, "METRICS_PORT"])
+def test_number_that_is_no_text(name: str) -> None:
+    """Bytes that are no UTF-8, as an environment may hold them, are a problem like any other."""
+    assert (f"{name}='\\udcff': not UTF-8 text",) == problems(**{name: os.fsdecode(b"\xff")})
 
 
 def test_alias_alone() -> None:
