@@ -21,7 +21,9 @@ from exporter.settings import VARIABLES
 
 ROOT = Path(__file__).parent.parent
 SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN|CREDENTIAL", re.IGNORECASE)
-NOT_OF_THE_TREE = frozenset({".git", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"})
+NOT_OF_THE_TREE = frozenset(
+    {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+)
 IMPORT_ALL = """
 import importlib, importlib.resources, pkgutil, exporter
 names = [module.name for module in pkgutil.iter_modules(exporter.__path__) if module.name != "__main__"]
