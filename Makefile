@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test faults stack dashboards lock
+.PHONY: demo run check test properties faults stack dashboards audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -16,6 +16,9 @@ run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
 
 test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
+
+properties: $(VENV)/test.stamp  ## what holds for any input, with other inputs in every run, for some minutes
+	@$(BIN)/python -m pytest --quiet --numprocesses=2 --hypothesis-profile=search tests/properties
 
 faults: $(VENV)/test.stamp  ## everything that can go wrong, as a matrix, which is written into docs/reliability.md
 	@$(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m faults --matrix=docs/reliability.md tests/faults
@@ -31,6 +34,9 @@ check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+audit: $(VENV)/dev.stamp  ## secrets in the tree, withdrawn versions and known vulnerabilities of what is pinned
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py
 
 lock: $(VENV)/dev.stamp  ## compile requirements/*.txt from pyproject.toml
 	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/run.txt

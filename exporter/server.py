@@ -80,12 +80,17 @@ def bind(settings: WebSettings) -> Listener:
         if settings.host == "::":
             return Listener(fileno=_bind_everywhere(settings.port).detach())
         return Listener(fileno=_bind(settings.host, settings.port).detach())
-    except OSError as error:
-        # Python adds the address to the system's words; a failed look-up of the host has a negative number.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    except (OSError, UnicodeError) as error:
         raise ListenError(
-            f"cannot listen on METRICS_HOST={settings.host} METRICS_PORT={settings.port}: {reason}"
+            f"cannot listen on METRICS_HOST={settings.host} METRICS_PORT={settings.port}: {_reason(error)}"
         ) from error
+
+
+def _reason(error: OSError | UnicodeError) -> str | None:
+    if isinstance(error, UnicodeError):
+        return "not a host name"
+    # Python adds the address to the system's words; a failed look-up of the host has a negative number.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
 
 
 def _bind_everywhere(port: int) -> socket.socket:
@@ -100,6 +105,8 @@ def _bind_everywhere(port: int) -> socket.socket:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    # A socket raises a TypeError, and leaks, where this cannot be done.
+    host.encode("idna")
     if ":" not in host:
         return socket.create_server((host, port), backlog=BACKLOG)
     # asyncio would make an IPv6 socket serve IPv6 only.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -16,6 +17,8 @@ from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
+OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
+"""One of OTEL_EXPORTER_OTLP_HEADERS as OpenTelemetry specifies it, but that its value may have blanks."""
 MAX_FETCH_SHARE = 0.8
 """Largest part of the interval that a fetch may take, so that polls never overlap."""
 STALE_INTERVALS = 3
@@ -188,8 +191,10 @@ class _Reader:
     def _convert(self, source: str, text: str, variable: Variable) -> Any:
         try:
             return msgspec.convert(text, variable.kind, strict=False)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             reason = str(error).replace("`", "").replace("Expected", "expected", 1)
+            if isinstance(error, UnicodeEncodeError):
+                reason = "not UTF-8 text"
             self._problems.append(f"{source}={text!r}: {reason}")
             # Not a number: what cannot be read contradicts no other setting.
             return math.nan
@@ -280,8 +285,11 @@ class _Reader:
                 f"{variable} must begin with http:// or https:// and be a valid URL without a password."
             )
         variable, headers = self._otlp(signal, "HEADERS")
-        if not all("=" in pair for pair in headers.split(",") if pair.strip()):
-            self._problems.append(f"{variable} must be a list of name=value, with commas between them.")
+        if not all(_is_header(pair) for pair in headers.split(",") if pair.strip()):
+            self._problems.append(
+                f"{variable} must be a list of name=value, with commas between them, in printable ASCII; "
+                "quotes, semicolons and backslashes must be URL-encoded."
+            )
         variable, protocol = self._otlp(signal, "PROTOCOL")
         return self._one_of(variable, protocol or OTLP_PROTOCOLS[0], OTLP_PROTOCOLS)
 
@@ -331,6 +339,13 @@ def _is_http_url(text: str) -> bool:
         return named and url.scheme in ("http", "https")
     except ValueError:
         return False
+
+
+def _is_header(text: str) -> bool:
+    """Tell whether the SDK takes this for a header and can send it: it logs all others, keys included."""
+    header = text.strip(" \t")
+    decoded = unquote(header)
+    return bool(OTLP_HEADER.fullmatch(header)) and decoded.isascii() and decoded.isprintable()
 
 
 def _is_loopback(host: str) -> bool:

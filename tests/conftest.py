@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings as hypothesis
 
 from exporter.settings import Settings, load_settings
 from exporter.telemetry import prepare_environment
@@ -14,6 +15,15 @@ from tests.replay import ReplayGateway
 from tests.rig import Rig, rig
 
 KEY = "test-admin-key"
+SEARCH_FACTOR = 20
+"""How much more `make properties` tries than every run of the tests."""
+
+hypothesis.register_profile(
+    "search",
+    hypothesis.get_profile("ci"),
+    derandomize=False,
+    max_examples=SEARCH_FACTOR * hypothesis.get_profile("ci").max_examples,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

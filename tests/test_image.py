@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -14,14 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pytest
+import requests
 
 from exporter import SERVICE_NAME, __version__
 from exporter.cli import cli
 from exporter.settings import VARIABLES
+from tests.process import program
+from tests.replay import ReplayGateway
 
 ROOT = Path(__file__).parent.parent
 SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN|CREDENTIAL", re.IGNORECASE)
-NOT_OF_THE_TREE = frozenset({".git", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"})
+NOT_OF_THE_TREE = frozenset(
+    {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+)
 IMPORT_ALL = """
 import importlib, importlib.resources, pkgutil, exporter
 names = [module.name for module in pkgutil.iter_modules(exporter.__path__) if module.name != "__main__"]
@@ -30,6 +36,20 @@ for name in names:
 assert importlib.resources.files("exporter").joinpath("status.html").read_text("utf-8")
 print(exporter.__file__, len(names))
 """
+
+REPORT_WRITES = """
+import os, sys
+
+def report(event, arguments):
+    opened = event == "open" and isinstance(arguments[2], int)
+    writes = opened and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if writes or event in ("os.mkdir", "os.rename", "os.remove", "os.symlink", "os.link"):
+        print("writes", arguments[0], flush=True)
+
+sys.addaudithook(report)
+open(os.devnull, "w").close()
+"""
+"""Runs before the program, tells of all that it writes to, and writes once to show that it does."""
 
 
 @dataclass
@@ -179,6 +199,24 @@ def test_nothing_is_written() -> None:
     assert "1" == variables()["PYTHONDONTWRITEBYTECODE"] == variables()["PYTHONUNBUFFERED"]
 
 
+def test_root_may_be_read_only(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> None:
+    """With the image's environment the running program writes to no file while it polls, answers and ends."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        # What measures coverage writes a file.
+        monkeypatch.delenv(name)
+    settings = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "test-admin-key", "METRICS_PORT": "0"}
+    image = {name: value for name, value in variables().items() if name != "PATH"}
+
+    with program(code=REPORT_WRITES, **settings, **image) as running:
+        url = running.url()
+        running.record("Updated provider metrics")
+        answers = [requests.get(f"{url}{path}", timeout=10) for path in ("/metrics", "/", "/-/ready")]
+        code, _ = running.end()
+
+    assert (0, [200, 200, 200]) == (code, [answer.status_code for answer in answers])
+    assert [f"writes {os.devnull}\n"] == [line for line in running.output if line.startswith("writes")]
+
+
 def test_health_check() -> None:
     """The program itself is the health check, without a shell, bounded in time."""
     options, _, command = FINAL.one("HEALTHCHECK").partition("CMD ")
@@ -197,6 +235,8 @@ def test_port_and_signal() -> None:
     (port,) = [variable.default for variable in VARIABLES if variable.name == "METRICS_PORT"]
 
     assert (port, "SIGTERM") == (FINAL.one("EXPOSE"), FINAL.one("STOPSIGNAL"))
+    # Ports below this one would need a capability.
+    assert int(port) >= 1024
 
 
 def test_no_secret() -> None:

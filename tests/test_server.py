@@ -64,8 +64,13 @@ def test_ipv6_that_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int,
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("192.0.2.1", "Cannot assign requested address"), ("no.such.host.invalid", "")],
-    ids=["not ours", "no such name"],
+    [
+        ("192.0.2.1", "Cannot assign requested address"),
+        ("no.such.host.invalid", ""),
+        ("xn--\xff", "not a host name"),
+        ("\udcff", "not a host name"),
+    ],
+    ids=["not ours", "no such name", "no name", "no text"],
 )
 def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
     """The error names host, port and the system's reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,12 @@ def test_seconds_that_cannot_be(name: str, text: str) -> None:
 def test_seconds_that_can_be(text: str, seconds: float) -> None:
     """An interval may have a fraction, and be as long as a day."""
     assert seconds == load(SCRAPE_INTERVAL=text).interval
+
+
+@pytest.mark.parametrize("name", [*SECONDS, "METRICS_PORT"])
+def test_number_that_is_no_text(name: str) -> None:
+    """Bytes that are no UTF-8, as an environment may hold them, are a problem like any other."""
+    assert (f"{name}='\\udcff': not UTF-8 text",) == problems(**{name: os.fsdecode(b"\xff")})
 
 
 def test_alias_alone() -> None:
@@ -498,8 +505,26 @@ def test_settings_never_show_a_key_of_the_collector() -> None:
         (OTLP, "https://user:sesame@collector.example"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization Basic sesame"),
         ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b,sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,authorization=sesame;x"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", 'authorization="sesame"'),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=sesame\\"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=sesame\N{EURO SIGN}"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "(api) key=sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=sesame%0A"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=sesame%E2%82%AC"),
     ],
-    ids=["password", "headers", "headers of a signal"],
+    ids=[
+        "password",
+        "headers",
+        "headers of a signal",
+        "semicolon",
+        "quotes",
+        "backslash",
+        "not ASCII",
+        "name",
+        "encoded line break",
+        "encoded, not ASCII",
+    ],
 )
 def test_secret_for_the_collector_that_cannot_be_used(name: str, value: str) -> None:
     """The SDK would print a wrong header, and a password of the address: they are refused unseen."""
@@ -734,6 +759,22 @@ def test_protocol_that_cannot_be(name: str) -> None:
     told = problems(**{OTLP: "http://c", name: "http/json"})
 
     assert (f"{name}='http/json': expected one of http/protobuf, grpc",) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "authorization=Bearer a.b-c~d/e+f==",
+        " api-key = 1 ,\tx=%20%22%3B%22 ,",
+        "authorization=Basic%20YTpi",
+        "x=",
+    ],
+)
+def test_otlp_headers(text: str) -> None:
+    """Headers may have blanks around and inside, and anything that is URL-encoded."""
+    settings = load(**{OTLP: "http://collector.example", "OTEL_EXPORTER_OTLP_HEADERS": text})
+
+    assert BOTH == (settings.telemetry.traces_protocol, settings.telemetry.logs_protocol)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,11 @@ HOSTILE_TEXTS = (
     "line\nbreak\ttab",
     "\u202ereversed \u2067isolated",
     "w" * 256,
+    "long" * 2560,
+    "null\0in it",
+    "<!-- <![CDATA[ <?php --> ]]>",
+    "javascript:alert(1)",
+    "${7*7}#{7*7}<%= 7*7 %>",
     "http://example.invalid/x.js",
     "\ud800",
 )

@@ -1,0 +1,87 @@
+"""Polls without a gateway: the client hands out bytes that a property made up.
+
+The way of an answer over sockets is proved in `tests/test_gateway.py`. What is looked at here begins with
+its bytes, and sockets would bring only the noise of a loaded machine into what has to be the same each time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from hypothesis import settings
+
+from exporter.clock import Clock
+from exporter.credentials import Secret
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.gateway import Reply
+from exporter.settings import load_settings
+from tests.clocks import MovedClock
+from tests.rig import Rig, rig
+
+STATS = dict.fromkeys(("total", "active", "inactive", "healthy", "degraded", "down", "unknown"), 1)
+FEW = settings(max_examples=settings().max_examples // 3)
+"""For properties of whole polls, since each takes a while."""
+SETTINGS = load_settings({"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": "test-admin-key"})
+
+
+@dataclass
+class Inside:
+    """A rig whose gateway answers with what was put into `bodies`."""
+
+    rig: Rig
+    bodies: dict[Endpoint, bytes]
+
+    def poll(self, providers: object, stats: object = STATS) -> None:
+        """Poll once, answered with these; what is not bytes becomes JSON."""
+        for endpoint, answer in zip(Endpoint, (providers, stats), strict=True):
+            self.bodies[endpoint] = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.rig.poller.poll_once()
+
+    def outcomes(self) -> Mapping[Endpoint, dict[Outcome, float]]:
+        """Return how often each endpoint's fetches ended how, outcomes that never were left out."""
+        series = self.rig.series("gatewayz_exporter_fetches_total")
+        return {
+            endpoint: {
+                Outcome(dict(labels)["outcome"]): count
+                for labels, count in series.items()
+                if count and endpoint == dict(labels)["endpoint"]
+            }
+            for endpoint in Endpoint
+        }
+
+
+class _Client:
+    """Takes the place of a `GatewayClient`."""
+
+    def __init__(self, endpoint: Endpoint, bodies: Mapping[Endpoint, bytes]) -> None:
+        self._endpoint = endpoint
+        self._bodies = bodies
+
+    def get(self, deadline: float) -> Reply:
+        return Reply(self._bodies[self._endpoint], 200, 1, None)
+
+    def cut(self) -> GatewayError:
+        return GatewayError(Outcome.TIMEOUT, "cut")
+
+    def forget_redirect(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def inside() -> Iterator[Inside]:
+    """Put a rig together that needs no gateway, and take it apart again."""
+    bodies: dict[Endpoint, bytes] = {}
+
+    def client(endpoint: Endpoint, url: str, key: Secret, clock: Clock) -> _Client:
+        return _Client(endpoint, bodies)
+
+    with patch("exporter.poller.GatewayClient", client), rig(SETTINGS, MovedClock(), export=False) as running:
+        yield Inside(running, bodies)

@@ -1,0 +1,130 @@
+"""Whatever two lists follow each other, the log tells their difference, all of it and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.changes import changes_between
+from exporter.snapshot import HealthStatus, Provider
+from tests.properties.inside import FEW, inside
+from tests.properties.strategies import slugs
+
+Fleet = Mapping[str, HealthStatus]
+
+BEST_TO_WORST = ("healthy", "unknown", "degraded", "down")
+MOST_RECORDS = 50
+"""Of changes in one poll, by the README."""
+MESSAGES = ("Provider appeared", "Provider vanished", "Provider health changed", "Providers changed")
+
+health = st.sampled_from(HealthStatus)
+fleets = st.dictionaries(slugs, health, max_size=6)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Fleet, Fleet]:
+    """Two lists that have much in common, in any order."""
+    before = draw(fleets)
+    stay = {slug: draw(st.just(before[slug]) | health) for slug in before if draw(st.booleans())}
+    after = {**stay, **draw(fleets)}
+    return before, {slug: after[slug] for slug in draw(st.permutations(list(after)))}
+
+
+@st.composite
+def large_pairs(draw: st.DrawFn) -> tuple[Fleet, Fleet]:
+    """Two lists with about as many changes as are told one by one."""
+    changed = draw(st.integers(MOST_RECORDS - 2, MOST_RECORDS + 4))
+    kinds = draw(st.lists(st.sampled_from("avh"), min_size=changed, max_size=changed))
+    to = draw(st.sampled_from([HealthStatus.HEALTHY, HealthStatus.DOWN]))
+    named = [(f"slug-{number}", kind) for number, kind in enumerate(kinds)]
+    before = {
+        "calm": HealthStatus.UNKNOWN,
+        **{slug: HealthStatus.DEGRADED for slug, kind in named if kind != "a"},
+    }
+    after = {"calm": HealthStatus.UNKNOWN, **{slug: to for slug, kind in named if kind != "v"}}
+    return before, after
+
+
+def differences(before: Fleet, after: Fleet) -> tuple[set[str], set[str], set[tuple[str, str, str]]]:
+    """Return who appeared, who vanished, and whose health went from what to what."""
+    both = set(before) & set(after)
+    moved = {(slug, before[slug].label, after[slug].label) for slug in both if before[slug] != after[slug]}
+    return set(after) - set(before), set(before) - set(after), moved
+
+
+def is_worse(change: tuple[str, str, str]) -> bool:
+    """Tell whether a change of health is one for the worse."""
+    return BEST_TO_WORST.index(change[2]) > BEST_TO_WORST.index(change[1])
+
+
+def records(before: Fleet, after: Fleet) -> list[dict[str, Any]]:
+    """Return the records of changes in the second of two polls, that the gateway answers with these lists."""
+    with inside() as polling:
+        polling.poll(as_rows(before))
+        first = polling.rig.messages()
+        polling.poll(as_rows(after))
+        second = polling.rig.lines()
+    assert [] == [message for message in first if message in MESSAGES]
+    assert not after or "Fetch failed" not in [line["message"] for line in second]
+    return [line for line in second if line["message"] in MESSAGES]
+
+
+def as_rows(fleet: Fleet) -> Sequence[Mapping[str, str]]:
+    """Return a list as the gateway has it."""
+    return [{"slug": slug, "health_status": status.label} for slug, status in fleet.items()]
+
+
+@given(pair=pairs() | large_pairs())
+def test_changes_between(pair: tuple[Fleet, Fleet]) -> None:
+    """The changes of two lists are their difference, each once."""
+    before, after = ([Provider(slug, health=status) for slug, status in fleet.items()] for fleet in pair)
+
+    changes = changes_between(before, after)
+
+    moved = [(change.provider, change.before.label, change.after.label) for change in changes.health]
+    appeared, vanished, changed = differences(*pair)
+    assert (sorted(appeared), sorted(vanished), sorted(changed)) == (
+        sorted(changes.appeared),
+        sorted(changes.vanished),
+        sorted(moved),
+    )
+    assert [is_worse(change) for change in moved] == [change.is_worse for change in changes.health]
+
+
+@FEW
+@given(pair=pairs() | large_pairs())
+def test_records(pair: tuple[Fleet, Fleet]) -> None:
+    """Two polls have one record for each difference of their lists, or one with the right counts for all."""
+    appeared, vanished, changed = differences(*pair)
+    if pair[0] and not pair[1]:
+        # That the gateway lost all its providers at once is not believed.
+        appeared, vanished, changed = set(), set(), set()
+
+    found = records(*pair)
+
+    levels = {"warning" if is_worse(change) else "info" for change in changed}
+    if len(appeared) + len(vanished) + len(changed) > MOST_RECORDS:
+        (summary,) = found
+        assert (len(changed), len(appeared), len(vanished), max(levels, default="info")) == (
+            summary["health_changes"],
+            summary["appeared"],
+            summary["vanished"],
+            summary["level"],
+        )
+    else:
+        told = [
+            (line["message"], line["provider"], line.get("from"), line.get("to"), line["level"])
+            for line in found
+        ]
+        expected: list[tuple[str | None, ...]] = [
+            *(("Provider appeared", slug, None, None, "info") for slug in appeared),
+            *(("Provider vanished", slug, None, None, "info") for slug in vanished),
+            *(
+                ("Provider health changed", *change, "warning" if is_worse(change) else "info")
+                for change in changed
+            ),
+        ]
+        assert sorted(expected, key=repr) == sorted(told, key=repr)

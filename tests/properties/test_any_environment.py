@@ -1,0 +1,142 @@
+"""Whatever the environment is, it becomes settings or problems, and neither shows a secret."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.util.re import parse_env_headers
+
+from exporter.errors import SettingsError
+from exporter.settings import NOT_SUPPORTED, VARIABLES, Settings, load_settings
+
+SECRET = "sesame"
+"""Stands in whatever is secret, and in nothing else."""
+
+values = (
+    st.text(max_size=20)
+    | st.binary(max_size=6).map(os.fsdecode)
+    | st.sampled_from(["\n", " ", "\N{ARABIC-INDIC DIGIT ONE}", "~", "9" * 5000])
+).map(lambda text: text.replace("\0", ""))
+"""What the system lets a variable hold: bytes of any kind but NUL, as Python shows them."""
+numbers = st.sampled_from(
+    ["0", "-1", "60", "0.1", "86400", "65536", "1e400", "nan", "-inf", "0x10", "9" * 5000, "60s"]
+)
+words = st.sampled_from(
+    ["info", "DEBUG", "otlp", "none", "console", "grpc", "http/protobuf", "true", "prometheus"]
+)
+hosts = st.sampled_from(
+    ["gateway.example", "localhost", "[::1]", "[::1", "", "x:0", "x:99999", "x:port", "\u2100"]
+)
+addresses = st.builds(
+    "{}{}{}".format, st.sampled_from(["http://", "https://", "unix:", "//", ""]), hosts, values
+)
+users = st.text(st.characters(exclude_characters="\0/?#", codec="utf-8"), max_size=5)
+with_password = st.builds(
+    lambda scheme, user, host, rest: f"{scheme}{user}:{SECRET}@{host}{rest}",
+    st.sampled_from(["http://", "https://", "HTTPS://", "ftp://", "//", ""]),
+    users,
+    hosts,
+    values,
+)
+secrets = st.builds(lambda before, after: f"{before}{SECRET}{after}", values, values)
+
+OTLP = [f"OTEL_EXPORTER_OTLP_{signal}{{}}" for signal in ("", "TRACES_", "LOGS_")]
+OPEN = [
+    variable.name
+    for variable in VARIABLES
+    if variable.name not in ("GATEWAY_API_URL", "ADMIN_KEY", "ADMIN_KEY_FILE")
+]
+OPEN += ["PROVIDER_SCRAPE_INTERVAL", *NOT_SUPPORTED, *(name.format("PROTOCOL") for name in OTLP)]
+OPEN += ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED"]
+"""Variables that hold no secret."""
+
+environments = st.fixed_dictionaries(
+    {},
+    optional={
+        "GATEWAY_API_URL": st.just("https://gateway.example") | addresses | with_password,
+        "ADMIN_KEY": st.just(SECRET) | secrets,
+        # Somebody may put the key itself here, by mistake.
+        "ADMIN_KEY_FILE": values | secrets,
+        **{name.format("ENDPOINT"): addresses | with_password for name in OTLP},
+        **{name.format("HEADERS"): secrets | st.just(f"authorization=Bearer {SECRET}") for name in OTLP},
+        **dict.fromkeys(OPEN, values | numbers | words),
+    },
+)
+
+
+def outcome(environ: dict[str, str]) -> Settings | SettingsError:
+    """Return the settings of an environment, or the error."""
+    try:
+        return load_settings(environ)
+    except SettingsError as error:
+        return error
+
+
+def shown(result: Settings | SettingsError) -> tuple[Any, ...]:
+    """Return all that could be printed of settings or of an error."""
+    if isinstance(result, Settings):
+        return (repr(result), str(result), *result.warnings)
+    return (repr(result), str(result), *result.problems, *traceback.format_exception(result))
+
+
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a record."""
+        self.texts.append(record.getMessage())
+
+
+def said_of_headers(environ: dict[str, str], settings: Settings) -> list[str]:
+    """Return what the SDK logs of the headers for the signals that leave."""
+    records, logger = Records(), logging.getLogger("opentelemetry.util.re")
+    logger.addHandler(records)
+    protocols = {"TRACES_": settings.telemetry.traces_protocol, "LOGS_": settings.telemetry.logs_protocol}
+    for signal, protocol in protocols.items():
+        if protocol is not None:
+            general = environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+            parse_env_headers(environ.get(f"OTEL_EXPORTER_OTLP_{signal}HEADERS") or general, liberal=True)
+    logger.removeHandler(records)
+    return records.texts
+
+
+@given(environ=environments)
+def test_load_settings(environ: dict[str, str]) -> None:
+    """The environment is read to its end, and no secret of it is in what a person is told."""
+    result = outcome(environ)
+
+    assert [] == [text for text in shown(result) if SECRET in text]
+    if isinstance(result, SettingsError):
+        assert result.problems
+        assert [] == [problem for problem in result.problems if "\n" in problem]
+    else:
+        assert [] == [text for text in said_of_headers(environ, result) if SECRET in text]
+
+
+@given(
+    value=values
+    | st.text(st.characters(codec="ascii"), max_size=20).map(lambda text: text.replace("\0", "")),
+    name=st.sampled_from(["authorization", "api key", "a", "("]),
+)
+def test_headers_for_the_collector(name: str, value: str) -> None:
+    """Whatever header is accepted, the SDK takes it as well, and does not print it."""
+    environ = {
+        "GATEWAY_API_URL": "https://gateway.example",
+        "ADMIN_KEY": "test-admin-key",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"{name}={value}",
+    }
+
+    result = outcome(environ)
+
+    assert [] == (said_of_headers(environ, result) if isinstance(result, Settings) else [])

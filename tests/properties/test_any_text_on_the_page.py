@@ -1,0 +1,115 @@
+"""Whatever text the gateway or a visitor sends, the page has the elements that it has with any other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html.parser import HTMLParser
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.endpoints import Endpoint
+from exporter.errors import Outcome
+from exporter.snapshot import Fetch, Poll, Provider, Snapshot
+from exporter.status import StatusPage
+from tests.clocks import START_DATE
+from tests.properties.strategies import AWKWARD
+
+PAGE = StatusPage(60)
+MARKUP = (
+    "<script>",
+    "</script>",
+    "</title>",
+    "</style>",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "<img src=x onerror=",
+    "'",
+    ">",
+)
+TEMPLATES = ("{{", "}}", "{%", "%}", "{#", "7*7", "${", "&lt;", "&#60;", "&quot;", "\ud800")
+
+texts = (
+    st.lists(st.sampled_from(MARKUP + TEMPLATES + AWKWARD) | st.text(max_size=3), min_size=1)
+    .map("".join)
+    .filter(bool)
+)
+
+
+class Skeleton(HTMLParser):
+    """All that is markup on a page: its tags with the names of their attributes, comments and the rest."""
+
+    def __init__(self, page: bytes) -> None:
+        """Take a page apart."""
+        super().__init__(convert_charrefs=True)
+        self.markup: list[tuple[str, ...]] = []
+        self.feed(page.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag, and what its attributes are called."""
+        self.markup.append((tag, *(name for name, _ in attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of an element."""
+        self.markup.append((f"/{tag}",))
+
+    def handle_comment(self, data: str) -> None:
+        """Note a comment."""
+        self.markup.append(("comment", data))
+
+    def handle_decl(self, decl: str) -> None:
+        """Note a declaration."""
+        self.markup.append(("declaration", decl))
+
+    def unknown_decl(self, data: str) -> None:
+        """Note what should not be there."""
+        self.markup.append(("unknown", data))
+
+    def handle_pi(self, data: str) -> None:
+        """Note a processing instruction."""
+        self.markup.append(("instruction", data))
+
+
+def page(text: str, query: str) -> bytes:
+    """Return a page on which a text stands in every place that the gateway fills, and a query in its own."""
+    fetches = tuple(
+        Fetch(endpoint, Outcome.SERVER_ERROR, None, hint=text, status=500, request_id=text)
+        for endpoint in Endpoint
+    )
+    poll = Poll(START_DATE, 1.0, 1, 1, fetches)
+    snapshot = Snapshot(providers=(Provider(text, name=text, id=text),), last_poll=poll)
+    return PAGE.render(snapshot, False, START_DATE, query)
+
+
+def signs(body: bytes) -> Counter[str]:
+    """Count the characters that make markup, so that no parser's view of them matters."""
+    return Counter(character for character in body.decode() if character in "<>\"'")
+
+
+@given(text=texts)
+@example('"><img src=x onerror=alert(1)>' * 400)
+@example("</script><script>alert(1)</script>")
+@example("{{ 7 * 7 }}{% raw %}")
+@example("\0<\0script>")
+@example("\u202e<script>")
+def test_values(text: str) -> None:
+    """No element, attribute, comment or bare sign arises from what the gateway sends."""
+    body = page(text, "")
+
+    assert Skeleton(page("harmless", "")).markup == Skeleton(body).markup
+    assert signs(page("harmless", "")) == signs(body)
+
+
+@given(text=texts.filter(str.strip))
+@example('" autofocus onfocus="alert(1)')
+def test_query(text: str) -> None:
+    """Nor from what a visitor searches, be it found or not."""
+    for slug in (text, "something else"):
+        harmless = page("harmless", "harmless" if slug == text else "another")
+
+        body = page(slug, text)
+
+        assert Skeleton(harmless).markup == Skeleton(body).markup
+        assert signs(harmless) == signs(body)
