@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.decode import FIELD_NAMES, FIELDS, MAX_TEXT, decode
+from exporter.decode import FIELD_NAMES, FIELDS, MAX_ROWS, MAX_TEXT, MAX_VALUES, decode
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import HealthStatus, Provider, ProviderList, ProviderStats
@@ -604,3 +604,31 @@ def test_answers_are_frozen() -> None:
         answer.providers[0].slug = "b"
     with pytest.raises(TypeError):
         fields["id"] = 0  # type: ignore[index]
+
+
+# Limits
+
+
+def test_most_rows() -> None:
+    """A list of as many rows as are allowed is taken, and one more row is too much."""
+    full = [{"slug": f"p{number}"} for number in range(MAX_ROWS)]
+
+    assert MAX_ROWS == len(rows(*full).providers)
+    error = error_of(Endpoint.PROVIDERS, json.dumps([*full, {}]).encode())
+    assert (Outcome.TOO_LARGE, "more than 10000 rows") == (error.outcome, error.detail)
+
+
+def test_rows_of_the_contract_fit() -> None:
+    """As many recorded rows as are allowed have less than half of the values that are allowed."""
+    values = sum(map(LIST.count, b"[{,"))
+
+    assert values * MAX_ROWS / 40 < MAX_VALUES / 2
+
+
+def test_most_values() -> None:
+    """A body of more values than are allowed is too large before any of them is made."""
+    allowed = b'[{"slug":"a","metadata":[' + b"0," * (MAX_VALUES - 4) + b"0]}]"
+
+    assert 1 == len(providers(allowed).providers)
+    error = error_of(Endpoint.PROVIDERS, allowed.replace(b"[0,", b"[0,0,"))
+    assert (Outcome.TOO_LARGE, "more than 1000000 values") == (error.outcome, error.detail)
