@@ -21,6 +21,8 @@ from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import Answer, HealthStatus, Provider, ProviderList, ProviderStats
 
 MAX_TEXT = 256
+MAX_VALUES = 2_000_000
+"""As many as 60,000 providers have. One takes up to 250 bytes: without this, 64 MiB of `{},` are 1.6 GiB."""
 HEALTH_BY_WORD = MappingProxyType({status.label: status for status in HealthStatus})
 
 
@@ -30,13 +32,16 @@ def decode(endpoint: Endpoint, body: bytes) -> Answer:
     Raises:
         GatewayError: `not_json` for what is not JSON by RFC 8259 (NaN and lone surrogates included),
             `wrong_shape` for a list that is no array or has rows of which none is usable, and for counts
-            that are not seven whole numbers from 0 up.
+            that are not seven whole numbers from 0 up, `too_large` for more values than are allowed.
     """
     document = _parse(body)
     return _stats(document) if endpoint is Endpoint.STATS else _provider_list(document)
 
 
 def _parse(body: bytes) -> object:
+    # Every item of an array or object follows one of these; those in texts make the figure larger.
+    if sum(map(body.count, b"[{,")) > MAX_VALUES:
+        raise GatewayError(Outcome.TOO_LARGE, f"more than {MAX_VALUES} values")
     try:
         # With a hook, a number beyond a double's range becomes infinite and so loses only its own field.
         return msgspec.json.Decoder(float_hook=float).decode(body)

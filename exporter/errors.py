@@ -39,12 +39,12 @@ class Outcome(StrEnum):
 HINTS: Mapping[Outcome, str] = MappingProxyType(
     {
         Outcome.OK: "",
-        Outcome.TIMEOUT: "The gateway did not answer in time: look at its load and its database, "
-        "or raise FETCH_TIMEOUT.",
+        Outcome.TIMEOUT: "The gateway did not answer in time: look at its load and its database, at the DNS "
+        "and the network before it where there was no connection, or raise FETCH_TIMEOUT.",
         Outcome.DNS: "The host name in GATEWAY_API_URL cannot be resolved: check its spelling and the DNS "
         "of this machine.",
-        Outcome.CONNECT: "No connection to the gateway, or it broke: check that it runs and that host, port "
-        "and proxy are right.",
+        Outcome.CONNECT: "No connection to the gateway, or it broke: check that it runs and that host, port, "
+        "proxy and http:// or https:// are right.",
         Outcome.TLS: "The TLS handshake failed: check the certificate's dates, name and issuer; a private CA "
         "goes into REQUESTS_CA_BUNDLE; https:// needs a TLS port.",
         Outcome.REDIRECT: "The gateway redirects elsewhere, and the key is not sent there: set "
@@ -55,7 +55,7 @@ HINTS: Mapping[Outcome, str] = MappingProxyType(
         Outcome.RATE_LIMITED: "The gateway limits our requests: raise SCRAPE_INTERVAL or look for others "
         "that use its quota.",
         Outcome.CLIENT_ERROR: "The gateway refused the request: check that GATEWAY_API_URL is its root, "
-        "without a path such as /v1.",
+        "with https:// for a TLS port and without a path such as /v1.",
         Outcome.SERVER_ERROR: "The gateway failed: look for the request id in its log. When only the list "
         "fails, one broken row in its providers table is enough.",
         Outcome.TOO_LARGE: "The answer is over the size limit: check that GATEWAY_API_URL is the gateway.",

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as encode_o
 from exporter.snapshot import Snapshot
 
 GRACE_SECONDS = 10.0
-"""Time that replacing an exposition may take: the longest collection that the SDK allows."""
+"""Time that replacing an exposition may take: a collection of thousands of providers."""
 GZIP_LEVEL = 6
 
 

@@ -6,13 +6,15 @@ Every exception of `requests`, `urllib3` and the sockets below is translated her
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -28,6 +30,8 @@ from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 
+T = TypeVar("T")
+
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
 FIRST_BACKOFF_SECONDS = 0.25
@@ -39,7 +43,8 @@ RETRIED_STATUS = frozenset({502, 503, 504})
 OUTCOME_BY_STATUS = MappingProxyType(
     {401: Outcome.UNAUTHORIZED, 403: Outcome.FORBIDDEN, 429: Outcome.RATE_LIMITED}
 )
-OUTCOME_BY_CLASS = MappingProxyType({4: Outcome.CLIENT_ERROR, 5: Outcome.SERVER_ERROR})
+OUTCOME_BY_CLASS = MappingProxyType({3: Outcome.REDIRECT, 4: Outcome.CLIENT_ERROR})
+"""By the hundreds of the status; every other status is the gateway's own fault."""
 
 OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
     (urllib3.exceptions.NameResolutionError, Outcome.DNS),
@@ -52,6 +57,28 @@ OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
     (urllib3.exceptions.DecodeError, Outcome.NOT_JSON),
 )
 """The first row that any exception in a chain of causes belongs to decides; `connect` if none does."""
+
+LATE = "no complete answer before the deadline"
+NO_CONNECTION = "no connection before the deadline"
+DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "no address for the host name"),
+    (urllib3.exceptions.ConnectTimeoutError, NO_CONNECTION),
+    (urllib3.exceptions.TimeoutError, LATE),
+    (TimeoutError, LATE),
+    (http.client.RemoteDisconnected, "closed without an answer"),
+    (urllib3.exceptions.InvalidChunkLength, "a body that is not in the chunks that it announces"),
+    (http.client.IncompleteRead, "closed in the middle of the answer"),
+    (http.client.BadStatusLine, "the answer is not HTTP/1"),
+    (http.client.UnknownProtocol, "the answer is not HTTP/1"),
+    (urllib3.exceptions.DecodeError, "a body that cannot be decompressed"),
+    (urllib3.exceptions.InvalidHeader, "headers that contradict each other"),
+    (http.client.HTTPException, "headers that are too long or too many"),
+    (ValueError, "an answer that breaks the rules of HTTP"),
+    (urllib3.exceptions.ProtocolError, "an answer that breaks the rules of HTTP"),
+)
+"""Words for what has none that an operator would understand; the first row that fits decides."""
+TLS_ALERT = "\x15\x03"
+"""What a TLS port begins to say to somebody who speaks plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +122,7 @@ class GatewayClient:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
         self._attempts = 0
-        self._adapter.is_cut = False
+        self._adapter.is_cut = self._adapter.is_connecting = False
         for failures in count(1):
             try:
                 return self._get_by_redirects(deadline)
@@ -114,9 +141,10 @@ class GatewayClient:
         Returns:
             The timeout that takes the place of its result, with what is known of it so far.
         """
-        self._adapter.cut()
-        error = GatewayError(Outcome.TIMEOUT, "no complete answer before the deadline")
+        error = GatewayError(Outcome.TIMEOUT, NO_CONNECTION if self._adapter.is_connecting else LATE)
+        # Before the other thread goes on, for which the end of the connection is the end of the headers.
         self._describe(error)
+        self._adapter.cut()
         return error
 
     def forget_redirect(self) -> None:
@@ -149,7 +177,7 @@ class GatewayClient:
     def _send(self, deadline: float) -> requests.Response:
         remaining = deadline - self._clock.age()
         if remaining <= 0:
-            raise GatewayError(Outcome.TIMEOUT, "the deadline of the fetch has passed")
+            raise GatewayError(Outcome.TIMEOUT, LATE)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
         url = self._origin + self._target
         with _translated():
@@ -196,12 +224,16 @@ class GatewayClient:
 
     def _read(self, response: requests.Response) -> bytes:
         """Read the body, counting after decompression."""
-        body = bytearray()
+        # Unlike any other buffer it gives its bytes away without copying them.
+        body = io.BytesIO()
         for chunk in response.iter_content(CHUNK_BYTES):
-            body += chunk
-            if len(body) > self._endpoint.max_bytes:
+            if self._adapter.is_cut:
+                # What has come already may take long to decompress.
+                raise GatewayError(Outcome.TIMEOUT, LATE)
+            body.write(chunk)
+            if body.tell() > self._endpoint.max_bytes:
                 raise GatewayError(Outcome.TOO_LARGE, f"more than {self._endpoint.max_bytes} bytes")
-        return bytes(body)
+        return body.getvalue()
 
 
 class _Session(requests.Session):
@@ -238,6 +270,7 @@ class _CuttableAdapter(HTTPAdapter):
         self.connection: HTTPConnection | None = None
         self.sock: socket.socket | None = None
         self.is_cut = False
+        self.is_connecting = False
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -270,9 +303,9 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: _CuttableAdapter) -> 
 
     class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
         def connect(self) -> None:
-            adapter.connection = self
+            adapter.connection, adapter.is_connecting = self, True
             super().connect()
-            adapter.sock = self.sock
+            adapter.sock, adapter.is_connecting = self.sock, False
             if adapter.is_cut:
                 adapter.cut()
 
@@ -287,7 +320,7 @@ def _check_status(response: requests.Response) -> None:
     status = response.status_code
     if 200 <= status < 300:
         return
-    outcome = OUTCOME_BY_STATUS.get(status) or OUTCOME_BY_CLASS.get(status // 100, Outcome.REDIRECT)
+    outcome = OUTCOME_BY_STATUS.get(status) or OUTCOME_BY_CLASS.get(status // 100, Outcome.SERVER_ERROR)
     raise GatewayError(outcome, f"HTTP status {status}", retry_after=_retry_after(response))
 
 
@@ -308,7 +341,8 @@ def _translated() -> Iterator[None]:
     """Turn every exception of the layers below into a `GatewayError`."""
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    # urllib3 lets a ValueError of its own through where a chunk has a negative length.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         causes = tuple(_causes(error))
         raise GatewayError(_outcome(causes), _detail(causes)) from error
 
@@ -326,8 +360,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _outcome(causes: Sequence[BaseException]) -> Outcome:
-    rows = (outcome for kind, outcome in OUTCOME_BY_CAUSE if any(isinstance(cause, kind) for cause in causes))
-    return next(rows, Outcome.CONNECT)
+    lines = (str(cause.args[0]) for cause in causes if isinstance(cause, http.client.BadStatusLine))
+    if any(line.startswith(TLS_ALERT) for line in lines):
+        return Outcome.TLS
+    return _first(OUTCOME_BY_CAUSE, causes) or Outcome.CONNECT
 
 
 def _detail(causes: Sequence[BaseException]) -> str:
@@ -335,6 +371,13 @@ def _detail(causes: Sequence[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return str(cause.verify_message)
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.replace("_", " ").lower()
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-    return type(causes[-1]).__name__
+    return _first(DETAIL_BY_CAUSE, causes) or type(causes[-1]).__name__
+
+
+def _first(rows: Sequence[tuple[type[BaseException], T]], causes: Sequence[BaseException]) -> T | None:
+    """Return what the first row says of which any of the causes is an instance."""
+    return next((said for kind, said in rows if any(isinstance(cause, kind) for cause in causes)), None)

@@ -38,6 +38,8 @@ def configure(handler: logging.Handler, level: str, clock: Clock) -> None:
     logging.captureWarnings(True)
     # Its start and end are ours to tell, and a stranger's garbage must not fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # Its warnings quote what the gateway sent, which may be what we sent.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def export(provider: LoggerProvider | None) -> None:

@@ -5,6 +5,7 @@ The only module that imports the SDK; all others use its API.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import threading
@@ -176,7 +177,7 @@ class _Room:
 
     def __init__(self, resource: Resource, *, target_info: bool) -> None:
         self._registry = CollectorRegistry()
-        reader = PrometheusMetricReader(
+        reader = _Reader(
             disable_target_info=not target_info,
             scope_info_enabled=False,
             registry=self._registry,
@@ -191,6 +192,15 @@ class _Room:
 
     def close(self) -> None:
         self._provider.shutdown()
+
+
+class _Reader(PrometheusMetricReader):
+    """Has no deadline: the SDK takes it from a clock that jumps, and nobody waits for a collection here."""
+
+    # Final by intent of the SDK, which has no setting for its ten seconds.
+    def collect(self, timeout_millis: float = math.inf) -> None:  # type: ignore[misc]
+        """Collect, and take the time that it takes."""
+        super().collect(math.inf)
 
 
 def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> TracerProvider:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from operator import itemgetter
 from typing import TypeVar
 
-from exporter.clock import Clock
+from exporter.clock import Clock, SystemClock
 
 T = TypeVar("T")
 
@@ -44,6 +45,31 @@ class MovedClock(Clock):
         except queue.Empty:
             self.now += seconds
             return None
+
+
+class RunningClock(MovedClock):
+    """A clock that runs as the machine's own does, and that can be moved ahead as well."""
+
+    def __init__(self) -> None:
+        """Begin where the machine's clock is."""
+        super().__init__()
+        self._real = SystemClock()
+
+    def date(self) -> float:
+        """Return the Unix time, as far ahead as the clock was moved."""
+        return self._real.date() + self.now
+
+    def age(self) -> float:
+        """Return seconds since boot, as far ahead as the clock was moved."""
+        return self._real.age() + self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        time.sleep(seconds)
+
+    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return what arrives within `seconds`."""
+        return self._real.receive(inbox, seconds)
 
 
 class ScriptedClock(MovedClock):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.decode import FIELD_NAMES, FIELDS, MAX_TEXT, decode
+from exporter.decode import FIELD_NAMES, FIELDS, MAX_TEXT, MAX_VALUES, decode
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import HealthStatus, Provider, ProviderList, ProviderStats
@@ -604,3 +604,22 @@ def test_answers_are_frozen() -> None:
         answer.providers[0].slug = "b"
     with pytest.raises(TypeError):
         fields["id"] = 0  # type: ignore[index]
+
+
+# Limits
+
+
+def test_rows_of_the_contract_fit() -> None:
+    """Tens of thousands of rows like the recorded ones have no more values than are allowed."""
+    values = sum(map(LIST.count, b"[{,"))
+
+    assert values / 40 * 60_000 < MAX_VALUES
+
+
+def test_most_values() -> None:
+    """A body of more values than are allowed is too large before any of them is made."""
+    allowed = b'[{"slug":"a","metadata":[' + b"0," * (MAX_VALUES - 4) + b"0]}]"
+
+    assert 1 == len(providers(allowed).providers)
+    error = error_of(Endpoint.PROVIDERS, allowed.replace(b"[0,", b"[0,0,"))
+    assert (Outcome.TOO_LARGE, "more than 2000000 values") == (error.outcome, error.detail)

@@ -282,6 +282,8 @@ def test_recorded_refusals(
         (502, Outcome.SERVER_ERROR, MAX_TRIES),
         (503, Outcome.SERVER_ERROR, MAX_TRIES),
         (504, Outcome.SERVER_ERROR, MAX_TRIES),
+        (103, Outcome.SERVER_ERROR, 1),
+        (999, Outcome.SERVER_ERROR, 1),
     ],
 )
 def test_status(stats: Client, gateway: ReplayGateway, status: int, outcome: Outcome, attempts: int) -> None:
@@ -428,6 +430,60 @@ def test_size_limit(stats: Client, gateway: ReplayGateway, body: bytes) -> None:
     assert Outcome.TOO_LARGE is stats.error().outcome
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "outcome", "detail"),
+    [
+        (b"", Outcome.CONNECT, "closed without an answer"),
+        (HEAD + b"content-length: 9\r\n\r\n{}", Outcome.CONNECT, "closed in the middle of the answer"),
+        (CHUNKED + b"9\r\n{}", Outcome.CONNECT, "closed in the middle of the answer"),
+        (CHUNKED + b"zz\r\n{}", Outcome.CONNECT, "a body that is not in the chunks that it announces"),
+        (CHUNKED + b"-2\r\n{}", Outcome.CONNECT, "an answer that breaks the rules of HTTP"),
+        (CHUNKED + b"0" * 70_000, Outcome.CONNECT, "an answer that breaks the rules of HTTP"),
+        (b"220 mail.example ESMTP\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
+        (b"HTTP/2 200 OK\r\n\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", Outcome.TLS, "the answer is not HTTP/1"),
+        (HEAD + b"x: y\r\n" * 101, Outcome.CONNECT, "headers that are too long or too many"),
+        (HEAD + b"x: " + b"y" * 70_000, Outcome.CONNECT, "headers that are too long or too many"),
+        (
+            HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+            Outcome.CONNECT,
+            "headers that contradict each other",
+        ),
+        (
+            HEAD + b"content-encoding: gzip\r\n\r\n{}",
+            Outcome.NOT_JSON,
+            "a body that cannot be decompressed",
+        ),
+    ],
+    ids=[
+        *(
+            "nothing",
+            "short",
+            "short chunk",
+            "bad chunk",
+            "negative chunk",
+            "long chunk line",
+            "other protocol",
+        ),
+        *("HTTP/2", "TLS alert", "many headers", "long header", "two lengths", "no gzip"),
+    ],
+)
+def test_broken_answers(
+    stats: Client, gateway: ReplayGateway, data: bytes, outcome: Outcome, detail: str
+) -> None:
+    """What breaks the rules of HTTP is told in words that an operator understands."""
+    gateway.answers[STATS] = data
+    gateway.closing = True
+
+    error = stats.error()
+
+    assert (outcome, detail) == (error.outcome, error.detail)
+
+
 def test_size_limit_itself_is_allowed(stats: Client, gateway: ReplayGateway) -> None:
     """An answer of exactly the limit is read."""
     gateway.answers[STATS] = answer(200, b"1" * MEBIBYTE)
@@ -550,6 +606,56 @@ class DrippingPeer:
                     self.dripping.set()
                 if self._stop.wait(0.02):
                     return
+
+
+def test_nothing_is_decompressed_after_a_cut(providers: Client, gateway: ReplayGateway) -> None:
+    """A body that takes seconds to decompress holds its thread no longer than to the cut."""
+    slow = gzip.compress(gzip.compress(b"0" * MEBIBYTE) * 500)
+    gateway.answers[LIST] = answer(200, slow * 10, content_encoding="gzip, gzip")
+    cutting = threading.Timer(0.5, providers.client.cut)
+    cutting.start()
+
+    error = providers.error()
+    cutting.join()
+
+    assert Outcome.TIMEOUT is error.outcome
+
+
+def test_cut_before_there_is_a_connection(stats: Client) -> None:
+    """A fetch that is cut while it connects says that there was no connection."""
+    with FullServer() as server:
+        client = GatewayClient(Endpoint.STATS, server.url, fixed_key(KEY), SystemClock())
+        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 2))
+        thread.start()
+        details = {client.cut().detail}
+        while "no connection before the deadline" not in details and thread.is_alive():
+            details.add(client.cut().detail)
+        thread.join(10)
+        client.close()
+
+    assert "no connection before the deadline" in details
+
+
+class FullServer:
+    """A port whose queue is full, so that connecting to it takes for ever."""
+
+    def __enter__(self) -> Self:
+        """Fill the queue."""
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=0)
+        address = self._server.getsockname()
+        self.url = f"http://127.0.0.1:{address[1]}"
+        self._waiting: list[socket.socket] = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._waiting.append(socket.socket())
+                self._waiting[-1].settimeout(0.3)
+                self._waiting[-1].connect(address)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close everything."""
+        for waiting in (*self._waiting, self._server):
+            waiting.close()
 
 
 def test_cut_while_connecting(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:

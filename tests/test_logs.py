@@ -182,3 +182,10 @@ def test_words_of_the_server_are_not_told(output: Output) -> None:
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 
     assert [] == output.lines()
+
+
+def test_warnings_of_the_http_client_are_not_told(output: Output) -> None:
+    """What the HTTP client says of bad answers quotes them, and with them what a peer sends back of ours."""
+    logging.getLogger("urllib3.connectionpool").warning("Failed to parse headers: %s", "Bearer key")
+
+    assert [] == output.lines()

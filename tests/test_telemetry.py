@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -161,6 +162,20 @@ def test_without_endpoint_logs_have_ids(settings_for: Callable[..., Settings], c
         ids = {line["trace_id"] for line in quiet.lines()}
         assert 2 == len(ids)
         assert None is quiet.telemetry.logger_provider
+
+
+def test_clock_that_jumps_during_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection ends well though the machine's date jumps by an hour whenever it is looked at."""
+    dates = count(0, 3600 * 10**9)
+    monkeypatch.setattr(
+        "opentelemetry.sdk.metrics._internal.measurement_consumer.time_ns", lambda: next(dates)
+    )
+    metrics = Metrics(Resource.create())
+
+    families = {family.name: family for family in metrics.collect(fleet(0, 3))}
+
+    assert next(dates) > 3600 * 10**9
+    assert 3 == len(families["gatewayz_provider_health_status"].samples)
 
 
 def test_grpc_is_imported_only_when_asked_for() -> None:
