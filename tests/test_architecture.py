@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors"}),
-    frozenset({"settings", "snapshot", "healthsocket"}),
+    frozenset({"settings", "snapshot", "healthsocket", "document"}),
     frozenset(
         {"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"}
     ),
