@@ -145,4 +145,4 @@ def _meant(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f": is {close[0]} meant?"
-    return f": there are {', '.join(known)}." if len(known) <= FEW else "."
+    return f": there are {', '.join(known)}." if 0 < len(known) <= FEW else "."
