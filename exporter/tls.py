@@ -95,8 +95,15 @@ class _NamedClient(ssl.SSLObject):
         """Yield the alternative names of the certificate, as the toolkit writes them."""
         certificate: Mapping[str, Any] = self.getpeercert() or {}
         for kind, name in certificate.get("subjectAltName", ()):
-            # OpenSSL writes every group of an IPv6 address.
-            yield str(ip_address(name)) if kind == "IP Address" else name
+            yield _address(name) if kind == "IP Address" else name
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it: OpenSSL writes every group of an IPv6 address."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
 
 
 class NewestContext(ssl.SSLContext):

@@ -166,7 +166,7 @@ class _Reader:
         return [pem.source for pem in pems if pem is not None and isinstance(pem.source, Path)]
 
     def config(self) -> WebConfig:
-        # HTTP/1.1 is all that is spoken here, and all that such a file allows instead of HTTP/2.
+        # Read for its type alone: HTTP/1.1 is all that is spoken here.
         self._http.boolean("http2", True)
         tls = self._context() if self._tls.values else None
         users = self._hashes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from exporter.document import Section, parse
@@ -15,6 +17,12 @@ def parsed(tmp_path: Path, content: bytes) -> object:
     path = tmp_path / "file.yml"
     path.write_bytes(content)
     return parse(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for files that come one after the other."""
+    return tmp_path_factory.mktemp("document")
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"{}", b"null", b"~"])
@@ -62,6 +70,22 @@ def test_no_file(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(SettingsError, match=f"^the file cannot be read: {reason}.$"):
             parse(path)
+
+
+@hypothesis.given(
+    st.one_of(st.binary(max_size=60), st.text("ab:-[]{}#&*!|>'\"%@`?, \n\t\0", max_size=60).map(str.encode))
+)
+@hypothesis.settings(deadline=None, max_examples=500, database=None)
+def test_any_bytes(folder: Path, content: bytes) -> None:
+    """Whatever bytes a file has, it is a mapping, or one problem."""
+    problems: tuple[str, ...] = ("",)
+    tree: object = {}
+    try:
+        tree = parsed(folder, content)
+    except SettingsError as error:
+        problems = error.problems
+
+    assert (dict, 1) == (type(tree), len(problems))
 
 
 def test_good_section() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -343,6 +344,24 @@ def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> 
         assert time.monotonic() < deadline, response.text
         time.sleep(0.05)
     return response
+
+
+def test_long_comparison_does_not_hold_the_end(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """A password that is compared for minutes does not keep the program from ending in time."""
+    path = Folder(tmp_path).write(basic_auth_users={USER: hashed().replace("$04$", "$24$")})
+    with program(**variables(gateway, WEB_CONFIG_FILE=str(path))) as running:
+        port = running.record("Listening")["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as waiting:
+            credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            waiting.sendall(
+                f"GET / HTTP/1.1\r\nhost: x\r\nauthorization: Basic {credentials}\r\n\r\n".encode()
+            )
+            assert 200 == requests.get(f"http://127.0.0.1:{port}/-/healthy", timeout=5).status_code
+            code, seconds = running.end()
+
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+    assert "Stopped" == json.loads(running.output[-1])["message"]
 
 
 def test_open_exporter_says_so(gateway: ReplayGateway) -> None:

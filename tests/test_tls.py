@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter import connections, server
+from exporter import connections, server, tls
 from tests.certificates import MUTUAL, Folder, hashed
 from tests.doors import GOOD, PATIENCE, House, house
 
@@ -147,6 +147,15 @@ def test_allowed_uri(folder: Folder) -> None:
     with opened(folder, {**MUTUAL, "client_allowed_sans": [uri]}) as inside:
         assert "ok" == inside.get(cert=with_uri(folder, uri)).text
         assert inside.refuses(cert=with_uri(folder, f"{uri}/other"))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("2001:DB8:0:0:0:0:0:7", "2001:db8::7"), ("192.0.2.7", "192.0.2.7"), ("<invalid>", "<invalid>")],
+)
+def test_addresses_are_compared_as_people_write_them(text: str, written: str) -> None:
+    """OpenSSL's spelling of an address becomes the usual one, and what is none stays what it is."""
+    assert written == tls._address(text)
 
 
 # What is spoken

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
 
 from exporter.tls import ServerContext
-from exporter.webconfig import CIPHERS, RateLimit, WebConfig, read
+from exporter.webconfig import CIPHERS, CLIENT_AUTH, HEADERS, SECTIONS, TLS_KEYS, RateLimit, WebConfig, read
 from tests.certificates import MUTUAL, PASSWORD, Folder, hashed
 
 
@@ -177,6 +179,36 @@ def test_problems_show_no_secret(folder: Folder) -> None:
     for shown in (text, good):
         assert [] == [part for part in (secret, body[:40], "plain-password", secret[7:29]) if part in shown]
     assert "(a name that is not shown)" in text
+
+
+NAMES = ["", *SECTIONS, *TLS_KEYS, "http2", "headers", *HEADERS, "interval", "burst", "alice"]
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(
+        [*CLIENT_AUTH, *CIPHERS, "TLS12", "TLS13", "server.crt", "server.key", "1s", "deny", "."]
+    ),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner)),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+@hypothesis.settings(deadline=None, max_examples=200, database=None)
+def test_any_content(shared: Folder, content: Mapping[str, Any]) -> None:
+    """Whatever stands under whatever key, reading it is an answer: a configuration or sentences, no error."""
+    path = shared.path / "any.yml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    reading = read(path)
+
+    assert all(isinstance(problem, str) and problem.endswith((".", "?")) for problem in reading.problems)
 
 
 # TLS
