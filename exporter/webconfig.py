@@ -136,7 +136,8 @@ def read(path: Path) -> Reading:
     reader = _Reader(tree, path.parent)
     files = reader.files()
     stamps |= {file: _stamp(file) for file in files}
-    return Reading(path, reader.config(), tuple(reader.problems), MappingProxyType(stamps))
+    config = reader.config()
+    return Reading(path, config, tuple(dict.fromkeys(reader.problems)), MappingProxyType(stamps))
 
 
 def _stamp(path: Path) -> Stamp:

@@ -130,7 +130,7 @@ def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
     with program(code=WRITES, **variables(gateway, **more)) as running:
         port = str(running.record("Listening")["port"])
         with program("healthcheck", code=WRITES, METRICS_PORT=port, PYTHONDONTWRITEBYTECODE="1") as asking:
-            assert 0 == asking.process.wait(20)
+            assert 0 == asking.process.wait(60)
         running.end()
 
     assert [] == [line for line in running.output + asking.output if line.startswith("WRITES")]
@@ -204,7 +204,7 @@ def test_answers_on_the_socket(
     gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch, reply: bytes, expected: tuple[bool, str]
 ) -> None:
     """What the socket says decides, though something else may answer on the port."""
-    monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 2.0)
     gateway.answers["/-/healthy"] = answer(200 if not expected[0] else 503)
     port = port_of(gateway)
     with listening(port, reply):

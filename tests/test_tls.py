@@ -24,7 +24,7 @@ from exporter import connections, server, tls
 from tests.certificates import MUTUAL, Folder, hashed
 from tests.doors import GOOD, PATIENCE, House, house
 
-SHORT = 0.3
+SHORT = 1.0
 """Seconds that stand for ten, and for thirty."""
 IF_GIVEN = {**MUTUAL, "client_auth_type": "VerifyClientCertIfGiven"}
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"

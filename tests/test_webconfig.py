@@ -275,6 +275,7 @@ def test_texts_need_memory_files(folder: Folder, monkeypatch: pytest.MonkeyPatch
         ({"cert": "x"}, "cert and cert_file are both set: keep one of them."),
         ({"key": "x"}, "key and key_file are both set: keep one of them."),
         ({"cert_file": ["x"]}, "cert_file must be a text."),
+        ({"client_auth_type": ["x"]}, "client_auth_type must be a text."),
         ({"cert_file": "none"}, "cert_file cannot be read: No such file or directory."),
         ({"cert_file": "a\0b"}, "cert_file is no path."),
         ({"cert_file": "junk.pem"}, "cert_file holds no certificate in PEM."),
