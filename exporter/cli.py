@@ -159,14 +159,14 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     # A proxy of the environment does not know this machine's own gateway.
     others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
-    settings, web_file = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
-    listener = _bind(settings)
-    scheme = "https" if web_file and web_file.config.tls else "http"
-    url = f"{scheme}://localhost:{listener.getsockname()[1]}"
-    click.echo(
-        f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
-    )
     with gateway:
+        settings, web_file = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
+        listener = _bind(settings)
+        scheme = "https" if web_file and web_file.config.tls else "http"
+        url = f"{scheme}://localhost:{listener.getsockname()[1]}"
+        click.echo(
+            f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
+        )
         code = _run(settings, web_file, listener)
     sys.exit(code)
 

@@ -20,25 +20,24 @@ def probe(settings: WebSettings) -> tuple[bool, str]:
 
     The exporter's socket for this is asked first; where there is none, its port is, over plain HTTP.
     """
-    try:
-        return _probe_socket(settings.port)
-    except ConnectionRefusedError:
-        return _probe_tcp(settings)
-    except (OSError, http.client.HTTPException) as error:
-        return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        try:
+            connection.connect(healthsocket.address(settings.port))
+        except OSError:
+            return _probe_tcp(settings)
+        try:
+            return _ask(connection)
+        except (OSError, http.client.HTTPException) as error:
+            return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
 
 
-def _probe_socket(port: int) -> tuple[bool, str]:
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(TIMEOUT_SECONDS)
-    try:
-        connection.sock.connect(healthsocket.address(port))
-        connection.request("GET", PATH)
-        response = connection.getresponse()
-        return response.status == 200, response.read().decode().strip()
-    finally:
-        connection.close()
+def _ask(connection: socket.socket) -> tuple[bool, str]:
+    client = http.client.HTTPConnection("localhost")
+    client.sock = connection
+    client.request("GET", PATH)
+    response = client.getresponse()
+    return response.status == 200, response.read().decode().strip()
 
 
 def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:

@@ -28,8 +28,9 @@ class Pem:
 class TlsSettings:
     """What the file says of TLS; names are those of OpenSSL."""
 
-    certificate: Pem
-    key: Pem
+    certificate: Pem | None
+    key: Pem | None
+    """None, of both: a problem that is told already, and no context that could serve."""
     client_ca: Pem | None
     """None: certificates of clients are verified by the authorities that the system trusts, if at all."""
     client_auth: ssl.VerifyMode
@@ -94,8 +95,15 @@ class _NamedClient(ssl.SSLObject):
         """Yield the alternative names of the certificate, as the toolkit writes them."""
         certificate: Mapping[str, Any] = self.getpeercert() or {}
         for kind, name in certificate.get("subjectAltName", ()):
-            # OpenSSL writes every group of an IPv6 address.
-            yield str(ip_address(name)) if kind == "IP Address" else name
+            yield _address(name) if kind == "IP Address" else name
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it: OpenSSL writes every group of an IPv6 address."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
 
 
 class NewestContext(ssl.SSLContext):
@@ -123,8 +131,8 @@ class NewestContext(ssl.SSLContext):
 
 def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
     certificate, key = settings.certificate, settings.key
-    problems = [*_problems(certificate), *_problems(key)]
-    if problems:
+    problems = [problem for pem in (certificate, key) if pem for problem in _problems(pem)]
+    if problems or certificate is None or key is None:
         return problems
     with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
         if not _holds_certificates(certificate_path):

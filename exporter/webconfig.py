@@ -6,24 +6,20 @@ What cannot be honoured is refused by name: to run as if it were not there would
 
 from __future__ import annotations
 
-import difflib
 import re
 import ssl
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
 
 import bcrypt
-import yaml
 
 from exporter.credentials import Secret
+from exporter.document import Section, Tree, parse
 from exporter.errors import SettingsError
 from exporter.tls import Pem, TlsSettings, make_context
 
-T = TypeVar("T")
-Tree = Mapping[str, object]
 Stamp = tuple[int, int, int] | None
 """Time of the last change in ns, size and inode of a file; None where there is none."""
 
@@ -82,9 +78,6 @@ HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Headers that may be set, with the values that they may have; empty: any."""
-BOOLEANS: Mapping[str, bool] = MappingProxyType(
-    {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-)
 HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$([./A-Za-z0-9]{53})")
 CHEAPEST = "04"
 DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
@@ -92,10 +85,6 @@ UNITS: Mapping[str, float] = MappingProxyType(
     {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 )
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
-SHOWN = re.compile(r"[\w.@ -]{1,40}")
-"""Keys that are repeated in messages: no line of a certificate and no hash looks like this."""
-DEEPEST = 3
-"""Levels of the deepest value, such as a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +130,14 @@ def read(path: Path) -> Reading:
     """Read the file and all that it names; relative names are relative to its folder."""
     stamps = {path: _stamp(path)}
     try:
-        tree = _parse(path)
+        tree = parse(path)
     except SettingsError as error:
         return Reading(path, WebConfig(), error.problems, MappingProxyType(stamps))
     reader = _Reader(tree, path.parent)
     files = reader.files()
     stamps |= {file: _stamp(file) for file in files}
-    return Reading(path, reader.config(), tuple(reader.problems), MappingProxyType(stamps))
+    config = reader.config()
+    return Reading(path, config, tuple(dict.fromkeys(reader.problems)), MappingProxyType(stamps))
 
 
 def _stamp(path: Path) -> Stamp:
@@ -158,116 +148,13 @@ def _stamp(path: Path) -> Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _parse(path: Path) -> Tree:
-    """Return the document as nested mappings and lists, every scalar as its text.
-
-    Raises:
-        SettingsError: When it cannot be read, without any of its text.
-    """
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except OSError as error:
-        raise SettingsError([f"the file cannot be read: {error.strerror}."]) from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(["the file is not UTF-8 text."]) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise SettingsError([f"the file is not valid YAML{place}."]) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SettingsError(["the file is not valid YAML."]) from error
-    tree = {} if node is None else _plain(node)
-    if not isinstance(tree, dict | None):
-        raise SettingsError(["the file must be a mapping of sections."])
-    return tree or {}
-
-
-def _plain(node: yaml.Node, level: int = 0) -> object:
-    """Return a node's content; the toolkit reads 1 as well as "1" where it expects a text.
-
-    Raises:
-        SettingsError: When a key is there twice, is no text, or lies too deep.
-    """
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.tag == "tag:yaml.org,2002:null" else node.value
-    line = node.start_mark.line + 1
-    if level == DEEPEST:
-        raise SettingsError([f"line {line}: nothing is as deep as this."])
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(element, level + 1) for element in node.value]
-    mapping: dict[str, object] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.value in mapping:
-            line = key.start_mark.line + 1
-            raise SettingsError([f"line {line}: a key that is no text, or is there twice."])
-        mapping[key.value] = _plain(value, level + 1)
-    return mapping
-
-
-class _Section:
-    """A mapping in the file, whose values are taken by name; what is wrong with them is collected."""
-
-    def __init__(self, name: str, value: object, known: Sequence[str] | None, problems: list[str]) -> None:
-        self._name = name
-        self._problems = problems
-        self.values: dict[str, object] = {}
-        if isinstance(value, dict):
-            self.values = {key: content for key, content in value.items() if content is not None}
-        elif value is not None:
-            self.complain("", "must be a mapping.")
-        for key in () if known is None else sorted(set(self.values) - set(known)):
-            close = difflib.get_close_matches(key, known or (), 1)
-            hint = f": is {close[0]} meant?" if close else "."
-            self.complain(key, f"is not known{hint}")
-            del self.values[key]
-
-    def path(self, key: str) -> str:
-        shown = key if SHOWN.fullmatch(key) or not key else "(a name that is not shown)"
-        return ".".join(filter(None, (self._name, shown)))
-
-    def complain(self, key: str, text: str) -> None:
-        self._problems.append(f"{self.path(key)} {text}")
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key, "")
-        if isinstance(value, str):
-            return value
-        self.complain(key, "must be a text.")
-        return ""
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.values.get(key, [])
-        if isinstance(value, list) and all(isinstance(element, str) and element for element in value):
-            return tuple(value)
-        self.complain(key, "must be a list of texts.")
-        return ()
-
-    def boolean(self, key: str, default: bool) -> bool:
-        text = self.text(key).lower()
-        if text and text not in BOOLEANS:
-            self.complain(key, "must be true or false.")
-        return BOOLEANS.get(text, default)
-
-    def choice(self, key: str, table: Mapping[str, T], default: str) -> T:
-        """Return what a name stands for."""
-        name = self.text(key) or default
-        return self.choices(key, table, [name], table[default])[0]
-
-    def choices(self, key: str, table: Mapping[str, T], names: Collection[str], other: T) -> list[T]:
-        """Return what each name stands for, and `other` for those that stand for nothing."""
-        for name in names:
-            if name not in table:
-                self.complain(key, f"must be of {', '.join(table)}, which {name[:64]!r} is not.")
-        return [table.get(name, other) for name in names]
-
-
 class _Reader:
     """One pass over the content of the file; it collects problems and goes on with defaults."""
 
     def __init__(self, tree: Tree, folder: Path) -> None:
         self.problems: list[str] = []
         self._folder = folder
-        self._top = _Section("", tree, SECTIONS, self.problems)
+        self._top = Section("", tree, SECTIONS, self.problems)
         self._tls = self._section("tls_server_config", TLS_KEYS)
         self._http = self._section("http_server_config", ("http2", "headers"))
         self._users = self._section("basic_auth_users", None)
@@ -280,7 +167,7 @@ class _Reader:
         return [pem.source for pem in pems if pem is not None and isinstance(pem.source, Path)]
 
     def config(self) -> WebConfig:
-        # HTTP/1.1 is all that is spoken here, and all that such a file allows instead of HTTP/2.
+        # Read for its type alone: HTTP/1.1 is all that is spoken here.
         self._http.boolean("http2", True)
         tls = self._context() if self._tls.values else None
         users = self._hashes()
@@ -295,8 +182,8 @@ class _Reader:
                 "trusts will do."
             )
 
-    def _section(self, name: str, known: Sequence[str] | None) -> _Section:
-        return _Section(name, self._top.values.get(name), known, self.problems)
+    def _section(self, name: str, known: Sequence[str] | None) -> Section:
+        return Section(name, self._top.values.get(name), known, self.problems)
 
     def _pem(self, name: str) -> Pem | None:
         """Return what is named by a path or given as text, but not both."""
@@ -308,19 +195,16 @@ class _Reader:
         return Pem(self._tls.path(name), Secret(text)) if text else None
 
     def _context(self) -> ssl.SSLContext | None:
-        settings = self._tls_settings()
-        if settings is None:
-            return None
         try:
-            return make_context(settings)
+            return make_context(self._tls_settings())
         except SettingsError as error:
             self.problems.extend(error.problems)
             return None
 
-    def _tls_settings(self) -> TlsSettings | None:
+    def _tls_settings(self) -> TlsSettings:
         section = self._tls
         for name, pem in (("cert", self._certificate), ("key", self._key)):
-            if pem is None:
+            if pem is None and not any(map(section.values.get, (name, f"{name}_file"))):
                 section.complain(f"{name}_file", f"is missing, and so is {name}: TLS needs one of them.")
         minimum = self._version("min_version", "TLS12")
         maximum = self._version("max_version", "TLS13")
@@ -333,8 +217,6 @@ class _Reader:
         ciphers = self._ciphers(minimum)
         curve = self._curve()
         prefer_own_ciphers = section.boolean("prefer_server_cipher_suites", True)
-        if self._certificate is None or self._key is None:
-            return None
         return TlsSettings(
             certificate=self._certificate,
             key=self._key,
@@ -373,10 +255,8 @@ class _Reader:
     def _ciphers(self, minimum: ssl.TLSVersion) -> tuple[str, ...]:
         names = self._tls.texts("cipher_suites")
         ciphers = tuple(filter(None, self._tls.choices("cipher_suites", CIPHERS, names, None)))
-        if names and not ciphers and minimum is ssl.TLSVersion.TLSv1_2:
-            self._tls.complain(
-                "cipher_suites", "has no suite of TLS 1.2: add one, or set min_version: TLS13."
-            )
+        if names and CIPHERS.keys() >= set(names) and not ciphers and minimum is ssl.TLSVersion.TLSv1_2:
+            self._tls.complain("cipher_suites", "has none of TLS 1.2: add one, or set min_version: TLS13.")
         return ciphers
 
     def _curve(self) -> str | None:
@@ -387,7 +267,7 @@ class _Reader:
         return curves[0] if curves else None
 
     def _headers(self) -> Mapping[str, str]:
-        section = _Section(
+        section = Section(
             "http_server_config.headers", self._http.values.get("headers"), tuple(HEADERS), self.problems
         )
         headers = {name: text for name in section.values if (text := section.text(name))}
@@ -400,16 +280,15 @@ class _Reader:
 
     def _hashes(self) -> Mapping[str, Secret]:
         section = self._users
-        # A hash that is null would leave a user without a password, or a file without users.
-        if isinstance(users := self._top.values.get("basic_auth_users"), dict):
-            section.values = users
-        for user in section.values:
+        hashes = {}
+        for user, text in section.values.items():
             if not user or ":" in user:
                 section.complain(user, "cannot be sent as a user: it is empty or holds a colon.")
-            text = section.values[user]
-            if not (isinstance(text, str) and _is_hash(text)):
+            if isinstance(text, str) and _is_hash(text):
+                hashes[user] = Secret(text)
+            else:
                 section.complain(user, "is no bcrypt hash, such as `htpasswd -nBC 10` makes.")
-        return MappingProxyType({user: Secret(section.text(user)) for user in section.values})
+        return MappingProxyType(hashes)
 
     def _rate_limit(self) -> RateLimit | None:
         interval, burst = _duration(self._rate.text("interval") or "0"), self._rate.text("burst") or "0"

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "output", "signals"}),
-    frozenset({"credentials", "snapshot", "healthsocket"}),
+    frozenset({"credentials", "snapshot", "healthsocket", "document"}),
     frozenset({"settings"}),
     frozenset(
         {"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -25,6 +26,48 @@ def invoke(*arguments: str, **variables: str) -> Result:
 def test_version() -> None:
     """The version is that of the package."""
     assert f"cli {__version__}\n" == invoke("--version").output
+
+
+def test_help_names_the_flag() -> None:
+    """The help names the flag of Prometheus' exporters."""
+    assert "--web.config.file FILE" in invoke("--help").output
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("demo",)], ids=["nothing", "run", "demo"])
+def test_flag_wins_over_the_variable(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The flag holds for every command that listens, and wins over the variable, whose file may be bad."""
+    bad, worse = tmp_path / "bad.yml", tmp_path / "worse.yml"
+    bad.write_text("rate_limits: {}\nhttp_server_config: text\n")
+    worse.write_text("-")
+    result = invoke(f"--web.config.file={bad}", *arguments, WEB_CONFIG_FILE=str(worse))
+
+    told = [line for line in result.stderr.splitlines() if "WEB_CONFIG_FILE" in line]
+    assert 2 == result.exit_code
+    assert [
+        "provider-metrics-exporter: WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?",
+        "provider-metrics-exporter: WEB_CONFIG_FILE: http_server_config must be a mapping.",
+    ] == told
+
+
+def test_healthcheck_takes_the_flag(tmp_path: Path) -> None:
+    """A healthcheck with the exporter's own arguments works; it does not read the file."""
+    result = invoke(f"--web.config.file={tmp_path}", "healthcheck", METRICS_PORT="0")
+
+    assert (1, True) == (result.exit_code, result.stderr.startswith("no answer on port 0"))
+
+
+def test_empty_flag_is_none(tmp_path: Path) -> None:
+    """An empty flag leaves the variable in force."""
+    result = invoke("--web.config.file=", WEB_CONFIG_FILE=str(tmp_path))
+
+    assert "WEB_CONFIG_FILE: the file cannot be read: Is a directory." in result.stderr
+
+
+def test_file_and_environment_are_told_together(tmp_path: Path) -> None:
+    """What is wrong with the environment and with the file is told at once."""
+    result = invoke("run", WEB_CONFIG_FILE=str(tmp_path), METRICS_PORT="x")
+
+    assert (2, 4) == (result.exit_code, len(result.stderr.splitlines()))
 
 
 def test_help_names_every_command_and_variable() -> None:

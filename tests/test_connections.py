@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter import connections, server
+from exporter import connections, healthsocket, server
 from exporter.settings import WebSettings
 
 SHORT = 0.3
@@ -30,6 +30,13 @@ class Served:
     """A server on a port of the loopback."""
 
     port: int
+
+    def connect_aside(self) -> socket.socket:
+        """Return an open connection to the side door."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
+        connection.connect(healthsocket.address(self.port))
+        return connection
 
     def connect(self) -> socket.socket:
         """Return an open connection."""
@@ -52,7 +59,12 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(connections, "REQUEST_SECONDS", SHORT)
     monkeypatch.setattr(connections, "ANSWER_SECONDS", SHORT)
     listener = server.bind(WebSettings("127.0.0.1", 0))
-    running = server.make_server(Starlette(routes=[Route("/", small), Route("/big", big)]))
+    app, aside = (
+        Starlette(routes=[Route("/", small), Route("/big", big)]),
+        Starlette(routes=[Route("/", small)]),
+    )
+    side_door = server.SideDoor(aside, healthsocket.bind(listener.getsockname()[1]))
+    running = server.make_server(app, side_door=side_door)
     thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()
     yield Served(listener.getsockname()[1])
@@ -214,3 +226,30 @@ def test_answer_that_is_not_taken(served: Served) -> None:
         time.sleep(SHORT * 4)
 
         assert len(until_closed(connection)) < len(BIG)
+
+
+def test_side_door(served: Served) -> None:
+    """The second application answers on its own socket alone."""
+    with served.connect_aside() as connection:
+        connection.sendall(REQUEST)
+        take_answer(connection)
+        connection.sendall(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("begun", [b"", REQUEST[:10]], ids=["nothing", "half a line"])
+def test_silence_at_the_side_door(served: Served, begun: bytes) -> None:
+    """The bounds are the same there."""
+    with served.connect_aside() as connection:
+        connection.sendall(begun)
+
+        assert b"" == until_closed(connection)
+
+
+def test_large_head_at_the_side_door(served: Served) -> None:
+    """The limit of a head is the same there."""
+    with served.connect_aside() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * connections.MAX_REQUEST_BYTES)
+
+        assert connections.TOO_LARGE == until_closed(connection)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import bcrypt
 import pytest
+import yaml
 
 from exporter.errors import Outcome
 from exporter.instruments import INSTRUMENTS, Instrument
 from exporter.settings import VARIABLES, Variable
+from exporter.webconfig import read
+from tests.certificates import Folder
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,6 +77,43 @@ def test_log_messages() -> None:
     assert {"Fetch failed", "Recovered", "Listening", "Log records lost"} <= set(calls)
     for message in calls:
         assert message in section("Logs")
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of code of one language on a page of docs/."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [code for name, code in blocks if name == language]
+
+
+def test_example_of_a_web_config_is_good(tmp_path: Path) -> None:
+    """The complete file of docs/security.md can be used as it stands, with certificates of those names."""
+    folder = Folder(tmp_path)
+    example, prometheus = code_blocks("security.md", "yaml")
+    folder.file.write_text(example)
+    reading = read(folder.file)
+
+    assert () == reading.problems
+    assert () == reading.config.warnings
+    assert "provider_metrics" == yaml.safe_load(prometheus)["scrape_configs"][0]["job_name"]
+
+
+def test_hash_can_be_made() -> None:
+    """The command of docs/security.md makes a hash that works."""
+    (command,) = code_blocks("security.md", "")
+    program, *arguments = shlex.split(command)
+    # Without a terminal it reads the password from its input.
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        input="a password\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    )
+
+    assert ".venv/bin/python" == program
+    assert bcrypt.checkpw(b"a password", result.stdout.split()[-1].encode())
 
 
 def test_make_verbs_exist() -> None:

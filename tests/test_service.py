@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -10,12 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
+from pathlib import Path
 
 import pytest
 import requests
 
+from tests.certificates import PASSWORD, USER, Folder, hashed
 from tests.otlp import OtlpReceiver
 from tests.process import environment, program, run_program
 from tests.replay import ReplayGateway
@@ -297,6 +300,85 @@ def test_wrong_settings() -> None:
     assert all(line.startswith("provider-metrics-exporter: ") for line in result.stderr.splitlines())
     assert "s3cret" not in result.stderr
     assert "bad key" not in result.stderr
+
+
+def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """With a web configuration file it asks for TLS and passwords, says so, and reads the file again."""
+    folder = Folder(tmp_path)
+    path = folder.write(tls={}, basic_auth_users={USER: hashed()})
+    more = {"SCRAPE_INTERVAL": "0.2", "WEB_CONFIG_FILE": str(path)}
+    with program(**variables(gateway, **more)) as running:
+        listening = running.record("Listening")
+        url = f"https://localhost:{listening['port']}/metrics"
+
+        def scrape(password: str) -> requests.Response:
+            return requests.get(url, auth=(USER, password), verify=folder.ca_path, timeout=5)
+
+        assert ([True, True], 200, 401) == (
+            [listening["tls"], listening["auth"]],
+            scrape(PASSWORD).status_code,
+            scrape("wrong").status_code,
+        )
+        series = 'gatewayz_exporter_last_reload_successful{file="web_config"} '
+        assert f"{series}1.0" in scrape(PASSWORD).text
+
+        folder.write(basic_auth_users={USER: hashed("new")})
+        assert 200 == until(lambda: scrape(PASSWORD), lambda text: f"{series}0.0" in text).status_code
+        warning = running.record("Web config not reloaded")
+        folder.write(tls={}, basic_auth_users={USER: hashed("new")})
+        assert 200 == until(lambda: scrape("new"), lambda text: f"{series}1.0" in text).status_code
+        running.record("Web config reloaded")
+        assert 401 == scrape(PASSWORD).status_code
+        with socket.create_connection(("localhost", listening["port"])):
+            code, seconds = running.end()
+
+    assert ("warning", True) == (warning["level"], "tls_server_config cannot come or go" in warning["hint"])
+    assert (0, True) == (code, seconds < LIMIT_SECONDS)
+    assert [] == [line for line in running.output if "$2b$" in line or PASSWORD in line]
+
+
+def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> requests.Response:
+    """Return the first answer that has what is waited for."""
+    deadline = time.monotonic() + 20
+    while not seen((response := ask()).text):
+        assert time.monotonic() < deadline, response.text
+        time.sleep(0.05)
+    return response
+
+
+def test_long_comparison_does_not_hold_the_end(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """A password that is compared for minutes does not keep the program from ending in time."""
+    path = Folder(tmp_path).write(basic_auth_users={USER: hashed().replace("$04$", "$24$")})
+    with program(**variables(gateway, WEB_CONFIG_FILE=str(path))) as running:
+        port = running.record("Listening")["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as waiting:
+            credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            waiting.sendall(
+                f"GET / HTTP/1.1\r\nhost: x\r\nauthorization: Basic {credentials}\r\n\r\n".encode()
+            )
+            assert 200 == requests.get(f"http://127.0.0.1:{port}/-/healthy", timeout=5).status_code
+            code, seconds = running.end()
+
+    assert 0 == code
+    assert seconds < LIMIT_SECONDS
+    assert "Stopped" == json.loads(running.output[-1])["message"]
+
+
+def test_open_exporter_says_so(gateway: ReplayGateway) -> None:
+    """Without a web configuration file everybody may come in."""
+    with program(**variables(gateway)) as running:
+        listening = running.record("Listening")
+
+    assert [False, False] == [listening["tls"], listening["auth"]]
+
+
+def test_unwise_web_config_is_told(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Passwords without TLS are a warning at the start."""
+    path = Folder(tmp_path).write(basic_auth_users={USER: hashed()})
+    with program(**variables(gateway, WEB_CONFIG_FILE=str(path))) as running:
+        warning = running.record("Questionable setting")
+
+    assert "passwords travel unencrypted" in warning["hint"]
 
 
 def test_both_address_families(gateway: ReplayGateway) -> None:
