@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -9,12 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import requests
@@ -77,6 +79,16 @@ class Exporter:
         response = requests.get(f"{self.url}/metrics", timeout=PATIENCE)
         assert 200 == response.status_code
         return response.text
+
+    def ask(self, path: str, times: int, **headers: str) -> None:
+        """Send many requests, one after the other, each of which has to be answered well."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        for _ in range(times):
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            response.read()
+            assert 200 == response.status
+        connection.close()
 
     def value(self, name: str, **labels: str) -> float:
         """Return the value of one series of a scrape."""
@@ -162,21 +174,23 @@ def remarks(records: Sequence[dict[str, Any]]) -> str:
 def exporter(
     gateway: ReplayGateway,
     log: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
     *,
     prefix: Sequence[str] = (),
     code: str = "",
     stdout: IO[bytes] | int | None = None,
-    **variables: str,
+    **more: str,
 ) -> Iterator[Exporter]:
     """Start the program, and end it at the latest when the test does.
 
     Args:
         gateway: What it polls.
         log: Takes its standard output, unless `stdout` does.
+        variables: Of its environment.
         prefix: A command that becomes the program, such as nohup.
         code: Python that runs in its process before it.
         stdout: Takes its standard output.
-        variables: More of its environment.
+        more: Variables of its environment.
     """
     port = free_port()
     settings = {
@@ -185,6 +199,7 @@ def exporter(
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": str(port),
         **variables,
+        **more,
     }
     command = ["-c", f"{code}\nfrom exporter.__main__ import main; main()"] if code else ["-m", "exporter"]
     with log.open("ab") as file, log.with_suffix(".stderr").open("ab") as stderr:
