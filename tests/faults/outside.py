@@ -178,6 +178,7 @@ def exporter(
     *,
     prefix: Sequence[str] = (),
     code: str = "",
+    stdin: int = subprocess.DEVNULL,
     stdout: IO[bytes] | int | None = None,
     **more: str,
 ) -> Iterator[Exporter]:
@@ -189,6 +190,7 @@ def exporter(
         variables: Of its environment.
         prefix: A command that becomes the program, such as nohup.
         code: Python that runs in its process before it.
+        stdin: Its standard input.
         stdout: Takes its standard output.
         more: Variables of its environment.
     """
@@ -206,7 +208,7 @@ def exporter(
         process = subprocess.Popen(
             [*prefix, sys.executable, *command],
             env=environment(**settings),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=file if stdout is None else stdout,
             stderr=stderr,
         )
