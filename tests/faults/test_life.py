@@ -42,6 +42,7 @@ def test_scrape_during_the_start(gateway: ReplayGateway, tmp_path: Path, matrix:
         metrics = running.up()
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\ngatewayz_provider_scrape_errors_total 0.0\n" in answer
     assert "`gatewayz_up 0`" == metrics
     matrix(Row(GROUP, 0, "A scrape before the first poll", "scraped", metrics, running.remarks()))
 
