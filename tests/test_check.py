@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from exporter import check
 from exporter.errors import HINTS, Outcome
 from exporter.snapshot import Snapshot
-from tests.process import run_program
+from tests.process import program, run_program
 from tests.replay import LIST, STATS, ReplayGateway, answer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -118,3 +119,15 @@ def test_names_cannot_steer_the_terminal(text: str, expected: str) -> None:
 def test_nothing_polled() -> None:
     """Without a poll there is nothing to tell."""
     assert "" == check.as_text(Snapshot())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
+def test_check_that_is_broken_off(gateway: ReplayGateway, number: signal.Signals) -> None:
+    """A check that a signal ends before it has an answer never says that all is well."""
+    gateway.silent = True
+    with program("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY) as running:
+        assert gateway.reached.wait(20)
+
+        code, _ = running.end(number)
+
+    assert 0 != code

@@ -22,6 +22,7 @@ SHORT = 0.3
 """Seconds that stand for ten, and for thirty."""
 PATIENCE = 10.0
 BIG = b"x" * 50_000_000
+ENDLESS = 20_000_000
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -184,18 +185,19 @@ def test_many_small_requests_on_one_connection(served: Served) -> None:
 @pytest.mark.parametrize(
     "frame", [b"content-length: 99999999\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n0\r\n"]
 )
-def test_endless_request(served: Served, frame: bytes) -> None:
+def test_endless_request(served: Served, frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body and trailers without an end are cut off at the same size as headers, before the time is over."""
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 10 * PATIENCE)
     with served.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\n" + frame)
         answered = connection.recv(65_536)
         sent = 0
         with contextlib.suppress(OSError):
-            while sent < len(BIG):
+            while sent < ENDLESS:
                 sent += connection.send(b"x: " + b"y" * 1000 + b"\r\n")
 
     assert answered.startswith(b"HTTP/1.1 405 ")
-    assert sent < len(BIG)
+    assert sent < ENDLESS
 
 
 def test_pipelined_requests(served: Served) -> None:

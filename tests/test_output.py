@@ -208,24 +208,40 @@ def test_output_that_does_not_block(pipe: Pipe) -> None:
     assert 0 == handler.lost()
 
 
+def test_flush_waits(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for a line that is still on its way."""
+    monkeypatch.setattr(output, "FLUSH_SECONDS", PATIENCE)
+    logger, handler = logger_to(pipe.writer)
+    logger.info(LONG)
+    flushing = threading.Thread(target=handler.flush, daemon=True)
+    flushing.start()
+    wait_until(lambda: handler._waiting.qsize() == 1)
+    assert flushing.is_alive()
+    pipe.read()
+    flushing.join(PATIENCE)
+
+    assert not flushing.is_alive()
+
+
 def test_flush_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A blocked output does not hold the end."""
     monkeypatch.setattr(output, "FLUSH_SECONDS", 0.1)
     logger, handler = logger_to(pipe.writer)
     logger.info(LONG)
+    flushing = threading.Thread(target=handler.flush, daemon=True)
+    flushing.start()
+    flushing.join(PATIENCE)
 
-    handler.flush()
-
-    assert 0 == handler.lost()
+    assert not flushing.is_alive()
     pipe.read()
 
 
 def test_text_that_is_no_text(pipe: Pipe) -> None:
     """Half a character pair, which no encoding knows, is escaped."""
     logger, handler = logger_to(pipe.writer)
-    logger.info("m", extra={"field": "\ud800"})
+    handler.setFormatter(logging.Formatter('{"message": "%(message)s"}'))
+    logger.info("\ud800")
     pipe.read()
-    handler.flush()
     wait_until(lambda: len(pipe.lines()) == 1)
 
-    assert "\ud800" == pipe.lines()[0]["field"]
+    assert "\ud800" == pipe.lines()[0]["message"]
