@@ -10,5 +10,6 @@ from detect_secrets.plugins.base import RegexBasedDetector
 class GatewayKeyDetector(RegexBasedDetector):
     """Finds keys by the prefix that the gateway gives them."""
 
-    secret_type = "Gateway Key"  # noqa: S105 - the name of the kind, as reports show it
+    # The name of the kind, as reports show it.
+    secret_type = "Gateway Key"  # noqa: S105  # pragma: allowlist secret
     denylist = (re.compile(r"\bgw_(?:live|test)_[A-Za-z0-9_-]{16,}"),)

@@ -107,7 +107,7 @@ NEAR: Mapping[str, tuple[object, ...]] = {
 
 def spoilt(names: Iterable[str], most: int) -> st.SearchStrategy[dict[str, Any]]:
     """Return some of the fields with values that are wrong, or nearly so."""
-    fields = {name: st.sampled_from(NEAR[name]) | json_values for name in names}
+    fields = {name: st.sampled_from(NEAR[name]) | st.sampled_from(NEAR[name]) | json_values for name in names}
     chosen = st.lists(st.sampled_from(sorted(fields)), max_size=most, unique=True)
     return chosen.flatmap(lambda names: st.fixed_dictionaries({name: fields[name] for name in names}))
 
@@ -123,7 +123,7 @@ near_rows = st.builds(
     st.sets(st.sampled_from(["name", "health_status", "metadata", *FLAGS]), max_size=1),
 )
 """A row of which some fields are spoilt or missing; some have the same slug."""
-near_lists = st.lists(near_rows | json_values, max_size=4) | st.lists(near_rows, max_size=4)
+near_lists = st.lists(near_rows, min_size=1, max_size=4) | st.lists(near_rows | json_values, max_size=4)
 near_stats = st.builds(lambda counts, errors: {**counts, **errors}, stats, spoilt(COUNTS, 1))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporter.exposition import Format, Variant
 from exporter.negotiation import negotiate
 
-LONG = 3000
+LONG = 500
 """Enough to tell a cost that grows with the square of the parts."""
 CALLS_BY_PART = 30
 """Calls of Python functions, built-in ones included, that one part of a header may cost."""
