@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -15,7 +16,7 @@ from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import Answer, ProviderList, ProviderStats
 from tests.properties.inside import FEW, inside
-from tests.properties.strategies import bodies
+from tests.properties.strategies import bodies, near_lists, written
 from tests.rig import OPENMETRICS, TEXT
 
 REFUSALS = (Outcome.NOT_JSON, Outcome.WRONG_SHAPE)
@@ -54,6 +55,14 @@ def test_decode(endpoint: Endpoint, body: bytes) -> None:
     answer = decoded(endpoint, body)
 
     assert isinstance(answer, ProviderStats) or answer in REFUSALS or is_usable(answer)
+
+
+@given(rows=near_lists, strictly=st.booleans())
+def test_nearly_good_list(rows: list[object], strictly: bool) -> None:
+    """Of rows that are nearly right all that is kept can be used, whatever else is in them."""
+    answer = decoded(Endpoint.PROVIDERS, written(rows, strictly=strictly))
+
+    assert answer in REFUSALS or is_usable(answer)
 
 
 @FEW

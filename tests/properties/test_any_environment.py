@@ -7,7 +7,7 @@ import os
 import traceback
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
@@ -111,6 +111,14 @@ def said_of_headers(environ: dict[str, str], settings: Settings) -> list[str]:
 
 
 @given(environ=environments)
+@example(
+    {
+        "GATEWAY_API_URL": "https://gateway.example",
+        "ADMIN_KEY": SECRET,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://collector.example/?key={SECRET}",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {SECRET}",
+    }
+)
 def test_load_settings(environ: dict[str, str]) -> None:
     """The environment is read to its end, and no secret of it is in what a person is told."""
     result = outcome(environ)

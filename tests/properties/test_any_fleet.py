@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given
@@ -44,8 +44,10 @@ def expected(rows: Sequence[Row]) -> Iterator[tuple[Series, float]]:
         if "average_response_time_ms" in known:
             yield series("provider_response_time_ms", provider=slug), known["average_response_time_ms"]
         if "last_health_check_at" in known:
-            date = datetime.fromisoformat(known["last_health_check_at"]).timestamp()
-            yield series("provider_last_health_check_timestamp_seconds", provider=slug), date
+            date = datetime.fromisoformat(known["last_health_check_at"])
+            # The gateway means UTC where it does not say so.
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+            yield series("provider_last_health_check_timestamp_seconds", provider=slug), seconds
 
 
 def parsed(parser: Parser, body: bytes) -> dict[Series, float]:

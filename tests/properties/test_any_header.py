@@ -10,10 +10,11 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.connections import MAX_REQUEST_BYTES
 from exporter.exposition import Format, Variant
 from exporter.negotiation import negotiate
 
+LONG = 500
+"""Enough to tell a cost that grows with the square of the parts."""
 CALLS_BY_PART = 30
 """Calls of Python functions, built-in ones included, that one part of a header may cost."""
 
@@ -45,11 +46,11 @@ def calls_of(function: Callable[[], Any]) -> int:
 
 
 @given(accept=headers | st.text(), accept_encoding=headers | st.text())
-@example("," * MAX_REQUEST_BYTES, "")
-@example("", ";" * MAX_REQUEST_BYTES)
-@example("text/plain;q=" * 5000, "gzip;" + "q=1;" * 15_000)
-@example("*/*," * 15_000, "gzip," * 12_000)
-@example("text/plain;q=" + "9" * MAX_REQUEST_BYTES, "")
+@example("," * LONG, "")
+@example("", ";" * LONG)
+@example("text/plain;q=" * LONG, "gzip;" + "q=1;" * LONG)
+@example("*/*," * LONG, "gzip," * LONG)
+@example("text/plain;q=" + "9" * LONG, "")
 def test_negotiate(accept: str, accept_encoding: str) -> None:
     """There is always a variant; what it costs to find it grows with the length of the header, no faster."""
     parts = sum(1 + header.count(",") + header.count(";") for header in (accept, accept_encoding))

@@ -18,7 +18,7 @@ from exporter.errors import GatewayError, Outcome
 from exporter.fetcher import Arrival, Inbox, Turn
 from exporter.gateway import Reply
 from exporter.poller import Poller, next_beat
-from exporter.settings import load_settings
+from exporter.settings import Settings, load_settings
 from tests.clocks import MovedClock
 
 T = TypeVar("T")
@@ -104,16 +104,15 @@ class ScriptedPoller(Poller):
         self._clock.poll(super().poll_once)  # type: ignore[attr-defined]
 
 
-def run(interval: float, script: Sequence[Round]) -> list[tuple[float, float]]:
+def settings_of(interval: float) -> Settings:
+    """Return the settings for polls at this interval."""
+    url, key = "https://gateway.example", "test-admin-key"
+    return load_settings({"GATEWAY_API_URL": url, "ADMIN_KEY": key, "SCRAPE_INTERVAL": repr(interval)})
+
+
+def run(settings: Settings, script: Sequence[Round]) -> list[tuple[float, float]]:
     """Return when the polls of a run began and ended."""
-    machine = Machine(interval, script)
-    settings = load_settings(
-        {
-            "GATEWAY_API_URL": "https://gateway.example",
-            "ADMIN_KEY": "test-admin-key",
-            "SCRAPE_INTERVAL": repr(interval),
-        }
-    )
+    machine = Machine(settings.interval, script)
     with patch("exporter.poller.Fetcher", machine.fetcher):
         poller = ScriptedPoller(settings, machine, trace.NoOpTracerProvider().get_tracer("test"), MagicMock())
         machine.on_end = poller.stop
@@ -132,9 +131,12 @@ def beats_after(moment: float, interval: float) -> set[int]:
 def test_run(interval: float, script: list[Round]) -> None:
     """The first poll begins at once, the others at the first beat after the end of the one before.
 
-    Only a poller that is woken too late begins too late, and by no more than that.
+    Only a poller that is woken too late begins too late, and by no more than that. No answer is waited for
+    beyond the deadline of a fetch.
     """
-    first, *others = run(interval, script)
+    settings = settings_of(interval)
+
+    first, *others = run(settings, script)
 
     assert 0.0 == first[0]
     assert len(script) == 1 + len(others)
@@ -142,6 +144,9 @@ def test_run(interval: float, script: list[Round]) -> None:
         lags = [began - beat * interval for beat in beats_after(free, interval)]
         assert began >= free
         assert [lag for lag in lags if -ROUNDING <= lag <= before.late * interval + ROUNDING]
+    for (began, ended), this in zip([first, *others], script, strict=True):
+        fetched = min(this.fetch * interval, settings.fetch_timeout)
+        assert abs(ended - began - fetched - this.work * interval) < ROUNDING
 
 
 @given(
