@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults stack dashboards audit lock
+.PHONY: demo run check test properties faults soak stack dashboards audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -22,6 +22,9 @@ properties: $(VENV)/test.stamp  ## what holds for any input, with other inputs i
 
 faults: $(VENV)/test.stamp  ## everything that can go wrong, as a matrix, which is written into docs/reliability.md
 	@$(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m faults --matrix=docs/reliability.md tests/faults
+
+soak: $(VENV)/test.stamp  ## 20,000 polls with random faults; the figures are written into docs/reliability.md
+	@$(BIN)/python -m tests.faults.soak --write docs/reliability.md
 
 stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -22,6 +23,7 @@ class OtlpReceiver:
 
     silent: bool = False
     paths: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     records: list[LogRecord] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)
@@ -68,6 +70,7 @@ class OtlpReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
+                receiver.headers.append(dict(self.headers.items()))
                 receiver._take(self.path, body)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")

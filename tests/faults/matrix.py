@@ -41,11 +41,15 @@ def as_markdown(rows: Iterable[Row]) -> str:
 
 
 def write_into(document: Path, rows: Iterable[Row]) -> None:
-    """Replace what stands between the marks of the document."""
-    text = document.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    document.write_text(f"{head}{BEGIN}\n\n{as_markdown(rows)}\n\n{END}{tail}", encoding="utf-8")
+    """Put the matrix between its marks in the document."""
+    write_between(document, BEGIN, END, as_markdown(rows))
+
+
+def write_between(document: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of the document."""
+    head, rest = document.read_text(encoding="utf-8").split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    document.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
 
 
 def _line(cells: Sequence[object]) -> str:
