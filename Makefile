@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SOAK ?= --write docs/reliability.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
@@ -24,7 +25,7 @@ faults: $(VENV)/test.stamp  ## everything that can go wrong, as a matrix, which 
 	@$(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m faults --matrix=docs/reliability.md tests/faults
 
 soak: $(VENV)/test.stamp  ## 20,000 polls with random faults; the figures are written into docs/reliability.md
-	@$(BIN)/python -m tests.faults.soak --write docs/reliability.md
+	@$(BIN)/python -m tests.faults.soak $(SOAK)
 
 stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
