@@ -360,8 +360,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _outcome(causes: Sequence[BaseException]) -> Outcome:
-    lines = (str(cause.args[0]) for cause in causes if isinstance(cause, http.client.BadStatusLine))
-    if any(line.startswith(TLS_ALERT) for line in lines):
+    if _is_tls_alert(causes):
         return Outcome.TLS
     return _first(OUTCOME_BY_CAUSE, causes) or Outcome.CONNECT
 
@@ -375,7 +374,15 @@ def _detail(causes: Sequence[BaseException]) -> str:
             return cause.reason.replace("_", " ").lower()
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
+    if _is_tls_alert(causes):
+        return "the port speaks TLS: it needs https://"
     return _first(DETAIL_BY_CAUSE, causes) or type(causes[-1]).__name__
+
+
+def _is_tls_alert(causes: Sequence[BaseException]) -> bool:
+    """Tell whether plain HTTP was answered by a TLS port."""
+    lines = (str(cause.args[0]) for cause in causes if isinstance(cause, http.client.BadStatusLine))
+    return any(line.startswith(TLS_ALERT) for line in lines)
 
 
 def _first(rows: Sequence[tuple[type[BaseException], T]], causes: Sequence[BaseException]) -> T | None:

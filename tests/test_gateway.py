@@ -445,7 +445,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
         (CHUNKED + b"0" * 70_000, Outcome.CONNECT, "an answer that breaks the rules of HTTP"),
         (b"220 mail.example ESMTP\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
         (b"HTTP/2 200 OK\r\n\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
-        (b"\x15\x03\x03\x00\x02\x02\x46", Outcome.TLS, "the answer is not HTTP/1"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", Outcome.TLS, "the port speaks TLS: it needs https://"),
         (HEAD + b"x: y\r\n" * 101, Outcome.CONNECT, "headers that are too long or too many"),
         (HEAD + b"x: " + b"y" * 70_000, Outcome.CONNECT, "headers that are too long or too many"),
         (

@@ -290,7 +290,7 @@ TLS_CASES = (
         "tls-on-plain-alert",
         "http:// to a TLS port that answers by an alert",
         ends(b"\x15\x03\x03\x00\x02\x02\x46"),
-        NOT_HTTP,
+        "the port speaks TLS: it needs https://",
         https=False,
     ),
     connect(

@@ -95,4 +95,4 @@ def test_large_body(name: str, matrix: Callable[[Row], None]) -> None:
         assert 0 == running.end()[0]
     metrics = "less than 160 MiB of memory above idle"
     log = "Updated provider metrics" if outcome is Outcome.OK else "Fetch failed"
-    matrix(Row("Bodies", 200 + list(BODIES).index(name), title, outcome.value, metrics, log))
+    matrix(Row("Large bodies", list(BODIES).index(name), title, outcome.value, metrics, log))

@@ -301,23 +301,23 @@ def test_slugs_of_hostile_texts(exporter: tuple[Gateway, Front], matrix: Callabl
 @pytest.mark.parametrize(
     ("place", "title", "rows", "left", "counted"),
     [
-        (1, "null, missing or empty", [record(None), record(MISSING), record("")], [], {"slug": 3}),
+        (1, "`slug` null, missing or empty", [record(None), record(MISSING), record("")], [], {"slug": 3}),
         (
             2,
-            "of a wrong type",
+            "`slug` of a wrong type",
             [record(1), record(1.5), record(True), record([]), record({})],
             [],
             {"slug": 5},
         ),
-        (3, "of 10 KB", [record(LONG)], [], {"slug": 1}),
+        (3, "`slug` of 10 KB", [record(LONG)], [], {"slug": 1}),
         (
             4,
-            "that comes twice: the first wins",
+            "`slug` that comes twice: the first wins",
             [record("a"), record("a", health_status="down")],
             ["a"],
             {"slug": 1},
         ),
-        (5, "good, in a row beside others that are no objects", [1, "x", None, [], True], [], {"record": 5}),
+        (5, "Rows that are no objects", [1, "x", None, [], True], [], {"record": 5}),
     ],
     ids=["null", "type", "long", "twice", "no objects"],
 )
@@ -338,4 +338,4 @@ def test_slug(
     assert PUBLISHED == {**values_of(said, "good")}
     assert [PUBLISHED] * len(left) == [values_of(said, slug) for slug in left]
     metrics = f"the other records; {sum(invalid(said).values()):.0f} counted"
-    matrix(Row("Records", len(KINDS) + place, f"`slug` {title}", "ok", metrics, "Updated provider metrics"))
+    matrix(Row("Records", len(KINDS) + place, title, "ok", metrics, "Updated provider metrics"))
