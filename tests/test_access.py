@@ -86,13 +86,14 @@ def encoded(text: bytes) -> str:
         ("Basic ", 401),
         ("Basic !!!", 401),
         ("Basic abc", 401),
+        (f"Basic !{encoded(b'prometheus:right-password')}", 401),
         ("Basic \xff\xfe", 401),
         (f"Basic {encoded(b'prometheus')}", 401),
         (f"Basic {encoded(b':')}", 401),
         (f"Basic {encoded(bytes(range(256)) + b':x')}", 401),
         (f"Basic {encoded(b'prometheus:' + b'a' * 30_000)}", 401),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_authorization_headers(folder: Folder, header: str, status: int) -> None:
     """Whatever is in the header is an answer and never an error."""

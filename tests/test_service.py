@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -306,7 +307,7 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     """With a web configuration file it asks for TLS and passwords, says so, and reads the file again."""
     folder = Folder(tmp_path)
     path = folder.write(tls={}, basic_auth_users={USER: hashed()})
-    more = {"SCRAPE_INTERVAL": "0.2", "WEB_CONFIG_FILE": str(path)}
+    more = {"SCRAPE_INTERVAL": "0.2", "WEB_CONFIG_FILE": str(path), "PROTECT_HEALTH_ROUTES": "true"}
     with program(**variables(gateway, **more)) as running:
         listening = running.record("Listening")
         url = f"https://localhost:{listening['port']}/metrics"
@@ -329,6 +330,16 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
         assert 200 == until(lambda: scrape("new"), lambda text: f"{series}1.0" in text).status_code
         running.record("Web config reloaded")
         assert 401 == scrape(PASSWORD).status_code
+        health = f"https://localhost:{listening['port']}/-/healthy"
+        assert 401 == requests.get(health, verify=folder.ca_path, timeout=5).status_code
+
+        address = ("localhost", listening["port"])
+        before = ssl.get_server_certificate(address, timeout=5)
+        folder.renew()
+        deadline = time.monotonic() + 20
+        while before == ssl.get_server_certificate(address, timeout=5):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         with socket.create_connection(("localhost", listening["port"])):
             code, seconds = running.end()
 
