@@ -32,7 +32,7 @@ ROUTES = ("/metrics", "/metrics/", "/", "/?q=a", "/-/healthy", "/-/ready", "/not
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
 FUZZ_SEED = 20_260_820
-FUZZ_SECONDS = 45.0
+FUZZ_SECONDS = 60.0
 """Unless the environment says otherwise (`FUZZ_SECONDS`), for those who want to know more."""
 FUZZ_RATE = 400
 """Requests in a second at most."""
