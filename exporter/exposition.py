@@ -17,8 +17,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as encode_o
 
 from exporter.snapshot import Snapshot
 
-GRACE_SECONDS = 10.0
-"""Time that replacing an exposition may take: a collection of thousands of providers."""
+GRACE_SECONDS = 60.0
+"""Time that replacing an exposition may take: that of 20,000 providers on a machine that is busy."""
 GZIP_LEVEL = 6
 
 

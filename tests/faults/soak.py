@@ -231,7 +231,9 @@ def _exporter(gateway: Gateway, receiver: OtlpReceiver) -> Iterator[Program]:
 def _values(url: str, name: str) -> Mapping[str, float]:
     """Return the series of a metric by outcome, added up, or by nothing."""
     values: defaultdict[str, float] = defaultdict(float)
-    for family in parse_text(requests.get(f"{url}/metrics", timeout=PATIENCE).text):
+    response = requests.get(f"{url}/metrics", timeout=PATIENCE)
+    response.raise_for_status()
+    for family in parse_text(response.text):
         for sample in family.samples:
             if sample.name == name:
                 values[sample.labels.get("outcome", "")] += sample.value
