@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -38,6 +38,8 @@ class Access:
         self._newest = newest
         self._clock = clock
         self._protect_health = protect_health
+        self._hashes: Mapping[str, str] = {}
+        self._passwords = Passwords({})
         self._apply(newest())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,20 +50,25 @@ class Access:
         await (refusal or self._app)(scope, receive, self._with_headers(send))
 
     def _apply(self, config: WebConfig) -> None:
-        """Forget what was known of passwords and rates, which hold for one configuration."""
-        self._config = config
+        """Begin anew with what has changed; passwords stay known for as long as the users stay the same."""
         self._headers = [(name.lower().encode(), text.encode()) for name, text in config.headers.items()]
-        self._passwords = Passwords(config.users) if config.users else None
+        hashes = {user: secret.reveal() for user, secret in config.users.items()}
+        if hashes != self._hashes:
+            self._hashes, self._passwords = hashes, Passwords(hashes)
         self._bucket = TokenBucket(config.rate_limit, self._clock) if config.rate_limit else None
+        self._config = config
 
     async def _refusal(self, scope: Scope) -> Response | None:
-        is_health = scope["path"] in HEALTH_PATHS
-        if self._bucket is not None and not is_health and (seconds := self._bucket.take()):
+        is_protected = bool(self._hashes) and self._protect_health
+        if scope["path"] in HEALTH_PATHS and not is_protected:
+            return None
+        if self._bucket is not None and (seconds := self._bucket.take()):
             return PlainTextResponse("Too many requests.\n", 429, {"Retry-After": str(math.ceil(seconds))})
-        if self._passwords is None or (is_health and not self._protect_health):
+        if not self._hashes:
             return None
         credentials = _credentials(Headers(scope=scope).get("authorization", ""))
-        verdict = await self._passwords.judge(*credentials) if credentials else Verdict.WRONG
+        address = scope["client"][0] if scope["client"] else ""
+        verdict = await self._passwords.judge(*credentials, address) if credentials else Verdict.WRONG
         if verdict is Verdict.BUSY:
             return PlainTextResponse("Too many passwords to compare.\n", 503, {"Retry-After": "1"})
         if verdict is Verdict.WRONG:

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exporter.errors import SettingsError
+from exporter.files import read_file
 
 LOGGER = logging.getLogger(__name__)
-
-MAX_KEY_BYTES = 8192
-"""More than any server takes in a header; a device in the file's place would never end."""
 
 
 class Secret:
@@ -54,8 +52,7 @@ def read_key(path: Path) -> Secret:
             variable, and without a word of the file.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_KEY_BYTES).decode().strip()
+        text = read_file(path).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SettingsError([f"ADMIN_KEY_FILE cannot be read: {reason}."]) from error

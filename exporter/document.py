@@ -12,6 +12,7 @@ from typing import TypeVar
 import yaml
 
 from exporter.errors import SettingsError
+from exporter.files import read_file
 
 T = TypeVar("T")
 Tree = Mapping[str, object]
@@ -33,7 +34,7 @@ def parse(path: Path) -> Tree:
         SettingsError: When it cannot be read, without any of its text.
     """
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        node = yaml.compose(read_file(path).decode(), yaml.SafeLoader)
     except OSError as error:
         raise SettingsError([f"the file cannot be read: {error.strerror}."]) from error
     except UnicodeDecodeError as error:
@@ -54,11 +55,11 @@ def _plain(node: yaml.Node, level: int = 0) -> object:
     """Return a node's content; the toolkit reads 1 as well as "1" where it expects a text.
 
     Raises:
-        SettingsError: When a key is there twice, is no text, or lies too deep.
+        SettingsError: When a key is there twice, is no text, or lies too deep, or a text cannot be written.
     """
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.tag == "tag:yaml.org,2002:null" else node.value
     line = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == "tag:yaml.org,2002:null" else _text(node)
     if level == DEEPEST:
         raise SettingsError([f"line {line}: nothing is as deep as this."])
     if isinstance(node, yaml.SequenceNode):
@@ -68,8 +69,16 @@ def _plain(node: yaml.Node, level: int = 0) -> object:
         if not isinstance(key, yaml.ScalarNode) or key.value in mapping:
             line = key.start_mark.line + 1
             raise SettingsError([f"line {line}: a key that is no text, or is there twice."])
-        mapping[key.value] = _plain(value, level + 1)
+        mapping[_text(key)] = _plain(value, level + 1)
     return mapping
+
+
+def _text(node: yaml.ScalarNode) -> str:
+    """Return a text that can be encoded: YAML can escape halves of characters."""
+    text = str(node.value)
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise SettingsError([f"line {node.start_mark.line + 1}: a text that is no Unicode."])
+    return text
 
 
 class Section:

@@ -23,8 +23,10 @@ def probe(settings: WebSettings) -> tuple[bool, str]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
         try:
-            connection.connect(healthsocket.address(settings.port))
+            connection.connect(healthsocket.address(settings.host, settings.port))
         except OSError:
+            return _probe_tcp(settings)
+        if not healthsocket.is_ours(connection):
             return _probe_tcp(settings)
         try:
             return _ask(connection)

@@ -6,19 +6,27 @@ Only the health routes answer there.
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 
 from exporter import SERVICE_NAME
 
 BACKLOG = 16
 
 
-def address(port: int) -> str:
-    """Return the name of the socket of an exporter whose metrics are on `port`."""
-    return f"\0{SERVICE_NAME}:{port}"
+def address(host: str, port: int) -> str:
+    """Return the name of the socket of an exporter with this METRICS_HOST and this port."""
+    return f"\0{SERVICE_NAME}:{host}:{port}"
 
 
-def bind(port: int) -> socket.socket:
+def is_ours(connection: socket.socket) -> bool:
+    """Tell whether who listens has our user, or root: anybody could have taken the name."""
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return user in (os.getuid(), 0)
+
+
+def bind(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
@@ -26,7 +34,7 @@ def bind(port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(address(port))
+        listener.bind(address(host, port))
         listener.listen(BACKLOG)
     except OSError:
         listener.close()

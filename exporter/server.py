@@ -116,9 +116,12 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def allow_many_connections() -> None:
-    """Raise the soft limit of open descriptors to the hard one: each connection of a stranger takes one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Raise the soft limit of open descriptors as far as it is of use: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS + RESERVED_DESCRIPTORS
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +129,22 @@ class SideDoor:
     """A second application, on a socket of its own, without TLS."""
 
     app: ASGIApp
-    listener: socket.socket
+    listener: Listener
 
 
 class Server(uvicorn.Server):
     """A server whose end, once it is asked for, is certain."""
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, side_door: SideDoor | None) -> None:
-        """Prepare to serve; see `make_server`."""
+    def __init__(
+        self, app: ASGIApp, tls: ssl.SSLContext | None = None, side_door: SideDoor | None = None
+    ) -> None:
+        """Prepare to serve.
+
+        Args:
+            app: Answers on the sockets that the server is run with.
+            tls: Of those sockets; None: plain HTTP.
+            side_door: What else it serves.
+        """
         super().__init__(_config(app))
         self._tls = tls
         self._side_door = side_door
@@ -171,21 +182,12 @@ def end_within(seconds: float, code: int) -> None:
     timer.start()
 
 
-def make_server(app: ASGIApp, tls: ssl.SSLContext | None = None, side_door: SideDoor | None = None) -> Server:
-    """Return a server that ends within seconds when it is told to.
-
-    Args:
-        app: Answers on the sockets that the server is run with.
-        tls: Of those sockets; None: plain HTTP.
-        side_door: What else it serves.
-    """
-    return Server(app, tls, side_door)
-
-
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,
+        # Another one would accept connections past our listener.
+        loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,

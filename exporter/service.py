@@ -18,11 +18,11 @@ from exporter.output import OutputHandler
 from exporter.poller import Poller
 from exporter.server import (
     LAST_RESORT_SECONDS,
+    Listener,
     Server,
     SideDoor,
     allow_many_connections,
     end_within,
-    make_server,
 )
 from exporter.settings import Settings
 from exporter.signals import handle_stop
@@ -119,9 +119,9 @@ def _server(
 ) -> Server:
     """Return the server, with what the web configuration file asks for before the routes."""
     app = web.app(telemetry.scrape_middleware())
-    side_door = _side_door(web, listener.getsockname()[1])
+    side_door = _side_door(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
-        return make_server(app, side_door=side_door)
+        return Server(app, side_door=side_door)
     from exporter.access import Access
     from exporter.tls import NewestContext
     from exporter.webfile import WebFile
@@ -132,12 +132,12 @@ def _server(
     first = web_file.config.tls
     # It never goes while the exporter runs.
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
-    return make_server(access, tls, side_door)
+    return Server(access, tls, side_door)
 
 
-def _side_door(web: Web, port: int) -> SideDoor | None:
+def _side_door(web: Web, host: str, port: int) -> SideDoor | None:
     try:
-        return SideDoor(web.health_app(), healthsocket.bind(port))
+        return SideDoor(web.health_app(), Listener(fileno=healthsocket.bind(host, port).detach()))
     except OSError as error:
         hint = (
             f"The socket for `healthcheck` cannot be bound: {error.strerror}. It will ask the port over "
@@ -164,5 +164,8 @@ def _announce(settings: Settings, web_file: Reading | None, listener: socket.soc
             "stale_after": settings.stale_after,
         },
     )
-    for warning in (*settings.warnings, *(config.warnings if config else ())):
+    warnings = [*settings.warnings, *(config.warnings if config else ())]
+    if settings.web.protect_health and not (config and config.users):
+        warnings.append("PROTECT_HEALTH_ROUTES without basic_auth_users in WEB_CONFIG_FILE protects nothing.")
+    for warning in warnings:
         LOGGER.warning("Questionable setting", extra={"hint": warning})

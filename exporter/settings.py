@@ -81,8 +81,6 @@ class WebSettings:
 
     host: str
     port: int
-    config_file: str = ""
-    """Path of the web configuration file; empty: everybody may come in."""
     protect_health: bool = False
     """Whether the health routes ask for a password where the others do."""
 
@@ -177,7 +175,7 @@ class _Reader:
         )
 
     def web(self) -> WebSettings:
-        names = ("METRICS_HOST", "METRICS_PORT", "WEB_CONFIG_FILE", "PROTECT_HEALTH_ROUTES")
+        names = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
         return WebSettings(*map(self._value, names))
 
     def raise_problems(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from exporter.credentials import Secret
 from exporter.errors import SettingsError
+from exporter.files import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,13 @@ class TlsSettings:
     curve: str | None
 
 
-def make_context(settings: TlsSettings) -> ssl.SSLContext:
+def make_context(settings: TlsSettings) -> ServerContext:
     """Return the context of a server.
 
     Raises:
         SettingsError: With every problem of the certificates and the key; no text of theirs is in it.
     """
-    context = ServerContext(settings.allowed_sans)
+    context = ServerContext(settings.allowed_sans, settings.client_ca is not None)
     context.minimum_version, context.maximum_version = settings.minimum, settings.maximum
     context.set_alpn_protocols(["http/1.1"])
     if settings.ciphers:
@@ -70,14 +71,17 @@ class ServerContext(ssl.SSLContext):
     """A context that can break off handshakes of clients whose verified certificate has no allowed name."""
 
     allowed_sans: frozenset[str]
+    has_own_authorities: bool
+    """Without them, certificates of every authority count that the system trusts."""
 
-    def __new__(cls, allowed_sans: frozenset[str]) -> Self:
+    def __new__(cls, allowed_sans: frozenset[str], has_own_authorities: bool) -> Self:
         """Make a context for the server's side."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
-    def __init__(self, allowed_sans: frozenset[str]) -> None:
+    def __init__(self, allowed_sans: frozenset[str], has_own_authorities: bool) -> None:
         """Look at names where there are any."""
         self.allowed_sans = allowed_sans
+        self.has_own_authorities = has_own_authorities
         if allowed_sans:
             self.sslobject_class = _NamedClient
 
@@ -93,7 +97,12 @@ class _NamedClient(ssl.SSLObject):
 
     def _names(self) -> Iterator[str]:
         """Yield the alternative names of the certificate, as the toolkit writes them."""
-        certificate: Mapping[str, Any] = self.getpeercert() or {}
+        try:
+            certificate: Mapping[str, Any] = self.getpeercert() or {}
+        except ValueError as error:
+            raise ssl.SSLCertVerificationError(
+                "a name in the client's certificate that is no text"
+            ) from error
         for kind, name in certificate.get("subjectAltName", ()):
             yield _address(name) if kind == "IP Address" else name
 
@@ -129,7 +138,7 @@ class NewestContext(ssl.SSLContext):
         return self._newest().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
+def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
     certificate, key = settings.certificate, settings.key
     problems = [problem for pem in (certificate, key) if pem for problem in _problems(pem)]
     if problems or certificate is None or key is None:
@@ -151,7 +160,7 @@ def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
     return []
 
 
-def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> list[str]:
+def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
     if settings.client_auth is ssl.CERT_NONE:
         return []
     if settings.client_ca is None:
@@ -170,19 +179,31 @@ def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> list[st
     return []
 
 
-def _problems(pem: Pem) -> list[str]:
-    """Name what keeps it from being read; not its path, which may be a key put into the wrong place."""
+def _problems(pem: Pem) -> Sequence[str]:
+    """Name what keeps it from being read."""
+    try:
+        _content(pem)
+    except SettingsError as error:
+        return error.problems
+    return ()
+
+
+def _content(pem: Pem) -> bytes:
+    """Return what it holds.
+
+    Raises:
+        SettingsError: Without its path, which may be a key put into the wrong place.
+    """
     if isinstance(pem.source, Secret):
         if hasattr(os, "memfd_create"):
-            return []
-        return [f"{pem.name} cannot be given inline on this system: put it into a file."]
+            return pem.source.reveal().encode()
+        raise SettingsError([f"{pem.name} cannot be given inline on this system: put it into a file."])
     try:
-        with pem.source.open("rb"):
-            return []
+        return read_file(pem.source)
     except OSError as error:
-        return [f"{pem.name} cannot be read: {error.strerror}."]
-    except ValueError:
-        return [f"{pem.name} is no path."]
+        raise SettingsError([f"{pem.name} cannot be read: {error.strerror}."]) from error
+    except ValueError as error:
+        raise SettingsError([f"{pem.name} is no path."]) from error
 
 
 def _holds_certificates(path: str) -> bool:
@@ -195,12 +216,13 @@ def _holds_certificates(path: str) -> bool:
 
 @contextmanager
 def _as_file(pem: Pem) -> Iterator[str]:
-    """Give a path to what OpenSSL reads from files only; a text is in memory, and nowhere on a disk."""
-    if isinstance(pem.source, Path):
+    """Give a path to what OpenSSL reads from files only: one in memory, which nobody exchanges meanwhile."""
+    content = _content(pem)
+    if not hasattr(os, "memfd_create"):
         yield str(pem.source)
         return
     with open(os.memfd_create("pem"), "wb") as file:
-        file.write(pem.source.reveal().encode())
+        file.write(content)
         file.flush()
         yield f"/proc/self/fd/{file.fileno()}"
 

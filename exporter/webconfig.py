@@ -18,10 +18,10 @@ import bcrypt
 from exporter.credentials import Secret
 from exporter.document import Section, Tree, parse
 from exporter.errors import SettingsError
-from exporter.tls import Pem, TlsSettings, make_context
+from exporter.tls import Pem, ServerContext, TlsSettings, make_context
 
-Stamp = tuple[int, int, int] | None
-"""Time of the last change in ns, size and inode of a file; None where there is none."""
+Stamp = tuple[int, int, int, int] | None
+"""Of a file: times in ns of the last change of content and inode, size, inode; None where there is none."""
 
 SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 TLS_KEYS = (
@@ -84,6 +84,8 @@ DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)
 UNITS: Mapping[str, float] = MappingProxyType(
     {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 )
+LONGEST_SECONDS = 1e9
+"""About what Go's durations can hold."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -99,7 +101,7 @@ class RateLimit:
 class WebConfig:
     """What the file says; nothing of it is asked for where it is empty."""
 
-    tls: ssl.SSLContext | None = None
+    tls: ServerContext | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     users: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
     """bcrypt hashes by user; empty: everybody may come in."""
@@ -145,7 +147,7 @@ def _stamp(path: Path) -> Stamp:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 class _Reader:
@@ -173,7 +175,7 @@ class _Reader:
         users = self._hashes()
         return WebConfig(tls, self._headers(), users, self._rate_limit(), tuple(self._warnings(tls, users)))
 
-    def _warnings(self, tls: ssl.SSLContext | None, users: Mapping[str, Secret]) -> Iterator[str]:
+    def _warnings(self, tls: ServerContext | None, users: Mapping[str, Secret]) -> Iterator[str]:
         if users and tls is None:
             yield "basic_auth_users without tls_server_config: passwords travel unencrypted."
         if tls is not None and tls.verify_mode is not ssl.CERT_NONE and self._client_ca is None:
@@ -194,7 +196,7 @@ class _Reader:
             return Pem(self._tls.path(f"{name}_file"), self._folder / path)
         return Pem(self._tls.path(name), Secret(text)) if text else None
 
-    def _context(self) -> ssl.SSLContext | None:
+    def _context(self) -> ServerContext | None:
         try:
             return make_context(self._tls_settings())
         except SettingsError as error:
@@ -323,4 +325,5 @@ def _duration(text: str) -> float | None:
     parts = list(DURATION.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
         return None
-    return sum(float(part[0].removesuffix(part[1])) * UNITS[part[1]] for part in parts)
+    seconds = sum(float(part[0].removesuffix(part[1])) * UNITS[part[1]] for part in parts)
+    return seconds if seconds < LONGEST_SECONDS else None

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable, Iterator
 
 from exporter.clock import Clock
-from exporter.tls import ServerContext
 from exporter.webconfig import Reading, WebConfig, read
 
 LOGGER = logging.getLogger(__name__)
@@ -54,8 +53,11 @@ class WebFile:
             hint = " ".join(("The last good one stays in force.", *problems))
             LOGGER.warning("Web config not reloaded", extra={"hint": hint})
         else:
-            self._config = self._reading.config
+            before, self._config = self._config, self._reading.config
             LOGGER.info("Web config reloaded")
+            for warning in self._config.warnings:
+                if warning not in before.warnings:
+                    LOGGER.warning("Questionable setting", extra={"hint": warning})
 
 
 def _opened(old: WebConfig, new: WebConfig) -> Iterator[str]:
@@ -64,15 +66,10 @@ def _opened(old: WebConfig, new: WebConfig) -> Iterator[str]:
         yield f"tls_server_config cannot come or go while the exporter runs: {RESTART}."
     if old.users and not new.users:
         yield f"basic_auth_users cannot go while the exporter runs: {RESTART}."
-    if _asks_for_certificates(old) and not _asks_for_certificates(new):
-        yield f"client_auth_type cannot go while the exporter runs: {RESTART}."
-    if _allowed_sans(old) and not _allowed_sans(new):
-        yield f"client_allowed_sans cannot go while the exporter runs: {RESTART}."
-
-
-def _asks_for_certificates(config: WebConfig) -> bool:
-    return config.tls is not None and config.tls.verify_mode is ssl.CERT_REQUIRED
-
-
-def _allowed_sans(config: WebConfig) -> frozenset[str]:
-    return config.tls.allowed_sans if isinstance(config.tls, ServerContext) else frozenset()
+    if old.tls and new.tls:
+        if old.tls.verify_mode is ssl.CERT_REQUIRED and new.tls.verify_mode is not ssl.CERT_REQUIRED:
+            yield f"client_auth_type cannot go while the exporter runs: {RESTART}."
+        if old.tls.has_own_authorities and not new.tls.has_own_authorities:
+            yield f"client_ca cannot go while the exporter runs: {RESTART}."
+        if old.tls.allowed_sans and not new.tls.allowed_sans:
+            yield f"client_allowed_sans cannot go while the exporter runs: {RESTART}."

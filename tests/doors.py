@@ -96,7 +96,7 @@ def house(folder: Folder, *, protect_health: bool = False) -> Iterator[House]:
     access = Access(app, in_force.newest, inside.clock, protect_health=protect_health)
     first = reading.config.tls
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
-    running = server.make_server(access, tls)
+    running = server.Server(access, tls)
     listener = server.bind(WebSettings("127.0.0.1", 0))
     inside.port = listener.getsockname()[1]
     thread = threading.Thread(target=running.run, args=([listener],))

@@ -36,7 +36,7 @@ class Served:
         """Return an open connection to the side door."""
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE)
-        connection.connect(healthsocket.address(self.port))
+        connection.connect(healthsocket.address("127.0.0.1", self.port))
         return connection
 
     def connect(self) -> socket.socket:
@@ -64,8 +64,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
         Starlette(routes=[Route("/", small), Route("/big", big)]),
         Starlette(routes=[Route("/", small)]),
     )
-    side_door = server.SideDoor(aside, healthsocket.bind(listener.getsockname()[1]))
-    running = server.make_server(app, side_door=side_door)
+    local = healthsocket.bind("127.0.0.1", listener.getsockname()[1])
+    side_door = server.SideDoor(aside, server.Listener(fileno=local.detach()))
+    running = server.Server(app, side_door=side_door)
     thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()
     yield Served(listener.getsockname()[1])

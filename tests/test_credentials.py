@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.credentials import MAX_KEY_BYTES, AdminKey, Secret, check_key, read_key
+from exporter.credentials import AdminKey, Secret, check_key, read_key
 from exporter.errors import SettingsError
 from tests.keys import fixed_key
 
@@ -62,18 +62,24 @@ def test_check_key_that_cannot_be_sent(text: str) -> None:
     ) == caught.value.problems
 
 
-def test_endless_file() -> None:
-    """A device that never ends in the file's place is refused."""
-    with pytest.raises(SettingsError):
+def test_no_regular_file() -> None:
+    """A device in the file's place is refused, and with it what never ends."""
+    with pytest.raises(SettingsError) as caught:
         read_key(Path("/dev/zero"))
 
+    assert ("ADMIN_KEY_FILE cannot be read: Not a regular file.",) == caught.value.problems
 
-def test_long_key(tmp_path: Path) -> None:
-    """The longest key that is read is longer than any that a server takes."""
-    path = tmp_path / "key"
-    path.write_text("x" * MAX_KEY_BYTES, encoding="utf-8")
 
-    assert MAX_KEY_BYTES == len(read_key(path).reveal())
+def test_pipe_in_the_place_of_the_file(file: KeyFile) -> None:
+    """A pipe that nobody writes to holds no thread, and a good file in its place is taken again."""
+    file.path.unlink()
+    os.mkfifo(file.path)
+    held = file.key.current().reveal()
+    file.path.unlink()
+    file.path.write_text(NEW, encoding="utf-8")
+
+    assert (OLD, NEW) == (held, file.key.current().reveal())
+    assert [False, True] == file.told
 
 
 def test_key_without_a_file() -> None:

@@ -48,6 +48,8 @@ def test_values(tmp_path: Path) -> None:
         (b"\x00", "the file is not valid YAML."),
         (b"[" * 2000, "the file is not valid YAML."),
         (b"\xff", "the file is not UTF-8 text."),
+        (b'a: 1\nb: "\\ud800"', "line 2: a text that is no Unicode."),
+        (b'"\\udfff": 1', "line 1: a text that is no Unicode."),
         (b"- a", "the file must be a mapping of sections."),
         (b"text", "the file must be a mapping of sections."),
         (b"a: 1\na: 2", "line 2: a key that is no text, or is there twice."),

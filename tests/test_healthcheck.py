@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,11 +115,12 @@ def test_whatever_is_asked_for(
     }
     with program(**variables(gateway, **more)) as running:
         port = str(running.record("Listening")["port"])
-        result = run_program("healthcheck", METRICS_PORT=port)
+        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port}
+        result = run_program("healthcheck", **asking)
         running.end()
 
     assert (0, "The poll loop turns.\n") == (result.returncode, result.stdout + result.stderr)
-    assert 1 == run_program("healthcheck", METRICS_PORT=port).returncode
+    assert 1 == run_program("healthcheck", **asking).returncode
 
 
 def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
@@ -129,7 +133,8 @@ def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
     more = {"METRICS_PORT": "0", "WEB_CONFIG_FILE": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with program(code=WRITES, **variables(gateway, **more)) as running:
         port = str(running.record("Listening")["port"])
-        with program("healthcheck", code=WRITES, METRICS_PORT=port, PYTHONDONTWRITEBYTECODE="1") as asking:
+        same = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port, "PYTHONDONTWRITEBYTECODE": "1"}
+        with program("healthcheck", code=WRITES, **same) as asking:
             assert 0 == asking.process.wait(60)
         running.end()
 
@@ -148,7 +153,7 @@ def test_metrics_are_not_there(gateway: ReplayGateway) -> None:
 def _status(port: int, path: str) -> int:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
-        connection.connect(healthsocket.address(port))
+        connection.connect(healthsocket.address("127.0.0.1", port))
         connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         return int(connection.recv(65_536).split()[1])
 
@@ -157,7 +162,7 @@ def test_name_that_is_taken(gateway: ReplayGateway) -> None:
     """An exporter whose health socket cannot be had runs on with a warning; it is asked over its port."""
     port = free_port()
     with socket.socket(socket.AF_UNIX) as other:
-        other.bind(healthsocket.address(port))
+        other.bind(healthsocket.address("127.0.0.1", port))
         with program(**variables(gateway, METRICS_PORT=str(port))) as running:
             warning = running.record("Health socket not open")
             running.record("Listening")
@@ -168,10 +173,49 @@ def test_name_that_is_taken(gateway: ReplayGateway) -> None:
     assert ((True, "The poll loop turns."), 200) == (healthy, served.status_code)
 
 
+SQUAT = """
+import os, socket, sys
+os.setuid(65534)
+other = socket.socket(socket.AF_UNIX)
+other.bind(sys.argv[1].replace("@", chr(0)))
+other.listen()
+print("ready", flush=True)
+while True:
+    connection, _ = other.accept()
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 6\\r\\n\\r\\nsquat!")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+def test_name_that_another_user_took() -> None:
+    """Who is another user is not believed: without an exporter nobody is healthy."""
+    port = free_port()
+    name = healthsocket.address("127.0.0.1", port).replace("\0", "@")
+    with subprocess.Popen([sys.executable, "-c", SQUAT, name], stdout=subprocess.PIPE) as squatter:
+        assert squatter.stdout is not None
+        assert b"ready\n" == squatter.stdout.readline()
+
+        healthy = probe(WebSettings("127.0.0.1", port))
+        squatter.kill()
+
+    assert (False, f"no answer on port {port}: ConnectionError") == healthy
+
+
+def test_two_exporters_of_one_port(gateway: ReplayGateway) -> None:
+    """Exporters on one port of two addresses have a health socket each."""
+    port = str(free_port())
+    with program(**variables(gateway, METRICS_PORT=port)) as one:
+        one.record("Listening")
+        with program(**variables(gateway, METRICS_PORT=port, METRICS_HOST="127.0.0.2")) as other:
+            other.record("Listening")
+
+            assert [] == [line for line in other.output if "Health socket not open" in line]
+
+
 @contextmanager
 def listening(port: int, reply: bytes) -> Iterator[None]:
     """Answer one request on the health socket of a port, or none at all."""
-    with healthsocket.bind(port) as listener:
+    with healthsocket.bind("127.0.0.1", port) as listener:
         listener.settimeout(20)
         done = threading.Event()
 

@@ -11,7 +11,6 @@ import bcrypt
 import pytest
 
 from exporter import passwords
-from exporter.credentials import Secret
 from exporter.passwords import Passwords, Verdict
 from tests.certificates import PASSWORD, hashed
 
@@ -57,23 +56,25 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparisons]:
 
 def users(**hashes: str) -> Passwords:
     """Return the users of a file."""
-    return Passwords({user: Secret(text) for user, text in hashes.items()})
+    return Passwords(hashes)
 
 
 def judge(known: Passwords, *asked: tuple[bytes, bytes]) -> list[Verdict]:
     """Return the verdicts, one after the other."""
 
     async def all_of_them() -> list[Verdict]:
-        return [await known.judge(*pair) for pair in asked]
+        return [await known.judge(*pair, "192.0.2.1") for pair in asked]
 
     return asyncio.run(all_of_them())
 
 
 def at_once(known: Passwords, *asked: tuple[bytes, bytes]) -> list[Verdict]:
-    """Return the verdicts of those who ask at the same time."""
+    """Return the verdicts of those who ask at the same time, from an address each."""
 
     async def all_of_them() -> list[Verdict]:
-        return await asyncio.gather(*(known.judge(*pair) for pair in asked))
+        return await asyncio.gather(
+            *(known.judge(*pair, f"192.0.2.{number}") for number, pair in enumerate(asked))
+        )
 
     return asyncio.run(all_of_them())
 
@@ -159,12 +160,12 @@ def test_comparison_holds_nobody_else(compared: Comparisons) -> None:
     known = users(alice=hashed())
 
     async def ask() -> list[Verdict]:
-        first = await known.judge(b"alice", GOOD)
+        first = await known.judge(b"alice", GOOD, "192.0.2.1")
         compared.going_on.clear()
-        slow = asyncio.create_task(known.judge(b"alice", b"wrong"))
+        slow = asyncio.create_task(known.judge(b"alice", b"wrong", "192.0.2.1"))
         while len(compared) < 2:
             await asyncio.sleep(0.001)
-        meanwhile = await known.judge(b"alice", GOOD)
+        meanwhile = await known.judge(b"alice", GOOD, "192.0.2.1")
         assert not slow.done()
         compared.going_on.set()
         return [first, meanwhile, await slow]
@@ -180,6 +181,19 @@ def test_too_many_wait(compared: Comparisons, monkeypatch: pytest.MonkeyPatch) -
 
     assert [WRONG, WRONG, WRONG, BUSY, BUSY] == at_once(known, *asked)
     assert [RIGHT] == judge(known, (b"alice", GOOD))
+
+
+def test_one_address_cannot_fill_the_queue(compared: Comparisons) -> None:
+    """Who sends many wrong passwords at once is turned away, and others are not."""
+
+    async def flood() -> list[Verdict]:
+        many = [known.judge(b"alice", b"%d" % number, "192.0.2.66") for number in range(20)]
+        return await asyncio.gather(*many, known.judge(b"alice", GOOD, "192.0.2.1"))
+
+    known = users(alice=hashed())
+
+    assert [WRONG] * 5 + [BUSY] * 15 + [RIGHT] == asyncio.run(flood())
+    assert {} == known._waiting
 
 
 def test_wrong_ones_are_bounded(compared: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:

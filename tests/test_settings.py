@@ -87,7 +87,7 @@ def test_every_variable() -> None:
         fetch_timeout=2.5,
         stale_after=45.0,
         log_level="debug",
-        web=WebSettings("192.0.2.7", 9001, "web.yml", protect_health=True),
+        web=WebSettings("192.0.2.7", 9001, protect_health=True),
         telemetry=TelemetrySettings(None, None, (), traced=True),
         warnings=(),
     )

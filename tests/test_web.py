@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from exporter.exposition import GRACE_SECONDS, Format
-from exporter.server import bind, make_server
+from exporter.server import Server, bind
 from exporter.settings import Settings, WebSettings
 from exporter.status import StatusPage
 from exporter.web import Web
@@ -61,7 +61,7 @@ class Site:
 def site(running: Rig) -> Iterator[Site]:
     """The exporter behind its web server, before the first poll."""
     web = Web(running.poller.published, running.clock, StatusPage(running.settings.interval))
-    server = make_server(web.app(running.telemetry.scrape_middleware()))
+    server = Server(web.app(running.telemetry.scrape_middleware()))
     listener = bind(WebSettings("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
 
+from exporter import tls as tls_module
 from exporter.tls import ServerContext
 from exporter.webconfig import CIPHERS, CLIENT_AUTH, HEADERS, SECTIONS, TLS_KEYS, RateLimit, WebConfig, read
 from tests.certificates import MUTUAL, PASSWORD, Folder, hashed
@@ -254,6 +256,20 @@ def test_tls_by_texts(folder: Folder) -> None:
     assert 1 == len(reading.config.tls.get_ca_certs())
     assert before == set(folder.path.iterdir())
     assert [path] == list(reading.stamps)
+
+
+def test_certificate_that_vanishes_while_it_is_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is exchanged at the worst moment is a problem like any other, and no exception."""
+    contents = [(folder.path / name).read_bytes() for name in ("server.crt", "server.key")]
+
+    def vanish(path: Path) -> bytes:
+        if contents:
+            return contents.pop(0)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(tls_module, "read_file", vanish)
+
+    assert "cert_file cannot be read: No such file or directory." == problem_of_tls(folder)
 
 
 INLINE = {"cert": "server.crt", "key": "server.key", "client_ca": "clients.pem"}

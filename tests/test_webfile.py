@@ -189,6 +189,7 @@ NAMED = {**MUTUAL, "client_allowed_sans": ["x"]}
             "client_auth_type",
         ),
         ({"tls": NAMED}, {"tls": MUTUAL}, "client_allowed_sans"),
+        ({"tls": MUTUAL}, {"tls": {"client_auth_type": MUTUAL["client_auth_type"]}}, "client_ca"),
     ],
 )
 def test_no_door_is_opened(
@@ -221,5 +222,35 @@ def test_doors_can_be_closed(watch: Watch, before: Mapping[str, Any], after: Map
     watched = watch(**before)
     watched.folder.write(**after)
 
-    assert ["Web config reloaded"] == watched.look()
+    assert "Web config reloaded" == watched.look()[0]
     assert [] == watched.told
+
+
+def test_warnings_of_a_new_file(watch: Watch) -> None:
+    """What is unwise in a new file is told as it is at the start."""
+    watched = watch()
+    watched.folder.write(**USERS)
+
+    assert ["Web config reloaded", "Questionable setting"] == watched.look()
+    assert "passwords travel unencrypted" in watched.hint
+
+
+def test_change_that_keeps_time_and_size(watch: Watch) -> None:
+    """A file that was changed in its place is found, though its time was put back."""
+    watched = watch(rate_limit={"interval": "1s", "burst": 1})
+    before = watched.folder.file.stat()
+    watched.folder.file.write_bytes(watched.folder.file.read_bytes().replace(b"1s", b"9s"))
+    os.utime(watched.folder.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert ["Web config reloaded"] == watched.look()
+
+
+@pytest.mark.parametrize("name", ["web.yml", "server.key"])
+def test_pipe_in_the_place_of_a_file(watch: Watch, name: str) -> None:
+    """A pipe that nobody writes to holds nobody up, and is told like any file that is of no use."""
+    watched = watch(tls={})
+    (watched.folder.path / name).unlink()
+    os.mkfifo(watched.folder.path / name)
+
+    assert ["Web config not reloaded"] == watched.look()
+    assert "cannot be read: Not a regular file." in watched.hint

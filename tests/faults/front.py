@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.server import bind, make_server
+from exporter.server import Server, bind
 from exporter.settings import Settings, WebSettings, load_settings
 from exporter.status import StatusPage
 from exporter.web import Web
@@ -81,7 +81,7 @@ def front(settings: Settings) -> Iterator[Front]:
     with rig(settings, clock, export=False) as put_together:
         web = Web(put_together.poller.published, clock, StatusPage(settings.interval))
         listener = bind(WebSettings("127.0.0.1", 0))
-        server = make_server(web.app())
+        server = Server(web.app())
         thread = threading.Thread(target=server.run, args=([listener],), name="web")
         thread.start()
         try:
