@@ -5,6 +5,7 @@ The only module that imports the SDK; all others use its API.
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import sys
@@ -162,6 +163,8 @@ class Metrics:
         if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
             self._gauges.close()
             self._open_gauges(live)
+            # What is left of a large fleet hangs together in circles.
+            gc.collect()
         families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))

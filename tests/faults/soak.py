@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 import click
 import requests
@@ -43,6 +44,8 @@ WARM_SHARE = 0.25
 MAX_GROWTH_MIB = 20.0
 MAX_GROWTH = 5
 """Of threads and descriptors, which come and go with fetches and scrapes."""
+REST_FETCHES = 100
+"""Without a fault, before the process is looked at."""
 PATIENCE = 60.0
 FORMATS = (
     ("text/plain;version=0.0.4", parse_text),
@@ -112,24 +115,36 @@ class Scraper:
             session.get(f"{self.url}/", timeout=PATIENCE).raise_for_status()
 
 
-@dataclass
 class Play:
-    """The gateway's part, until told to stop."""
+    """The gateway's part: while it is entered, the gateway is good and plays a case by turns."""
 
-    gateway: Gateway
-    stopping: threading.Event
-    played: Counter[str] = field(default_factory=Counter)
+    def __init__(self, gateway: Gateway) -> None:
+        """Prepare to let the gateway play."""
+        self._gateway = gateway
+        self._chance = random.Random(SEED)
+        self._cases: Sequence[Case] = [case for case in CASES.values() if not case.https]
+        self.played: Counter[str] = Counter()
 
-    def run(self) -> None:
-        """Be good and play a case by turns."""
-        chance = random.Random(SEED)
-        cases: Sequence[Case] = [case for case in CASES.values() if not case.https]
-        while not self.stopping.wait(chance.expovariate(1 / GOOD_SECONDS)):
-            case = chance.choice(cases)
+    def __enter__(self) -> None:
+        """Begin."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Be good again."""
+        self._stopping.set()
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._chance.expovariate(1 / GOOD_SECONDS)):
+            case = self._chance.choice(self._cases)
             self.played[case.name] += 1
-            self.gateway.become(case.state)
-            self.stopping.wait(chance.expovariate(1 / FAULT_SECONDS))
-            self.gateway.become(State())
+            self._gateway.become(case.state)
+            self._stopping.wait(self._chance.expovariate(1 / FAULT_SECONDS))
+            self._gateway.become(State())
 
 
 @dataclass(frozen=True)
@@ -172,24 +187,26 @@ def soak(polls: int) -> Soak:
     stopping = threading.Event()
     with Gateway() as gateway, Receiver() as receiver, _exporter(gateway, receiver) as running:
         url, pid = running.url(), running.process.pid
-        play = Play(gateway, stopping)
+        play = Play(gateway)
         scrapers = [Scraper(url, stopping) for _ in range(SCRAPERS)]
-        threads = [threading.Thread(target=run) for run in (play.run, *(each.run for each in scrapers))]
+        threads = [threading.Thread(target=scraper.run) for scraper in scrapers]
         _wait_for(url, _all, 1)
         begun = time.monotonic()
         for thread in threads:
             thread.start()
         try:
-            _wait_for(url, _all, 2 * polls * WARM_SHARE)
-            warm = Sample.of(pid)
-            outcomes = _wait_for(url, _all, 2 * polls)
+            with play:
+                outcomes = _wait_for(url, _all, 2 * polls * WARM_SHARE)
+            warm = _rested(url, pid, outcomes)
+            with play:
+                outcomes = _wait_for(url, _all, 2 * polls)
             seconds = time.monotonic() - begun
+            end = _rested(url, pid, outcomes)
         finally:
             stopping.set()
             for thread in threads:
                 thread.join(PATIENCE)
-        _wait_for(url, _good, outcomes["ok"] + 100)
-        end, up = Sample.of(pid), _values(url, "gatewayz_up")
+        up = _values(url, "gatewayz_up")
         code, _ = running.end()
     done = sum(outcomes.values()) // 2
     problems = [
@@ -238,6 +255,12 @@ def _values(url: str, name: str) -> Mapping[str, float]:
             if sample.name == name:
                 values[sample.labels.get("outcome", "")] += sample.value
     return values
+
+
+def _rested(url: str, pid: int, outcomes: Mapping[str, int]) -> Sample:
+    """Return what the process holds after a time without faults."""
+    _wait_for(url, _good, outcomes["ok"] + REST_FETCHES)
+    return Sample.of(pid)
 
 
 def _all(outcomes: Mapping[str, int]) -> int:
