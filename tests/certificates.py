@@ -11,7 +11,7 @@ import bcrypt
 import trustme
 import yaml
 
-USER, PASSWORD = "prometheus", "right-password"
+USER, PASSWORD = "prometheus", "sesame"
 CHEAP = 4
 """The lowest cost of bcrypt."""
 
