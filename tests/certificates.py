@@ -11,7 +11,8 @@ import bcrypt
 import trustme
 import yaml
 
-USER, PASSWORD = "prometheus", "sesame"
+USER = "prometheus"
+PASSWORD = "sesame"
 CHEAP = 4
 """The lowest cost of bcrypt."""
 
