@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOAK ?= --write docs/reliability.md
+BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults soak stack dashboards audit lock
+.PHONY: demo run check test properties faults soak bench stack dashboards audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -26,6 +27,9 @@ faults: $(VENV)/test.stamp  ## everything that can go wrong, as a matrix, which 
 
 soak: $(VENV)/test.stamp  ## 20,000 polls with random faults; the figures are written into docs/reliability.md
 	@$(BIN)/python -m tests.faults.soak $(SOAK)
+
+bench: $(VENV)/test.stamp  ## what it costs, beside others; the table is written into docs/performance.md
+	@$(BIN)/python -m bench $(BENCH)
 
 stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp

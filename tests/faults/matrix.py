@@ -8,6 +8,8 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
+from tests.marks import write_between
+
 BEGIN, END = "<!-- matrix: written by `make faults` -->", "<!-- end of the matrix -->"
 HEAD = ("Case", "Outcome", "`/metrics`", "Log")
 
@@ -43,13 +45,6 @@ def as_markdown(rows: Iterable[Row]) -> str:
 def write_into(document: Path, rows: Iterable[Row]) -> None:
     """Put the matrix between its marks in the document."""
     write_between(document, BEGIN, END, as_markdown(rows))
-
-
-def write_between(document: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between two marks of the document."""
-    head, rest = document.read_text(encoding="utf-8").split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    document.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
 
 
 def _line(cells: Sequence[object]) -> str:

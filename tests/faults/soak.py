@@ -27,8 +27,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.faults.cases import CASES, Case
-from tests.faults.matrix import write_between
 from tests.faults.peer import Gateway, State
+from tests.marks import write_between
 from tests.otlp import OtlpReceiver
 from tests.process import Program, program
 

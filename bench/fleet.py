@@ -1,0 +1,114 @@
+"""Fleets of any size, with records like those of the real gateway: the same in every run."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+SEED = 8001
+MOMENTS = 2
+"""States of a fleet that the gateway shows in turn."""
+CHECKED_SHARE, SWAPPED_SHARE = 0.1, 0.01
+"""Of the fleet, from one moment to the next: what is checked again, and pairs that change their health."""
+HEALTH = {"healthy": 21, "unknown": 8, "degraded": 6, "down": 5}
+"""Words with their weights, as recorded; so are the shares below."""
+FLAGS = {
+    "is_active": 0.85,
+    "supports_streaming": 0.97,
+    "supports_function_calling": 0.15,
+    "supports_vision": 0.1,
+    "supports_image_generation": 0.05,
+}
+NOON = datetime(2026, 8, 20, 12, tzinfo=UTC)
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The bodies of both endpoints at one moment; all moments of a fleet have the same counts."""
+
+    providers: bytes
+    stats: bytes
+
+
+def fleet(size: int) -> Sequence[Documents]:
+    """Return the documents of a fleet at each of its moments."""
+    chance = random.Random(SEED)
+    records = [_record(number, chance) for number in range(size)]
+    moments = []
+    for moment in range(MOMENTS):
+        moments.append(Documents(_as_json(records), _as_json(_stats(records))))
+        _pass_time(records, NOON + timedelta(minutes=moment), chance)
+    return moments
+
+
+def _record(number: int, chance: random.Random) -> Record:
+    slug = f"provider-{number:05}"
+    name = f"Provider {number:05}"
+    return {
+        "name": name,
+        "slug": slug,
+        "description": f"{name} - slow priority gateway",
+        "base_url": None,
+        "api_key_env_var": f"PROVIDER_{number:05}_API_KEY",
+        "logo_url": f"https://{slug}.example/favicon.ico",
+        "site_url": f"https://{slug}.example",
+        "privacy_policy_url": None,
+        "terms_of_service_url": None,
+        "status_page_url": None,
+        **{flag: chance.random() < share for flag, share in FLAGS.items()},
+        "metadata": {
+            "color": "bg-orange-700",
+            "timeout": 30,
+            "priority": "slow",
+            "header_type": "bearer",
+            "latency_tier": 4,
+            "pricing_format": "per_1m",
+            "models_endpoint": f"https://api.{slug}.example/v1/models",
+            "failover_priority": chance.randrange(40),
+            "has_fetch_function": True,
+            "min_expected_models": 5,
+        },
+        "id": number + 1,
+        # Thirteen points a provider: none is left out.
+        "average_response_time_ms": chance.randrange(80, 3000),
+        "health_status": chance.choices(list(HEALTH), list(HEALTH.values()))[0],
+        "last_health_check_at": _written(NOON - timedelta(seconds=chance.random() * 3600)),
+        "created_at": "2025-11-22T18:04:11.482913Z",
+        "updated_at": _written(NOON - timedelta(hours=1)),
+    }
+
+
+def _pass_time(records: Sequence[Record], now: datetime, chance: random.Random) -> None:
+    """Check some again, and let some pairs change their health with each other, which leaves the counts."""
+    for record in chance.sample(records, max(1, round(CHECKED_SHARE * len(records)))):
+        record["average_response_time_ms"] = chance.randrange(80, 3000)
+        record["last_health_check_at"] = _written(now)
+    for _ in range(max(1, round(SWAPPED_SHARE * len(records)))):
+        one, other = chance.sample(records, 2)
+        one["health_status"], other["health_status"] = other["health_status"], one["health_status"]
+
+
+def _stats(records: Sequence[Record]) -> dict[str, int]:
+    active = sum(record["is_active"] for record in records)
+    health = Counter(record["health_status"] for record in records)
+    return {
+        "total": len(records),
+        "active": active,
+        "inactive": len(records) - active,
+        **{word: health[word] for word in HEALTH},
+    }
+
+
+def _written(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _as_json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,82 @@
+"""A stand-in for the gateway that is fast enough not to matter: static files from nginx."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.fleet import Documents
+from bench.nginx import nginx
+
+SERVER = """
+        default_type application/json;
+        location = /providers { access_log polls.log polls; try_files /current/providers.json =404; }
+        location = /providers/stats { try_files /current/stats.json =404; }
+"""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Shows one moment of a fleet at a time; asks for no key."""
+
+    url: str
+    folder: Path
+
+    def show(self, moment: int) -> None:
+        """Show another moment of the fleet from now on, at once for all."""
+        link = self.folder / "next"
+        link.symlink_to(str(moment))
+        link.replace(self.folder / "current")
+
+    @contextmanager
+    def turning(self, moments: int, seconds: float) -> Iterator[None]:
+        """Show one moment after the other, each for so long, until the block ends."""
+        stopping = threading.Event()
+        thread = threading.Thread(target=self._turn, args=(moments, seconds, stopping))
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+
+    def polls(self, since: float) -> Sequence[float]:
+        """Return the Unix times since then at which somebody began to fetch the list."""
+        lines = (self.folder / "polls.log").read_text(encoding="ascii").splitlines()
+        ends_and_durations = (line.split()[:2] for line in lines)
+        begins = [float(end) - float(duration) for end, duration in ends_and_durations]
+        return [begin for begin in begins if begin >= since]
+
+    def wait_for_poll(self, since: float, seconds: float) -> float:
+        """Return when the first poll since then began, and wait for it for at most so long."""
+        deadline = time.monotonic() + seconds
+        while not (polls := self.polls(since)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"nobody has polled for {seconds:g} s")
+            time.sleep(0.01)
+        return polls[0]
+
+    def _turn(self, moments: int, seconds: float, stopping: threading.Event) -> None:
+        moment = 0
+        while not stopping.wait(seconds):
+            moment = (moment + 1) % moments
+            self.show(moment)
+
+
+@contextmanager
+def gateway(folder: Path, moments: Sequence[Documents]) -> Iterator[Gateway]:
+    """Serve a fleet, its first moment at first, until the block ends."""
+    for number, documents in enumerate(moments):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        (place / "providers.json").write_bytes(documents.providers)
+        (place / "stats.json").write_bytes(documents.stats)
+    (folder / "polls.log").touch()
+    with nginx(folder, SERVER) as server:
+        running = Gateway(server.url, folder)
+        running.show(0)
+        yield running

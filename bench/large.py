@@ -1,0 +1,134 @@
+"""What becomes of fleets larger than any: ours alone, going from a small fleet to a large one."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from urllib3.exceptions import HTTPError
+
+from bench.check import first_data
+from bench.contestants import CONTESTANTS, Running, start
+from bench.fleet import fleet
+from bench.gateway import gateway
+from bench.processes import cpu_seconds, memory
+from bench.report import machine, number, table
+from bench.scrape import last_update, scrape
+
+SMALL = 1_000
+SIZES = (SMALL, 20_000, 50_000, 100_000)
+INTERVAL = 20.0
+LONGEST_SECONDS = 180.0
+ENDS = ("Updated provider metrics", "Updated provider metrics in part", "Fetch failed")
+"""Messages of which one tells what came of a poll."""
+LISTED = b"\ngatewayz_providers_listed "
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one poll of a fleet."""
+
+    size: int
+    megabytes: float
+    """Of the list."""
+    said: str
+    """In the log."""
+    seconds: float
+    """From the request for the list until the log said what came of it."""
+    cpu: float
+    """Seconds."""
+    peak: float
+    listed: str
+    """What `/metrics` says of the list afterwards."""
+    refused: int
+    """Scrapes without an answer in the meantime, of those tried twice a second."""
+
+
+def report_on(folder: Path) -> str:
+    """Try each size, and return what came of it as Markdown."""
+    load = os.getloadavg()[0]
+    outcomes = [_try(folder / str(size), size) for size in SIZES]
+    rows = []
+    for outcome in outcomes:
+        per_provider = outcome.cpu / outcome.size / (outcomes[0].cpu / outcomes[0].size)
+        figures = (outcome.megabytes, outcome.seconds, outcome.cpu, per_provider, outcome.peak)
+        rows.append(
+            [f"{outcome.size:,}", *map(number, figures), outcome.said, outcome.listed, str(outcome.refused)]
+        )
+    head = ["Providers", "List, MB", "Poll, s", "CPU, s", f"CPU a provider, against {SMALL:,}", "Peak, MiB"]
+    head += ["Log", "Listed afterwards", "Scrapes refused meanwhile"]
+    return f"{machine([load], 'python -m bench --large')}\n\n{table(head, rows)}"
+
+
+def _try(folder: Path, size: int) -> Outcome:
+    """Let the exporter poll a small fleet, then twice the one in question, and look at the second time."""
+    documents = [*fleet(SMALL)[:1], *fleet(size)[1:]]
+    with (
+        gateway(folder, documents) as running_gateway,
+        start(CONTESTANTS[0], running_gateway.url, folder, INTERVAL) as running,
+    ):
+        first_data(running)
+        watch = _Watch(running)
+        lines_before = len(_lines(running))
+        running_gateway.show(1)
+        begun = running_gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
+        cpu = cpu_seconds(running.pid)
+        record = _end_of_poll(running, lines_before)
+        seconds, cpu = time.time() - begun, cpu_seconds(running.pid) - cpu
+        text = scrape(running.url).text
+        return Outcome(
+            size=size,
+            megabytes=len(documents[1].providers) / 1e6,
+            said=": ".join(record[name] for name in ("message", "outcome") if name in record),
+            seconds=seconds,
+            cpu=cpu,
+            peak=memory(running.pid).peak,
+            listed=text.partition(LISTED)[2].partition(b"\n")[0].decode(),
+            refused=watch.stop(),
+        )
+
+
+class _Watch:
+    """Scrapes twice a second and counts what fails, until told to stop."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._stopping = threading.Event()
+        self._refused = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Return how many have failed."""
+        self._stopping.set()
+        self._thread.join()
+        return self._refused
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0.5):
+            try:
+                last_update(scrape(self._running.url).text)
+            except HTTPError:
+                self._refused += 1
+
+
+def _end_of_poll(running: Running, lines_before: int) -> Mapping[str, Any]:
+    """Wait for the record that tells the end of a poll, behind so many lines."""
+    ends = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < ends:
+        for line in _lines(running)[lines_before:]:
+            record: dict[str, Any] = json.loads(line)
+            if record["message"] in ENDS:
+                return record
+        time.sleep(0.05)
+    return {"message": f"nothing for {LONGEST_SECONDS:g} s"}
+
+
+def _lines(running: Running) -> Sequence[str]:
+    return [line for line in running.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
