@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "output", "signals"}),
+    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "signals"}),
     frozenset({"credentials", "snapshot", "healthsocket", "document"}),
     frozenset({"settings"}),
     frozenset(

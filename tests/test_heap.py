@@ -1,0 +1,44 @@
+"""All threads share one heap, so that none keeps what a large answer took."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+THREADS = """
+import ctypes, re, sys, threading
+from pathlib import Path
+from exporter.heap import share_one_heap
+if sys.argv[1:] == ["shared"]:
+    share_one_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+def take():
+    libc.malloc(ctypes.c_size_t(1000))
+    barrier.wait()
+barrier = threading.Barrier(5)
+threads = [threading.Thread(target=take) for _ in range(4)]
+for thread in threads:
+    thread.start()
+barrier.wait()
+for thread in threads:
+    thread.join()
+# A heap beside the main one begins at a multiple of 64 MiB.
+starts = re.findall("^([0-9a-f]+)-", Path("/proc/self/maps").read_text(), re.MULTILINE)
+print(sum(int(start, 16) % (64 * 1024 * 1024) == 0 for start in starts))
+"""
+
+
+def heaps(*arguments: str) -> int:
+    """Return how many heaps beside the main one four threads leave behind."""
+    command = [sys.executable, "-c", THREADS, *arguments]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked for it")
+def test_one_heap() -> None:
+    """Threads that take memory at the same time have heaps of their own, unless they are to share one."""
+    assert 0 < heaps()
+    assert 0 == heaps("shared")
