@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest as encode_text
+from prometheus_client.openmetrics.exposition import generate_latest as encode_openmetrics
 
 from exporter.exposition import GRACE_SECONDS, Exposition, Format, Published, Variant
 from exporter.snapshot import Snapshot
@@ -61,8 +63,8 @@ class Counted(Sequence[Any]):
 
 
 def counted(meeting: threading.Barrier | None = None) -> tuple[Metric, Counted]:
-    """Return a family, and its samples that count."""
-    family: Any = gauge()
+    """Return a family that differs from format to format, and its samples that count."""
+    family: Any = CounterMetricFamily("gatewayz_errors", "What failed.", value=1)
     family.samples = Counted(family.samples, meeting)
     return family, family.samples
 
@@ -156,6 +158,38 @@ def test_encoded_by_many_at_once(variant: Variant) -> None:
 
     assert {id(fresh.encode(variant))} == {id(body) for body in bodies}
     assert one.readings == samples.readings
+
+
+def test_gauge_is_encoded_once_for_all_formats() -> None:
+    """A gauge reads the same in both formats, so nobody goes through its samples for the second."""
+    family: Any = gauge()
+    family.samples = samples = Counted(family.samples)
+    fresh = exposition(family)
+
+    for variant in VARIANTS:
+        fresh.encode(variant)
+
+    assert 1 == samples.readings
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        GaugeMetricFamily("a", "With \\ and\na second line.", value=float("nan")),
+        GaugeMetricFamily("a", 'With "quotes".', value=1e300),
+        GaugeMetricFamily("a_seconds", "With a unit.", value=0.1, unit="seconds"),
+        CounterMetricFamily("a", "Counts.", value=3),
+    ],
+    ids=["backslash", "quotes", "unit", "counter"],
+)
+def test_bodies_are_those_of_the_encoders(family: Metric) -> None:
+    """Whatever is shared between formats, each body is what prometheus_client makes of the families."""
+    family.samples = [*family.samples, family.samples[0]._replace(labels={"b": '\\ \n " ü', "a": ""})]
+    registry: Any = type("Registry", (), {"collect": lambda self: [family, gauge("z")]})()
+
+    bodies = [exposition(family, gauge("z")).encode(variant) for variant in (TEXT, OPENMETRICS)]
+
+    assert [encode_text(registry), encode_openmetrics(registry)] == bodies
 
 
 def test_nothing_is_ready_at_first() -> None:
