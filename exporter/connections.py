@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from email.utils import formatdate
+from functools import lru_cache
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -47,6 +50,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
+        self._set_date()
         self._wait(REQUEST_SECONDS)
         super().on_message_begin()
 
@@ -67,3 +71,12 @@ class Connection(HttpToolsProtocol):
     def _wait(self, seconds: float) -> None:
         self._deadline.cancel()
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _set_date(self) -> None:
+        """Date the answers; uvicorn does it each second, be there a request or not."""
+        self.server_state.default_headers = _dated(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _dated(second: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(second, usegmt=True).encode())]

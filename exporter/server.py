@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -145,9 +146,30 @@ class Server(uvicorn.Server):
             tls: Of those sockets; None: plain HTTP.
             side_door: What else it serves.
         """
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end = asyncio.Event()
         super().__init__(_config(app))
         self._tls = tls
         self._side_door = side_door
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it was asked to end; may be set from any thread and in a signal handler."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        if value and self._loop is not None:
+            # It may have ended meanwhile.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end.set)
+
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn's own way wakes ten times a second to look for it."""
+        self._loop = asyncio.get_running_loop()
+        if not self.should_exit:
+            await self._end.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn's own way has no time limit for a TLS handshake, and one application."""

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 
 import pytest
 from starlette.applications import Starlette
@@ -256,3 +258,31 @@ def test_large_head_at_the_side_door(served: Served) -> None:
         connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * connections.MAX_REQUEST_BYTES)
 
         assert connections.TOO_LARGE == until_closed(connection)
+
+
+def test_answers_are_dated(served: Served) -> None:
+    """Each answer tells when it was made, the refusal of what is no request, too."""
+    for request in (b"what\r\n\r\n", b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n"):
+        before = int(time.time())
+        with served.connect() as connection:
+            connection.send(request)
+            head = until_closed(connection).partition(b"\r\n\r\n")[0].decode()
+        dates = [line.partition(": ")[2] for line in head.splitlines() if line.startswith("date: ")]
+
+        assert 1 == len(dates)
+        assert before <= parsedate_to_datetime(dates[0]).timestamp() <= time.time()
+
+
+def test_later_answer_has_a_later_date(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection that is kept, each answer has the date of its own request."""
+    dates = []
+    with served.connect() as connection:
+        for second in (0, 86_400):
+            monkeypatch.setattr(connections, "time", SimpleNamespace(time=lambda now=second: now))
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            received = b""
+            while not received.endswith(b"\r\n\r\nok"):
+                received += connection.recv(65_536)
+            dates += [line for line in received.decode().splitlines() if line.startswith("date: ")]
+
+    assert ["date: Thu, 01 Jan 1970 00:00:00 GMT", "date: Fri, 02 Jan 1970 00:00:00 GMT"] == dates

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
 import resource
+import selectors
 import socket
+import threading
+import time
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from exporter import server
 from exporter.errors import ListenError
@@ -119,3 +125,52 @@ def test_taken_port() -> None:
             server.bind(WebSettings("127.0.0.1", port))
 
     assert str(caught.value).endswith(f"METRICS_PORT={port}: Address already in use")
+
+
+class CountingSelector(selectors.DefaultSelector):
+    """Counts how often the event loop looks for what there is to do."""
+
+    looks = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Count, and look."""
+        self.looks += 1
+        return super().select(timeout)
+
+
+def test_at_rest() -> None:
+    """A server without requests does nothing until it is asked to end, from any thread; then it ends."""
+    selector = CountingSelector()
+    running = server.Server(Starlette())
+    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+                runner.run(running.serve([listener]))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        while not running.started:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        looks = selector.looks
+        time.sleep(0.5)
+        at_rest = selector.looks - looks
+        running.should_exit = True
+        thread.join(5)
+
+        assert 0 == at_rest
+        assert not thread.is_alive()
+        # Whoever asks once more, when all is over, does no harm.
+        running.should_exit = True
+
+
+def test_asked_to_end_before_it_serves() -> None:
+    """A server that is asked to end before it has begun ends at once."""
+    running = server.Server(Starlette())
+    running.should_exit = True
+
+    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+        running.run([listener])
+
+    assert running.should_exit
