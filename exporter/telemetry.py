@@ -80,7 +80,7 @@ class Telemetry:
         log_exporter: LogRecordExporter | None = None,
         records_lost: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Make the providers and instrument `requests`.
+        """Make the providers, and instrument `requests` if a span leaves: it costs time.
 
         Args:
             settings: Which signals leave, and how.
@@ -97,15 +97,16 @@ class Telemetry:
         )
         self.tracer = self._tracers().get_tracer(SCOPE, __version__)
         self._instrumentor = RequestsInstrumentor()
-        self._instrumentor.instrument(
-            tracer_provider=self._tracers(),
-            meter_provider=NoOpMeterProvider(),
-            excluded_urls=",".join(re.escape(endpoint) for endpoint in settings.endpoints),
-        )
+        if self._spans_leave():
+            self._instrumentor.instrument(
+                tracer_provider=self._tracers(),
+                meter_provider=NoOpMeterProvider(),
+                excluded_urls=",".join(re.escape(endpoint) for endpoint in settings.endpoints),
+            )
 
     def scrape_middleware(self) -> Sequence[Middleware]:
-        """Return what traces a route of the web side: nothing when no span leaves, for it costs time."""
-        if self._spans is None or self.tracer_provider is None:
+        """Return what traces a route of the web side: nothing if no span leaves."""
+        if not self._spans_leave():
             return ()
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
@@ -120,7 +121,8 @@ class Telemetry:
 
     def shutdown(self, seconds: float) -> None:
         """Send what is still queued, for at most `seconds`; then leave, delivered or not."""
-        self._instrumentor.uninstrument()
+        if self._spans_leave():
+            self._instrumentor.uninstrument()
         closers = [
             threading.Thread(target=provider.shutdown, daemon=True)
             for provider in (self.tracer_provider, self.logger_provider)
@@ -130,6 +132,9 @@ class Telemetry:
             closer.start()
         for closer in closers:
             closer.join(seconds / len(closers))
+
+    def _spans_leave(self) -> bool:
+        return self._spans is not None and self.tracer_provider is not None
 
     def _tracers(self) -> trace.TracerProvider:
         return self.tracer_provider or trace.NoOpTracerProvider()

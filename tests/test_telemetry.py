@@ -20,6 +20,7 @@ from exporter.snapshot import HealthStatus, Provider, Snapshot
 from exporter.telemetry import FEWEST_SETS, Metrics, prepare_environment
 from tests.clocks import MovedClock
 from tests.otlp import OtlpReceiver
+from tests.replay import ReplayGateway
 from tests.rig import rig
 
 
@@ -162,6 +163,17 @@ def test_without_endpoint_logs_have_ids(settings_for: Callable[..., Settings], c
         ids = {line["trace_id"] for line in quiet.lines()}
         assert 2 == len(ids)
         assert None is quiet.telemetry.logger_provider
+
+
+@pytest.mark.parametrize("export", [True, False])
+def test_gateway_learns_of_traces_that_leave(
+    settings_for: Callable[..., Settings], clock: MovedClock, gateway: ReplayGateway, export: bool
+) -> None:
+    """A request carries the trace's id where spans leave, and is not even traced where they do not."""
+    with rig(settings_for(), clock, export=export) as running:
+        running.poller.poll_once()
+
+    assert {export} == {"traceparent" in asked.headers for asked in gateway.asked}
 
 
 def test_clock_that_jumps_during_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
