@@ -35,7 +35,8 @@ POLLS, POLLS_SECONDS = 2, 3.0
 PAUSE_SECONDS = 0.002
 LONGEST_SECONDS = 120.0
 LEAST_INTERVAL, REST_FACTOR = 0.5, 3
-START = "start"
+IDLE_SECONDS = 3.0
+START, IDLE = "start", "cpu at rest"
 
 
 def interval_for(scrape_seconds: float) -> float:
@@ -47,6 +48,10 @@ def at_rest(running: Running, begun: float) -> Iterator[tuple[str, float]]:
     """Measure scrapes of a contestant that does not poll meanwhile; `begun` is when it was started."""
     first_data(running)
     yield START, time.monotonic() - begun
+    wait_for_rest(running.pid)
+    before = cpu_seconds(running.pid)
+    time.sleep(IDLE_SECONDS)
+    yield IDLE, (cpu_seconds(running.pid) - before) / IDLE_SECONDS
     yield from scrapes(running)
 
 

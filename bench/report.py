@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.contestants import BY_HAND, CONTESTANTS, LIMIT, OURS, PAUSED, PLAIN
-from bench.measure import CONNECTIONS, START, Figures
+from bench.measure import CONNECTIONS, IDLE, START, Figures
 from bench.scrape import AS_PROMETHEUS, ASKS, OPENMETRICS
 
 SUMMED = ("bodies", "differing bodies")
 """Figures that are added up over the rounds; of all others the median counts."""
 COLUMNS = (*(contestant.name for contestant in CONTESTANTS), LIMIT)
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-exporter-prometheus", "prometheus-client", "uvicorn")
-MILLI, BARE, KILOBYTE = 1000.0, 1.0, 0.001
+MILLI, BARE, KILOBYTE, MINUTE = 1000.0, 1.0, 0.001, 60_000.0
 
 
 @dataclass
@@ -123,6 +123,7 @@ class Line:
 
 def _lines() -> Iterator[Line]:
     yield Line("Start to first data, ms", START)
+    yield Line("CPU of a minute without poll or scrape, ms", IDLE, MINUTE)
     yield Line("CPU of a poll and a scrape, ms", "cpu poll and scrape")
     yield from (Line(f"CPU of a scrape, ms: {ask}", f"cpu {ask}") for ask in ASKS)
     for connections in CONNECTIONS:

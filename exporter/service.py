@@ -13,7 +13,7 @@ import uvicorn
 
 from exporter import __version__, healthsocket, logs
 from exporter.clock import Clock, SystemClock
-from exporter.heap import share_one_heap
+from exporter.heap import look_for_garbage_rarely, share_one_heap
 from exporter.instruments import ReloadedFile
 from exporter.output import OutputHandler
 from exporter.poller import Poller
@@ -54,6 +54,7 @@ def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -
         SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
     """
     share_one_heap()
+    look_for_garbage_rarely()
     clock = SystemClock()
     prepare_environment(os.environ)
     output = OutputHandler(STDOUT)

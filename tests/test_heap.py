@@ -1,4 +1,4 @@
-"""All threads share one heap, so that none keeps what a large answer took."""
+"""All threads share one heap, and Python does not look for garbage all the time."""
 
 from __future__ import annotations
 
@@ -35,6 +35,31 @@ def heaps(*arguments: str) -> int:
     """Return how many heaps beside the main one four threads leave behind."""
     command = [sys.executable, "-c", THREADS, *arguments]
     return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+GARBAGE = """
+import gc
+from exporter.heap import look_for_garbage_rarely
+look_for_garbage_rarely()
+class Circle:
+    def __init__(self):
+        self.me = self
+gc.collect()
+before = gc.get_stats()[0]["collections"]
+kept = [Circle() for _ in range(4_000)]
+print(gc.get_stats()[0]["collections"] - before)
+for _ in range(40_000):
+    Circle()
+print(gc.get_stats()[0]["collections"] - before > 0)
+"""
+
+
+def test_garbage() -> None:
+    """Thousands of objects that stay are not looked through, and garbage in circles is found all the same."""
+    command = [sys.executable, "-c", GARBAGE]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert ["0", "True"] == said.split()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked for it")
