@@ -167,9 +167,10 @@ class Metrics:
         self._seen |= live
         if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
             self._gauges.close()
-            self._open_gauges(live)
-            # What is left of a large fleet hangs together in circles.
+            del self._gauges
+            # What is left of a large fleet hangs together in circles; nothing new is to settle among it.
             gc.collect()
+            self._open_gauges(live)
         families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
