@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,10 +29,18 @@ class Connection(HttpToolsProtocol):
     _request_bytes = 0
     _has_head = False
 
+    def __init__(self, *args: Any, is_ending: Callable[[], bool], **options: Any) -> None:
+        """Serve as uvicorn's own, unless the server `is_ending`."""
+        super().__init__(*args, **options)
+        self._is_ending = is_ending
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.abort)
+        # Accepted before the end and made after it began, it would be waited for; nobody tells it to close.
+        if self._is_ending():
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""

@@ -183,7 +183,13 @@ class Server(uvicorn.Server):
         self, listener: socket.socket, config: uvicorn.Config, tls: ssl.SSLContext | None
     ) -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(
-            partial(Connection, config, self.server_state, self.lifespan.state),
+            partial(
+                Connection,
+                config,
+                self.server_state,
+                self.lifespan.state,
+                is_ending=lambda: self.should_exit,
+            ),
             sock=listener,
             backlog=BACKLOG,
             ssl=tls,

@@ -165,6 +165,26 @@ def test_at_rest() -> None:
         running.should_exit = True
 
 
+def test_connection_at_the_moment_of_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that is accepted as the end begins is closed, and not waited for."""
+    running = server.Server(Starlette())
+
+    async def serve(listener: server.Listener) -> bytes:
+        serving = asyncio.create_task(running.serve([listener]))
+        while not running.started:
+            await asyncio.sleep(0.01)
+        with connect(listener) as client:
+            # In the next turn the loop accepts it: its transport is made with the end on its way.
+            await asyncio.sleep(0)
+            running.should_exit = True
+            await serving
+            return client.recv(1)
+
+    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+        assert b"" == asyncio.run(serve(listener))
+    assert [] == [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+
+
 def test_asked_to_end_before_it_serves() -> None:
     """A server that is asked to end before it has begun ends at once."""
     running = server.Server(Starlette())
