@@ -62,6 +62,8 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
     """
     # It would empty /metrics as well; `TelemetrySettings.traced` stands for it from here on.
     environ.pop("OTEL_SDK_DISABLED", None)
+    # Each room would publish the SDK's metrics of itself, and thereby a family twice.
+    environ.pop("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", None)
     environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
     sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
     environ[sanitized] = ",".join(

@@ -57,11 +57,15 @@ Labels = frozenset[tuple[str, str]]
             {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
         ),
         ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
+        (
+            {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
+            {"OTEL_SERVICE_NAME": "provider-metrics-exporter"},
+        ),
     ],
-    ids=["default", "own name", "own name by attributes", "disabled"],
+    ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
 )
 def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
-    """The service has its name unless a person gave it one, and the SDK never empties /metrics."""
+    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
     environ = dict(before)
 
     prepare_environment(environ)
