@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from exporter import __version__
 
@@ -31,7 +32,7 @@ def naming(text: str) -> set[str]:
 
 
 def test_version_is_everywhere_the_same() -> None:
-    """The files that name the version are the known ones, all of them; `docs/releasing.md` says how to change it."""
+    """The files that name the version are the known ones, all of them (see docs/releasing.md)."""
     assert {SOURCE, *FOLLOWERS} == naming(__version__)
 
 
@@ -47,14 +48,14 @@ def sections(text: str, level: int) -> list[tuple[str, str]]:
 
 
 def test_changelog_has_its_releases_in_order() -> None:
-    """What is not released comes first, then each release with its date, the newest first, none beyond ours."""
+    """What is not released comes first, then the releases with dates, newest first, none beyond ours."""
     (unreleased, _), *releases = sections(CHANGELOG, 2)
     found = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})", heading) for heading, _ in releases]
-    versions = [tuple(map(int, match[1].split("."))) for match in found if match]
+    versions = [Version(match[1]) for match in found if match]
 
     assert ("[Unreleased]", len(releases)) == (unreleased, len(versions))
     assert sorted(set(versions), reverse=True) == versions
-    assert [] == [version for version in versions if version > tuple(map(int, __version__.split(".")))]
+    assert [] == [version for version in versions if version > Version(__version__)]
     dates = [date.fromisoformat(match[2]) for match in found if match]
     assert sorted(dates, reverse=True) == dates
 
