@@ -50,7 +50,7 @@ SCOPE = "exporter"
 FEWEST_SETS = 64
 """Fleets smaller than this do not wear out a provider of gauges by changing."""
 POINTS_A_REQUEST = 4_000
-"""So that a request stays below what collectors take, which is 4 MiB by gRPC, even with the longest labels."""
+"""So that a request stays below what collectors take, 4 MiB by gRPC, even with the longest labels."""
 CARDINALITY_LIMITS: Mapping[type, int] = MappingProxyType({ObservableGauge: sys.maxsize})
 """The default of 2000 would fold all further providers into one overflow series."""
 

@@ -39,6 +39,7 @@ from exporter.telemetry import (
     SCOPE,
     Metrics,
     Telemetry,
+    _otlp_metric_exporter,
     prepare_environment,
 )
 from tests.clocks import MovedClock
@@ -164,10 +165,9 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
         yield running
 
 
-def exporter_to(receiver: OtlpReceiver) -> MetricExporter:
-    """Return what sends metrics to a receiver, as it is made for the protocol that is the default."""
-    settings = TelemetrySettings(None, None, "http/protobuf", (receiver.url,), traced=False)
-    made = Telemetry(settings).metrics._exporter
+def otlp_exporter() -> MetricExporter:
+    """Return what sends metrics as the environment says, to the receiver."""
+    made = _otlp_metric_exporter("http/protobuf")
     assert made is not None
     return made
 
@@ -266,7 +266,7 @@ def test_sending_metrics_is_not_traced(receiver: OtlpReceiver) -> None:
     """That metrics are sent makes no span, even where the address is not known as one to leave out."""
     spans = InMemorySpanExporter()
     settings = TelemetrySettings("http/protobuf", None, None, (), traced=True)
-    telemetry = Telemetry(settings, spans, metric_exporter=exporter_to(receiver))
+    telemetry = Telemetry(settings, spans, metric_exporter=otlp_exporter())
 
     telemetry.metrics.push()
     telemetry.metrics._sender.finish()
@@ -331,6 +331,18 @@ def test_push_never_waits() -> None:
     assert peer.is_shut
 
 
+def test_push_at_the_end() -> None:
+    """At the end a push that is under way is waited for, and then the connection is let go."""
+    peer = Held()
+    telemetry = Telemetry(TelemetrySettings(None, None, None, (), traced=False), metric_exporter=peer)
+    telemetry.metrics.push()
+    threading.Timer(0.2, peer.let_go.set).start()
+
+    telemetry.shutdown(10)
+
+    assert (1, True) == (len(peer.taken), peer.is_shut)
+
+
 def test_only_the_caller_collects() -> None:
     """Nothing is collected in another thread, nor at the end, when the poller is gone."""
     threads: list[threading.Thread] = []
@@ -353,7 +365,7 @@ def test_only_the_caller_collects() -> None:
 
 def test_sent_counters_survive_the_replacement_of_the_gauges(receiver: OtlpReceiver) -> None:
     """What is sent of a fleet that changes for ever has the live providers alone, and counts on."""
-    metrics = Metrics(Resource.create(), exporter=exporter_to(receiver))
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
     worn, starts = set(), set()
     for generation in range(6):
         receiver.metrics.clear()
@@ -378,7 +390,7 @@ def test_sent_counters_survive_the_replacement_of_the_gauges(receiver: OtlpRecei
 
 def test_large_fleet_is_sent_whole(receiver: OtlpReceiver) -> None:
     """Beyond the SDK's limit of 2000 sets no provider is folded into another, in requests of bounded size."""
-    metrics = Metrics(Resource.create(), exporter=exporter_to(receiver))
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
 
     exposed = published(metrics.collect(fleet(0, 2_100)))
     metrics.push()
@@ -396,7 +408,7 @@ def test_temporality_and_aggregation(receiver: OtlpReceiver, monkeypatch: pytest
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"
     )
-    metrics = Metrics(Resource.create(), exporter=exporter_to(receiver))
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
     counts = []
     for _ in range(2):
         receiver.metrics.clear()
