@@ -35,6 +35,7 @@ JOB = "provider_metrics"
 NOBODY = "127.0.0.1:9"
 """Where Prometheus would scrape an exporter: this one is not scraped."""
 FETCHES = ("gatewayz_exporter_fetches_total", frozenset({("endpoint", "stats"), ("outcome", "ok")}))
+LARGE = 4_000
 METRICS_ALONE = {
     "OTEL_METRICS_EXPORTER": "prometheus,otlp",
     "OTEL_TRACES_EXPORTER": "none",
@@ -158,6 +159,24 @@ def test_what_is_pushed_is_what_is_published(intake: Intake, way: Way) -> None:
     assert len(pushed) > 500
     assert 1 == intake.value(f'gatewayz_up{{job="{way.job}",instance="{way.name}"}}')
     assert (0, []) == (code, [line for line in running.output if "not delivered" in line])
+
+
+def test_large_fleet_by_grpc(intake: Intake) -> None:
+    """A fleet whose metrics are more than a collector takes in one request by gRPC arrives whole."""
+    row = json.loads(recorded_body(GOOD[LIST]))[0]
+    rows = [{**row, "slug": f"provider-with-a-name-of-some-length-{number}"} for number in range(LARGE)]
+    large = 'gatewayz_provider_health_state{instance="large"}'
+    with ReplayGateway() as gateway:
+        gateway.answers[LIST] = answer(200, json.dumps(rows).encode())
+        environment = exporter_environment(gateway.url, intake.ports, SCRAPE_INTERVAL="3600")
+        way = {**Way("grpc").environment(intake), "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=large"}
+        with program(**{**environment, **way}) as running:
+            running.record("Updated provider metrics", 60)
+            wait_until(lambda: intake.value(f"count({large})") == 4 * LARGE)
+            running.end()
+
+    assert LARGE == intake.value(f"sum({large})")
+    assert [] == [line for line in running.output if "not delivered" in line]
 
 
 def test_provider_that_leaves(intake: Intake) -> None:
