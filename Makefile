@@ -7,7 +7,7 @@ BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults soak bench stack dashboards audit lock
+.PHONY: demo run check test properties faults soak bench stack dashboards dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -38,12 +38,18 @@ stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built o
 dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
 	@$(BIN)/python -W ignore -m grafana.generator
 
+dist: $(VENV)/test.stamp  ## build the package into dist/: the archive of the source, and from it the wheel
+	@$(BIN)/python -m build --no-isolation
+
+sbom: $(VENV)/test.stamp  ## write what the program is made of into dist/, as CycloneDX 1.6
+	@PYTHONPATH=. $(BIN)/python .ci/sbom.py dist/sbom.cdx.json
+
 check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-audit: $(VENV)/dev.stamp  ## secrets in the tree, withdrawn versions and known vulnerabilities of what is pinned
+audit: $(VENV)/dev.stamp  ## secrets in the tree; of what is pinned: what was withdrawn, lacks a wheel, is vulnerable
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py
 
 lock: $(VENV)/dev.stamp  ## compile requirements/*.txt from pyproject.toml

@@ -13,8 +13,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 LOCKS = tuple(f"--requirement=requirements/{name}.txt" for name in ("run", "test", "dev", "go"))
+DOCKERFILE = Path(__file__).parent.parent / "Dockerfile"
+IMAGE_PYTHON = re.compile(r"^FROM python:(\d+\.\d+)", re.MULTILINE)
+PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_40", "linux/arm64": "aarch64-manylinux_2_40"}
+"""What the image is built for, and uv's names of it; the C library of the image is newer than that."""
 PLUGIN = Path(__file__).parent / "gateway_key.py"
 NOT_SCANNED = r"^requirements/"
 """Hashes of packages, which look like keys."""
@@ -29,9 +34,10 @@ MADE_UP = (
 )
 """What looks like a secret and is none, as a whole."""
 UNREACHABLE = re.compile(
-    r"Retrying \(|[Tt]imed ?out|Timeout|ConnectionError|ProxyError|Could not connect|Server Error"
+    r"Retrying \(|[Tt]imed ?out|Timeout|ConnectionError|ProxyError|Could not connect|[Ss]erver [Ee]rror"
+    r"|error sending request"
 )
-"""What pip and pip-audit write when the registry does not answer, or only with an error of its own."""
+"""What pip, pip-audit and uv write when the registry does not answer, or only with an error of its own."""
 NOT_AUDITED = "not audited: the registry did not answer, twice"
 LONGEST_SECONDS = 600.0
 
@@ -46,7 +52,7 @@ class Result:
 
 def main() -> int:
     """Run every check, print what they came to, and return the exit code."""
-    results = [check() for check in (secrets, pins, advisories)]
+    results = [check() for check in (secrets, pins, wheels, advisories)]
     for result in results:
         print(result.summary)
         for finding in result.findings:
@@ -79,6 +85,29 @@ def pins() -> Result:
     if is_unreachable(install):
         return Result(f"Pins: {NOT_AUDITED}")
     return Result("Pins: what is served is not what is pinned", lines(install))
+
+
+def wheels() -> Result:
+    """Install what the image installs, for each of its platforms, in a folder that goes; none of it runs."""
+    version = IMAGE_PYTHON.findall(DOCKERFILE.read_text(encoding="utf-8"))[0]
+    options = (
+        "--quiet",
+        "--only-binary=:all:",
+        "--no-deps",
+        "--require-hashes",
+        f"--python-version={version}",
+    )
+    found = []
+    for platform, name in PLATFORMS.items():
+        with TemporaryDirectory() as folder:
+            where = (f"--target={folder}", f"--python-platform={name}", "--requirement=requirements/run.txt")
+            install = ask("uv", "pip", "install", *options, *where)
+        if is_unreachable(install):
+            return Result(f"Wheels: {NOT_AUDITED}")
+        if install.returncode != 0:
+            return Result(f"Wheels: not all for {platform} and Python {version}", lines(install))
+        found.append(platform)
+    return Result(f"Wheels: all for {' and '.join(found)}, with the hashes that are pinned")
 
 
 def advisories() -> Result:
@@ -119,7 +148,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def is_unreachable(completed: subprocess.CompletedProcess[str]) -> bool:
     """Tell whether a program failed for want of the registry; a wrong hash is a finding all the same."""
-    hashes_differ = "DO NOT MATCH THE HASHES" in completed.stderr
+    hashes_differ = any(text in completed.stderr for text in ("DO NOT MATCH THE HASHES", "Hash mismatch"))
     return completed.returncode != 0 and not hashes_differ and bool(UNREACHABLE.search(completed.stderr))
 
 

@@ -29,7 +29,7 @@ NOTHING = "-"
 def poll(settings: Settings) -> Snapshot:
     """Do what the exporter would do in one poll, with neither telemetry nor log."""
     logging.disable()
-    telemetry = Telemetry(TelemetrySettings(None, None, (), traced=False))
+    telemetry = Telemetry(TelemetrySettings(None, None, None, (), traced=False))
     poller = Poller(settings, SystemClock(), telemetry.tracer, telemetry.metrics)
     poller.poll_once()
     poller.close()

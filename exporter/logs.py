@@ -21,11 +21,11 @@ from pythonjsonlogger.json import JsonFormatter
 from exporter import SERVICE_NAME
 from exporter.clock import Clock
 
-DELIVERY_LOGGERS = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal")
-"""Where the SDK says that spans or log records could not be delivered."""
+DELIVERY_LOGGERS = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal", "exporter.sender")
+"""Where it is said that spans, log records or metrics could not be delivered."""
 DELIVERY_HINT = (
-    "Spans and log records do not reach the collector: check that it runs and OTEL_EXPORTER_OTLP_ENDPOINT. "
-    "Metrics are not affected."
+    "What is sent by OTLP does not reach the collector: check that it runs, OTEL_EXPORTER_OTLP_ENDPOINT, and "
+    "that it takes what `detail` names. /metrics is not affected."
 )
 REPEAT_SECONDS = 60.0
 

@@ -92,11 +92,12 @@ class Poller:
                 span.set_status(Status(StatusCode.ERROR))
 
     def publish(self) -> None:
-        """Replace the exposition, with the bodies that scrapers asked for last time ready in it."""
+        """Replace the exposition, with the bodies that scrapers asked for last time ready in it; push it."""
         exposition = self._expose()
         for variant in self.published.current.asked:
             exposition.encode(variant)
         self.published.current = exposition
+        self._metrics.push()
 
     def _expose(self) -> Exposition:
         snapshot = self._store.refresh()

@@ -70,7 +70,9 @@ VARIABLES = (
 )
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-SIGNALS = ("TRACES", "LOGS")
+SIGNALS = ("TRACES", "LOGS", "METRICS")
+METRICS_EXPORTERS = ("prometheus", "otlp", "none")
+"""Of OTEL_METRICS_EXPORTER, which holds a list; metrics are published for Prometheus in any case."""
 NOT_SUPPORTED = ("CUSTOM_METRICS_FILE",)
 """A planned variable: to run as if it were not set would be less safe than to refuse it."""
 
@@ -93,6 +95,8 @@ class TelemetrySettings:
     """None: spans are made for their ids, but not exported."""
     logs_protocol: str | None
     """None: log records go to stdout only."""
+    metrics_protocol: str | None
+    """None: metrics are published for Prometheus, but not sent."""
     endpoints: tuple[str, ...] = field(repr=False)
     """Where they go, so that sending them is not traced; a query may hold a key."""
     traced: bool
@@ -266,17 +270,28 @@ class _Reader:
 
     def _telemetry(self) -> TelemetrySettings:
         disabled = self._environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-        if self._environ.get("OTEL_METRICS_EXPORTER", "prometheus") not in ("prometheus", "none"):
-            self._warnings.append("OTEL_METRICS_EXPORTER: metrics are published for Prometheus only.")
-        traces, logs = (None if disabled else self._protocol(signal) for signal in SIGNALS)
+        traces, logs, metrics = (
+            None if disabled or not self._is_wanted(signal) else self._protocol(signal) for signal in SIGNALS
+        )
         endpoints = {self._otlp(signal, "ENDPOINT")[1] for signal in SIGNALS} - {""}
-        return TelemetrySettings(traces, logs, tuple(sorted(endpoints)), traced=not disabled)
+        return TelemetrySettings(traces, logs, metrics, tuple(sorted(endpoints)), traced=not disabled)
+
+    def _is_wanted(self, signal: str) -> bool:
+        """Tell whether a signal is to be sent by OTLP, should there be an endpoint."""
+        name = f"OTEL_{signal}_EXPORTER"
+        if signal != "METRICS":
+            return self._one_of(name, self._environ.get(name, "otlp"), ("otlp", "none")) == "otlp"
+        listed = [part.strip() for part in self._environ.get(name, "prometheus").split(",")]
+        chosen = [self._one_of(name, exporter, METRICS_EXPORTERS) for exporter in listed]
+        if "otlp" in chosen and not self._otlp(signal, "ENDPOINT")[1]:
+            self._warnings.append(
+                f"{name} names otlp, but OTEL_EXPORTER_OTLP_ENDPOINT is not set: no metrics are sent."
+            )
+        return "otlp" in chosen
 
     def _protocol(self, signal: str) -> str | None:
-        name = f"OTEL_{signal}_EXPORTER"
-        exporter = self._one_of(name, self._environ.get(name, "otlp"), ("otlp", "none"))
         variable, endpoint = self._otlp(signal, "ENDPOINT")
-        if exporter != "otlp" or not endpoint:
+        if not endpoint:
             return None
         if not _is_http_url(endpoint):
             self._problems.append(

@@ -10,32 +10,49 @@ import math
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import chain
 from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, ObservableGauge
+from opentelemetry.sdk.metrics.export import Metric as SdkMetric
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricReader,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
 from exporter.errors import SettingsError
 from exporter.instruments import EventRecorder, identity, register_gauges, register_lost_records
+from exporter.sender import Sender
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
 
 SCOPE = "exporter"
 FEWEST_SETS = 64
 """Fleets smaller than this do not wear out a provider of gauges by changing."""
+POINTS_A_REQUEST = 4_000
+"""So that a request stays below what collectors take, 4 MiB by gRPC, even with the longest labels."""
+CARDINALITY_LIMITS: Mapping[type, int] = MappingProxyType({ObservableGauge: sys.maxsize})
+"""The default of 2000 would fold all further providers into one overflow series."""
 
 
 def prepare_environment(environ: MutableMapping[str, str]) -> None:
@@ -45,6 +62,8 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
     """
     # It would empty /metrics as well; `TelemetrySettings.traced` stands for it from here on.
     environ.pop("OTEL_SDK_DISABLED", None)
+    # Each room would publish the SDK's metrics of itself, and thereby a family twice.
+    environ.pop("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", None)
     environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
     sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
     environ[sanitized] = ",".join(
@@ -78,6 +97,7 @@ class Telemetry:
         settings: TelemetrySettings,
         span_exporter: SpanExporter | None = None,
         log_exporter: LogRecordExporter | None = None,
+        metric_exporter: MetricExporter | None = None,
         records_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         """Make the providers, and instrument `requests` if a span leaves: it costs time.
@@ -86,10 +106,13 @@ class Telemetry:
             settings: Which signals leave, and how.
             span_exporter: Takes the spans in place of an OTLP exporter.
             log_exporter: Takes the log records in place of an OTLP exporter.
+            metric_exporter: Takes the metrics in place of an OTLP exporter.
             records_lost: Returns how many log records were dropped, since the start.
         """
         resource = Resource.create()
-        self.metrics = Metrics(resource, records_lost)
+        self.metrics = Metrics(
+            resource, records_lost, metric_exporter or _otlp_metric_exporter(settings.metrics_protocol)
+        )
         self._spans = span_exporter or _otlp_span_exporter(settings.traces_protocol)
         self.tracer_provider = _tracer_provider(resource, self._spans) if settings.traced else None
         self.logger_provider = _logger_provider(
@@ -124,9 +147,9 @@ class Telemetry:
         if self._spans_leave():
             self._instrumentor.uninstrument()
         closers = [
-            threading.Thread(target=provider.shutdown, daemon=True)
-            for provider in (self.tracer_provider, self.logger_provider)
-            if provider is not None
+            threading.Thread(target=closing.shutdown, daemon=True)
+            for closing in (self.tracer_provider, self.logger_provider, self.metrics)
+            if closing is not None
         ]
         for closer in closers:
             closer.start()
@@ -141,7 +164,7 @@ class Telemetry:
 
 
 class Metrics:
-    """The meters, and the one way to collect them.
+    """The meters, the one way to collect them, and the one way to send them.
 
     There are two rooms. Gauges live in one that is replaced from time to time: the SDK never frees an
     attribute set of an observable instrument, so a changing fleet wears it out. What counts events lives in
@@ -150,11 +173,24 @@ class Metrics:
     For the poller's thread alone: the Prometheus reader is not made for concurrent collections.
     """
 
-    def __init__(self, resource: Resource, records_lost: Callable[[], int] = lambda: 0) -> None:
-        """Make both rooms."""
+    def __init__(
+        self,
+        resource: Resource,
+        records_lost: Callable[[], int] = lambda: 0,
+        exporter: MetricExporter | None = None,
+    ) -> None:
+        """Make both rooms.
+
+        Args:
+            resource: Whose metrics they are.
+            records_lost: Returns how many log records were dropped, since the start.
+            exporter: Takes what `push` sends; None: nothing is sent.
+        """
         self._resource = resource
+        self._exporter = exporter
+        self._sender = Sender(self._export)
         self._snapshot = Snapshot()
-        self._events = _Room(resource, target_info=True)
+        self._events = self._room(target_info=True)
         self._process = ProcessCollector(registry=None)
         self.events = EventRecorder(self._events.meter)
         register_lost_records(self._events.meter, records_lost)
@@ -175,32 +211,68 @@ class Metrics:
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
 
+    def push(self) -> None:
+        """Begin to send every metric, the gauges with the values of the last `collect`; never waits.
+
+        While the push before is still under way, this one is left out: the next one says it all.
+        """
+        if self._exporter is None or self._sender.is_busy:
+            return
+        metrics = [*self._gauges.read(), *self._events.read()]
+        # In one scope of one resource: of two that are equal, the encoder keeps the last alone.
+        scope = ScopeMetrics(InstrumentationScope(SCOPE, __version__), metrics, schema_url="")
+        whole = ResourceMetrics(self._resource, [scope], self._resource.schema_url)
+        self._sender.start(MetricsData([whole]))
+
+    def shutdown(self) -> None:
+        """Wait for the push that is under way, and let its connection go."""
+        self._sender.finish()
+        if self._exporter is not None:
+            self._exporter.shutdown()
+
     def _open_gauges(self, live: set[tuple[str, ...]]) -> None:
         self._seen = live
-        self._gauges = _Room(self._resource, target_info=False)
+        self._gauges = self._room(target_info=False)
         register_gauges(self._gauges.meter, lambda: self._snapshot)
+
+    def _room(self, *, target_info: bool) -> _Room:
+        push_reader = _PushReader(self._exporter) if self._exporter is not None else None
+        return _Room(self._resource, push_reader, target_info=target_info)
+
+    def _export(self, data: MetricsData) -> None:
+        # What the exporter does and says must not be sent as well.
+        with suppress_instrumentation():
+            if self._exporter is not None:
+                self._exporter.export(data)
 
 
 class _Room:
-    """A meter provider with a Prometheus reader of its own."""
+    """A meter provider with a Prometheus reader of its own, and one for what is sent."""
 
-    def __init__(self, resource: Resource, *, target_info: bool) -> None:
+    def __init__(self, resource: Resource, push_reader: _PushReader | None, *, target_info: bool) -> None:
         self._registry = CollectorRegistry()
+        self._push_reader = push_reader
         reader = _Reader(
             disable_target_info=not target_info,
             scope_info_enabled=False,
             registry=self._registry,
-            # The default of 2000 would fold all further providers into one overflow series.
-            cardinality_limits={ObservableGauge: sys.maxsize},
+            cardinality_limits=dict(CARDINALITY_LIMITS),
         )
-        # The reader publishes no exemplars, and to keep them costs a quarter of a collection inside a span.
+        # Prometheus' reader publishes no exemplars; to keep them costs a quarter of a collection in a span.
         self._provider = MeterProvider(
-            [reader], resource, shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter()
+            [reader, push_reader] if push_reader else [reader],
+            resource,
+            shutdown_on_exit=False,
+            exemplar_filter=AlwaysOffExemplarFilter(),
         )
         self.meter = self._provider.get_meter(SCOPE, __version__)
 
     def collect(self) -> Iterable[Metric]:
         return self._registry.collect()
+
+    def read(self) -> Iterator[SdkMetric]:
+        if self._push_reader is not None:
+            yield from self._push_reader.read()
 
     def close(self) -> None:
         self._provider.shutdown()
@@ -213,6 +285,34 @@ class _Reader(PrometheusMetricReader):
     def collect(self, timeout_millis: float = math.inf) -> None:  # type: ignore[misc]
         """Collect, and take the time that it takes."""
         super().collect(math.inf)
+
+
+class _PushReader(MetricReader):
+    """Collects when it is told to, and hands over what it has instead of waiting for a peer to take it.
+
+    The SDK's own reader for pushes exports in the thread that collects, which is the poller's here.
+    """
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        super().__init__(
+            exporter._preferred_temporality,
+            exporter._preferred_aggregation,
+            cardinality_limits=dict(CARDINALITY_LIMITS),
+        )
+        self._collected: Sequence[ResourceMetrics] = ()
+
+    def read(self) -> Iterator[SdkMetric]:
+        self.collect(math.inf)
+        for resource_metrics in self._collected:
+            for scope_metrics in resource_metrics.scope_metrics:
+                yield from scope_metrics.metrics
+        self._collected = ()
+
+    def _receive_metrics(self, metrics_data: MetricsData, *args: Any, **kwargs: Any) -> None:
+        self._collected = metrics_data.resource_metrics
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
 
 def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> TracerProvider:
@@ -252,3 +352,15 @@ def _otlp_log_exporter(protocol: str | None) -> LogRecordExporter | None:
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
     return OTLPLogExporter()
+
+
+def _otlp_metric_exporter(protocol: str | None) -> MetricExporter | None:
+    if protocol is None:
+        return None
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+
+        return GrpcExporter(max_export_batch_size=POINTS_A_REQUEST)
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    return OTLPMetricExporter(max_export_batch_size=POINTS_A_REQUEST)

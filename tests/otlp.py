@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -26,6 +28,7 @@ class OtlpReceiver:
     headers: list[Mapping[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     records: list[LogRecord] = field(default_factory=list)
+    metrics: list[ResourceMetrics] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -57,6 +60,8 @@ class OtlpReceiver:
             for traced in ExportTraceServiceRequest.FromString(body).resource_spans:
                 self.resources.append(traced.resource)
                 self.spans += [span for scope in traced.scope_spans for span in scope.spans]
+        elif path == "/v1/metrics":
+            self.metrics += ExportMetricsServiceRequest.FromString(body).resource_metrics
         else:
             for logged in ExportLogsServiceRequest.FromString(body).resource_logs:
                 self.resources.append(logged.resource)

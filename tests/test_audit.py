@@ -1,7 +1,7 @@
 """The audit finds what must not be in the tree and what must not be installed, and says what it cannot know.
 
-The scan for secrets is the real one. pip and pip-audit are played from recordings: what they would say of a
-withdrawn version or a vulnerability depends on the registry.
+The scan for secrets is the real one. pip, uv and pip-audit are played from recordings: what they would say of
+a withdrawn version or a vulnerability depends on the registry.
 """
 
 from __future__ import annotations
@@ -47,6 +47,15 @@ OTHER_HASH = (
     "             Got        63\n"
 )
 GONE = "ERROR: No matching distribution found for anyio==4.16.0\n"
+NO_WHEEL = (
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because click==8.4.2 has no wheels with a matching platform tag\n"
+)
+OTHER_WHEEL = "error: Failed to download `click==8.4.2`\n  cause: Hash mismatch for `click==8.4.2`\n"
+NO_INDEX = (
+    "error: Failed to fetch: http://registry.example/simple/click/\n"
+    "  cause: error sending request for url (http://registry.example/simple/click/)\n"
+)
 NO_FEED = (
     "Traceback (most recent call last):\nrequests.exceptions.ReadTimeout: Read timed out. (read timeout=15)\n"
 )
@@ -71,6 +80,7 @@ class Tools:
         self.folder = folder
         self.play("pip", pip(GOOD))
         self.play("pip-audit", advisories(SOUND))
+        self.play("uv", ("", "", 0))
         for name in ("git", "detect-secrets-hook"):
             found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
             assert found, f"{name} is not to be had"
@@ -189,6 +199,7 @@ def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Too
         0,
         [
             "Pins: 1 packages, served with the hashes that are pinned",
+            "Wheels: all for linux/amd64 and linux/arm64, with the hashes that are pinned",
             "Advisories: 1 packages, no known vulnerabilities",
         ],
     ) == of_tools()
@@ -278,8 +289,46 @@ def test_what_the_tools_say(
     assert list(expected) == [line for line in lines if line in expected]
 
 
+def test_wheels_for_the_image(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
+    """What the image installs is asked for, for its Python and both platforms, as wheels with hashes."""
+    of_tools()
+
+    calls = [set(call.split()) for call in tools.calls("uv")]
+    for call, machine in zip(calls, ("x86_64", "aarch64"), strict=True):
+        assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version=3.13"} <= call
+        assert {"--requirement=requirements/run.txt", f"--python-platform={machine}-manylinux_2_40"} <= call
+    assert "FROM python:3.13." in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("name", "error"), [("pip", NO_CONNECTION), ("pip-audit", NO_FEED)], ids=["pip", "pip-audit"]
+    ("answers", "calls"),
+    [((("", NO_WHEEL, 1),), 1), ((("", "", 0), ("", NO_WHEEL, 1)), 2), ((("", OTHER_WHEEL, 1),), 1)],
+    ids=["amd64", "arm64", "other hash"],
+)
+def test_wheel_that_is_missing(
+    of_tools: Callable[[], tuple[int, list[str]]],
+    tools: Tools,
+    answers: tuple[tuple[str, str, int], ...],
+    calls: int,
+) -> None:
+    """A package without a wheel for a platform, or with another one than is pinned, is a finding at once."""
+    tools.play("uv", *answers)
+
+    code, lines = of_tools()
+
+    platform = ("linux/amd64", "linux/arm64")[calls - 1]
+    told = [line for line in lines if not line.startswith(("Pins", "Advisories"))]
+    assert (1, calls) == (code, len(tools.calls("uv")))
+    assert [
+        f"Wheels: not all for {platform} and Python 3.13",
+        *(f"    {line.strip()}" for line in answers[-1][1].splitlines()),
+    ] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("pip", NO_CONNECTION), ("pip-audit", NO_FEED), ("uv", NO_INDEX)],
+    ids=["pip", "pip-audit", "uv"],
 )
 def test_silent_registry(
     of_tools: Callable[[], tuple[int, list[str]]], tools: Tools, name: str, error: str

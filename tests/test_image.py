@@ -247,6 +247,14 @@ def test_no_secret() -> None:
     assert set() == names & {variable.name for variable in VARIABLES}
 
 
+def test_fits_every_architecture() -> None:
+    """Nothing is said of an architecture, so that whoever builds it can choose."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").lower()
+
+    named = ("--platform", "amd64", "arm64", "x86_64", "aarch64", "manylinux")
+    assert [] == [word for word in named if word in text]
+
+
 def test_labels() -> None:
     """Title, description and version are the project's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -162,6 +162,17 @@ def test_reports_of_undelivered_telemetry_are_rare(output: Output) -> None:
     assert logs.DELIVERY_HINT == output.lines()[0]["hint"]
 
 
+def test_bug_in_a_delivery_is_undelivered_telemetry(output: Output) -> None:
+    """A delivery of metrics that fails by a bug is told in the same words."""
+    logging.getLogger("exporter.sender").error("Unexpected %s in a delivery", "TypeError")
+
+    (line,) = output.lines()
+
+    assert ("warning", "Telemetry not delivered", "Unexpected TypeError in a delivery") == tuple(
+        line[name] for name in ("level", "message", "detail")
+    )
+
+
 def test_reports_of_undelivered_telemetry_are_not_sent(output: Output) -> None:
     """What the SDK says goes to stdout alone, since to deliver it would need what is broken."""
     logging.getLogger(DELIVERY_LOGGER).error("Failed to export")

@@ -25,6 +25,7 @@ GOOD = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY}
 SECONDS = ("SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL", "FETCH_TIMEOUT", "STALE_AFTER")
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 BOTH = ("http/protobuf", "http/protobuf")
+"""Protocols of traces and logs."""
 
 
 def load(**variables: str) -> Settings:
@@ -58,7 +59,7 @@ def test_defaults() -> None:
         stale_after=180.0,
         log_level="info",
         web=WebSettings("::", 8001),
-        telemetry=TelemetrySettings(None, None, (), traced=True),
+        telemetry=TelemetrySettings(None, None, None, (), traced=True),
         warnings=(),
     )
 
@@ -88,7 +89,7 @@ def test_every_variable() -> None:
         stale_after=45.0,
         log_level="debug",
         web=WebSettings("192.0.2.7", 9001, protect_health=True),
-        telemetry=TelemetrySettings(None, None, (), traced=True),
+        telemetry=TelemetrySettings(None, None, None, (), traced=True),
         warnings=(),
     )
 
@@ -711,16 +712,22 @@ def test_otlp(
     """A signal leaves only where there is an endpoint for it, by the protocol that was asked for."""
     settings = load(**variables)
 
-    assert TelemetrySettings(*protocols, endpoints, traced=True) == settings.telemetry
+    assert TelemetrySettings(*protocols, None, endpoints, traced=True) == settings.telemetry
     assert () == settings.warnings
 
 
 @pytest.mark.parametrize("text", ["true", "TRUE", "True"])
 def test_sdk_disabled(text: str) -> None:
-    """OTEL_SDK_DISABLED=true, in any case, turns off traces and OTLP logs."""
-    telemetry = load(OTEL_SDK_DISABLED=text, **{OTLP: "http://c"}).telemetry
+    """OTEL_SDK_DISABLED=true, in any case, turns off all that is sent."""
+    variables = {OTLP: "http://c", "OTEL_METRICS_EXPORTER": "otlp"}
+    telemetry = load(OTEL_SDK_DISABLED=text, **variables).telemetry
 
-    assert (None, None, False) == (telemetry.traces_protocol, telemetry.logs_protocol, telemetry.traced)
+    assert (None, None, None, False) == (
+        telemetry.traces_protocol,
+        telemetry.logs_protocol,
+        telemetry.metrics_protocol,
+        telemetry.traced,
+    )
 
 
 @pytest.mark.parametrize("text", ["false", "1", "yes"])
@@ -729,15 +736,50 @@ def test_sdk_not_disabled(text: str) -> None:
     assert load(OTEL_SDK_DISABLED=text).telemetry.traced
 
 
-@pytest.mark.parametrize(
-    ("text", "warned"),
-    [("", False), ("prometheus", False), ("none", False), ("otlp", True), ("otlp,prometheus", True)],
-)
-def test_metrics_exporter(text: str, warned: bool) -> None:
-    """Metrics are published for Prometheus only, and who asks for more is told."""
-    warning = "OTEL_METRICS_EXPORTER: metrics are published for Prometheus only."
+@pytest.mark.parametrize("text", ["", "prometheus", "none", "prometheus,none"])
+def test_metrics_are_not_sent_by_themselves(text: str) -> None:
+    """Metrics are published for Prometheus only, unless a person asks for more."""
+    settings = load(OTEL_METRICS_EXPORTER=text, **{OTLP: "http://c"})
 
-    assert ((warning,) if warned else ()) == load(OTEL_METRICS_EXPORTER=text).warnings
+    assert (None, ()) == (settings.telemetry.metrics_protocol, settings.warnings)
+
+
+@pytest.mark.parametrize("text", ["otlp", "prometheus,otlp", " otlp , prometheus "])
+def test_metrics_by_otlp(text: str) -> None:
+    """Where otlp is in the list, metrics are sent as well, by the protocol and to the address that hold."""
+    variables = {OTLP: "http://c", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc"}
+    settings = load(OTEL_METRICS_EXPORTER=text, **variables)
+    own = load(OTEL_METRICS_EXPORTER=text, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT="http://m/v1/metrics")
+
+    assert ("grpc", ("http://c",), ()) == (
+        settings.telemetry.metrics_protocol,
+        settings.telemetry.endpoints,
+        settings.warnings,
+    )
+    assert (None, None, "http/protobuf", ("http://m/v1/metrics",)) == (
+        own.telemetry.traces_protocol,
+        own.telemetry.logs_protocol,
+        own.telemetry.metrics_protocol,
+        own.telemetry.endpoints,
+    )
+
+
+def test_metrics_by_otlp_to_nowhere() -> None:
+    """Who asks for metrics by OTLP and names no endpoint is told that none are sent."""
+    settings = load(OTEL_METRICS_EXPORTER="otlp")
+
+    assert None is settings.telemetry.metrics_protocol
+    (warning,) = settings.warnings
+    assert (
+        "OTEL_METRICS_EXPORTER names otlp, but OTEL_EXPORTER_OTLP_ENDPOINT is not set: no metrics are sent."
+    ) == warning
+
+
+def test_metrics_exporter_that_cannot_be() -> None:
+    """An exporter in the list that is not there is one problem that names those there are."""
+    assert ("OTEL_METRICS_EXPORTER='console': expected one of prometheus, otlp, none",) == problems(
+        OTEL_METRICS_EXPORTER="otlp,console"
+    )
 
 
 @pytest.mark.parametrize("name", ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER"])
@@ -752,11 +794,12 @@ def test_exporter_that_cannot_be(name: str) -> None:
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
         "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     ],
 )
 def test_protocol_that_cannot_be(name: str) -> None:
     """A protocol that is not there is one problem that names its variable."""
-    told = problems(**{OTLP: "http://c", name: "http/json"})
+    told = problems(**{OTLP: "http://c", "OTEL_METRICS_EXPORTER": "otlp", name: "http/json"})
 
     assert (f"{name}='http/json': expected one of http/protobuf, grpc",) == told
 
@@ -779,12 +822,17 @@ def test_otlp_headers(text: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [OTLP, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"],
+    [
+        OTLP,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    ],
 )
 @pytest.mark.parametrize("text", ["collector:4317", "//collector", "unix:///collector"])
 def test_otlp_endpoint_that_cannot_be(name: str, text: str) -> None:
     """An endpoint that is no HTTP address is one problem that names its variable."""
-    (problem,) = problems(**{name: text})
+    (problem,) = problems(OTEL_METRICS_EXPORTER="otlp", **{name: text})
 
     assert name in problem
     assert "must begin with http:// or https://" in problem

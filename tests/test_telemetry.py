@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, count
+from typing import Any
 
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as OtlpMetric
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+)
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
+from exporter import SERVICE_NAME, __version__
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.settings import Settings
+from exporter.settings import Settings, TelemetrySettings
 from exporter.snapshot import HealthStatus, Provider, Snapshot
-from exporter.telemetry import FEWEST_SETS, Metrics, prepare_environment
+from exporter.telemetry import (
+    FEWEST_SETS,
+    POINTS_A_REQUEST,
+    SCOPE,
+    Metrics,
+    Telemetry,
+    _otlp_metric_exporter,
+    prepare_environment,
+)
 from tests.clocks import MovedClock
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway
 from tests.rig import rig
+
+Labels = frozenset[tuple[str, str]]
 
 
 @pytest.mark.parametrize(
@@ -34,11 +60,15 @@ from tests.rig import rig
             {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
         ),
         ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
+        (
+            {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
+            {"OTEL_SERVICE_NAME": "provider-metrics-exporter"},
+        ),
     ],
-    ids=["default", "own name", "own name by attributes", "disabled"],
+    ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
 )
 def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
-    """The service has its name unless a person gave it one, and the SDK never empties /metrics."""
+    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
     environ = dict(before)
 
     prepare_environment(environ)
@@ -128,10 +158,279 @@ def test_spans_and_records_leave_by_otlp(settings_for: Callable[..., Settings], 
     }
 
 
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
+    """A receiver to which everything leaves that is to leave."""
+    with OtlpReceiver() as running:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)
+        yield running
+
+
+def otlp_exporter() -> MetricExporter:
+    """Return what sends metrics as the environment says, to the receiver."""
+    made = _otlp_metric_exporter("http/protobuf")
+    assert made is not None
+    return made
+
+
+def published(families: Iterable[Metric]) -> dict[tuple[str, Labels], float]:
+    """Return the values by name and labels that /metrics would show, but those that libraries add there."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("gatewayz_")
+    }
+
+
+def sent(metrics: Iterable[ResourceMetrics]) -> dict[tuple[str, Labels], float]:
+    """Return the values of a push in the same way: a collector's names and labels for them."""
+    found = [
+        pair
+        for part in metrics
+        for scope in part.scope_metrics
+        for metric in scope.metrics
+        for pair in samples(metric)
+    ]
+    assert len(found) == len(dict(found))
+    return dict(found)
+
+
+def samples(metric: OtlpMetric) -> Iterator[tuple[tuple[str, Labels], float]]:
+    """Yield the names, labels and values that Prometheus makes of a metric of OTLP."""
+    kind = metric.WhichOneof("data")
+    for point in getattr(metric, str(kind)).data_points:
+        labels = frozenset((item.key, item.value.string_value) for item in point.attributes)
+        if kind == "histogram":
+            bounds = [*map(str, point.explicit_bounds), "+Inf"]
+            for bound, count_ in zip(bounds, accumulate(point.bucket_counts), strict=True):
+                yield (f"{metric.name}_bucket", labels | {("le", bound)}), count_
+            yield (f"{metric.name}_count", labels), point.count
+            yield (f"{metric.name}_sum", labels), point.sum
+        else:
+            total = "_total" if kind == "sum" and metric.sum.is_monotonic else ""
+            yield (metric.name + total, labels), getattr(point, point.WhichOneof("value"))
+
+
+def test_metrics_leave_by_otlp(
+    settings_for: Callable[..., Settings], clock: MovedClock, receiver: OtlpReceiver
+) -> None:
+    """Each poll sends what it publishes: the same names, labels and values, of the same resource."""
+    settings = settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_METRICS_EXPORTER="otlp")
+    with rig(settings, clock, export=False) as exporting:
+        for _ in range(2):
+            receiver.metrics.clear()
+            exporting.poller.poll_once()
+            exporting.telemetry.metrics._sender.finish()
+            exposed = published(text_string_to_metric_families(exporting.text))
+
+            assert len(exposed) > 500
+            assert exposed == sent(receiver.metrics)
+
+    (pushed,) = receiver.metrics
+    resource = {item.key: item.value.string_value for item in pushed.resource.attributes}
+    (scope,) = pushed.scope_metrics
+    assert SERVICE_NAME == resource["service.name"]
+    assert (SCOPE, __version__) == (scope.scope.name, scope.scope.version)
+    assert {""} == {metric.unit for metric in scope.metrics}
+    assert 2 == receiver.paths.count("/v1/metrics")
+
+
+def test_stale_data_are_not_sent(
+    settings_for: Callable[..., Settings], clock: MovedClock, receiver: OtlpReceiver
+) -> None:
+    """When data go stale and leave the exposition, that is sent as well."""
+    settings = settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_METRICS_EXPORTER="otlp")
+    with rig(settings, clock, export=False) as exporting:
+        exporting.poller.poll_once()
+        exporting.telemetry.metrics._sender.finish()
+        receiver.metrics.clear()
+        clock.sleep(settings.stale_after)
+        exporting.poller.publish()
+        exporting.telemetry.metrics._sender.finish()
+
+        assert {} == exporting.series("gatewayz_provider_health_status")
+        assert published(text_string_to_metric_families(exporting.text)) == sent(receiver.metrics)
+
+
+def test_metrics_are_not_sent_by_themselves(
+    settings_for: Callable[..., Settings], clock: MovedClock, receiver: OtlpReceiver
+) -> None:
+    """With an endpoint, but not asked to, no metrics leave."""
+    with rig(settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url), clock, export=False) as exporting:
+        exporting.poller.poll_once()
+
+    assert {"/v1/traces", "/v1/logs"} == set(receiver.paths)
+
+
+def test_sending_metrics_is_not_traced(receiver: OtlpReceiver) -> None:
+    """That metrics are sent makes no span, even where the address is not known as one to leave out."""
+    spans = InMemorySpanExporter()
+    settings = TelemetrySettings("http/protobuf", None, None, (), traced=True)
+    telemetry = Telemetry(settings, spans, metric_exporter=otlp_exporter())
+
+    telemetry.metrics.push()
+    telemetry.metrics._sender.finish()
+    telemetry.shutdown(5)
+
+    assert ["/v1/metrics"] == receiver.paths
+    assert () == spans.get_finished_spans()
+
+
+class Held(MetricExporter):
+    """Takes metrics when it is let go."""
+
+    def __init__(self) -> None:
+        """Hold everything back."""
+        super().__init__()
+        self.taken: list[MetricsData] = []
+        self.let_go = threading.Event()
+        self.is_shut = False
+
+    def export(self, metrics_data: MetricsData, *args: Any, **kwargs: Any) -> MetricExportResult:
+        """Take metrics."""
+        assert self.let_go.wait(10)
+        self.taken.append(metrics_data)
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Do nothing."""
+        return True
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """Take note."""
+        self.is_shut = True
+
+    def values(self, name: str) -> list[float]:
+        """Return the sum of a metric's points in each push that was taken."""
+        return [
+            sum(point.value for point in metric.data.data_points if isinstance(point, NumberDataPoint))
+            for data in self.taken
+            for part in data.resource_metrics
+            for scope in part.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+        ]
+
+
+def test_push_never_waits() -> None:
+    """While a push is under way others are left out, and the next one says all that has come since."""
+    peer = Held()
+    metrics = Metrics(Resource.create(), exporter=peer)
+    for size in (1, 2, 3):
+        metrics.events.fetched(*fetched())
+        metrics.collect(fleet(0, size))
+        metrics.push()
+    assert [] == peer.taken
+    peer.let_go.set()
+    metrics._sender.finish()
+    metrics.push()
+    metrics.shutdown()
+
+    assert [1, 3] == peer.values("gatewayz_providers_listed")
+    assert [1, 3] == peer.values("gatewayz_provider_scrape_errors")
+    assert peer.is_shut
+
+
+def test_push_at_the_end() -> None:
+    """At the end a push that is under way is waited for, and then the connection is let go."""
+    peer = Held()
+    telemetry = Telemetry(TelemetrySettings(None, None, None, (), traced=False), metric_exporter=peer)
+    telemetry.metrics.push()
+    threading.Timer(0.2, peer.let_go.set).start()
+
+    telemetry.shutdown(10)
+
+    assert (1, True) == (len(peer.taken), peer.is_shut)
+
+
+def test_only_the_caller_collects() -> None:
+    """Nothing is collected in another thread, nor at the end, when the poller is gone."""
+    threads: list[threading.Thread] = []
+
+    def lost() -> int:
+        threads.append(threading.current_thread())
+        return 0
+
+    peer = Held()
+    peer.let_go.set()
+    metrics = Metrics(Resource.create(), lost, peer)
+    metrics.collect(Snapshot())
+    metrics.push()
+    metrics.shutdown()
+    gc.collect()
+
+    assert [threading.current_thread()] * 2 == threads
+    assert 1 == len(peer.taken)
+
+
+def test_sent_counters_survive_the_replacement_of_the_gauges(receiver: OtlpReceiver) -> None:
+    """What is sent of a fleet that changes for ever has the live providers alone, and counts on."""
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
+    worn, starts = set(), set()
+    for generation in range(6):
+        receiver.metrics.clear()
+        metrics.events.fetched(*fetched())
+        exposed = published(metrics.collect(fleet(generation, FEWEST_SETS)))
+        metrics.push()
+        metrics._sender.finish()
+        worn.add(id(metrics._gauges))
+        starts |= {
+            point.start_time_unix_nano
+            for part in receiver.metrics
+            for metric in part.scope_metrics[0].metrics
+            for point in metric.sum.data_points
+            if metric.name == "gatewayz_provider_scrape_errors"
+        }
+
+        assert exposed == sent(receiver.metrics)
+    assert 1 < len(worn)
+    assert 1 == len(starts)
+    assert (6, 0 not in starts) == (exposed["gatewayz_provider_scrape_errors_total", frozenset()], True)
+
+
+def test_large_fleet_is_sent_whole(receiver: OtlpReceiver) -> None:
+    """Beyond the SDK's limit of 2000 sets no provider is folded into another, in requests of bounded size."""
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
+
+    exposed = published(metrics.collect(fleet(0, 2_100)))
+    metrics.push()
+    metrics.shutdown()
+
+    assert len(exposed) > 3 * POINTS_A_REQUEST
+    assert exposed == sent(receiver.metrics)
+    assert math.ceil(len(exposed) / POINTS_A_REQUEST) == receiver.paths.count("/v1/metrics")
+    assert max(int(headers["Content-Length"]) for headers in receiver.headers) < 4 * 1024 * 1024
+
+
+def test_temporality_and_aggregation(receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's variables decide what is sent, and nothing of that is seen on /metrics."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"
+    )
+    metrics = Metrics(Resource.create(), exporter=otlp_exporter())
+    counts = []
+    for _ in range(2):
+        receiver.metrics.clear()
+        metrics.events.fetched(*fetched())
+        exposed = published(metrics.collect(Snapshot()))
+        metrics.push()
+        metrics._sender.finish()
+        (part,) = receiver.metrics
+        pushed = {metric.name: metric for metric in part.scope_metrics[0].metrics}
+        (point,) = pushed["gatewayz_provider_scrape_errors"].sum.data_points
+        counts.append((exposed["gatewayz_provider_scrape_errors_total", frozenset()], point.as_int))
+
+    assert [(1, 1), (2, 1)] == counts
+    assert "exponential_histogram" == pushed["gatewayz_exporter_fetch_duration_seconds"].WhichOneof("data")
+    assert "gatewayz_exporter_fetch_duration_seconds_bucket" in {name for name, _ in exposed}
+
+
 def test_shutdown_is_bounded(settings_for: Callable[..., Settings], clock: MovedClock) -> None:
     """A receiver that never answers holds the end of the process for no longer than it is given."""
     with OtlpReceiver(silent=True) as receiver:
-        settings = settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+        settings = settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_METRICS_EXPORTER="otlp")
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
         try:
             with rig(settings, clock, export=False) as exporting:
@@ -177,15 +476,20 @@ def test_gateway_learns_of_traces_that_leave(
 
 
 def test_clock_that_jumps_during_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collection ends well though the machine's date jumps by an hour whenever it is looked at."""
+    """Both collections end well though the machine's date jumps by an hour whenever it is looked at."""
     dates = count(0, 3600 * 10**9)
     monkeypatch.setattr(
         "opentelemetry.sdk.metrics._internal.measurement_consumer.time_ns", lambda: next(dates)
     )
-    metrics = Metrics(Resource.create())
+    peer = Held()
+    peer.let_go.set()
+    metrics = Metrics(Resource.create(), exporter=peer)
 
     families = {family.name: family for family in metrics.collect(fleet(0, 3))}
+    metrics.push()
+    metrics.shutdown()
 
+    assert [3] == peer.values("gatewayz_providers_listed")
     assert next(dates) > 3600 * 10**9
     assert 3 == len(families["gatewayz_provider_health_status"].samples)
 
@@ -199,14 +503,21 @@ def test_grpc_is_imported_only_when_asked_for() -> None:
     assert "[]" == result.stdout.strip()
 
 
-def test_grpc_exporters(settings_for: Callable[..., Settings], clock: MovedClock) -> None:
-    """With the protocol grpc both exporters are the gRPC ones, and a dead receiver disturbs nothing."""
+def test_grpc_exporters(
+    settings_for: Callable[..., Settings], clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the protocol grpc all exporters are the gRPC ones, and a dead receiver disturbs nothing."""
+    # Else they try again long after this test.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     settings = settings_for(
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+        OTEL_METRICS_EXPORTER="otlp",
     )
     with rig(settings, clock, export=False) as exporting:
         exporting.poller.poll_once()
 
         assert "grpc" in type(exporting.telemetry._spans).__module__
+        assert "grpc" in type(exporting.telemetry.metrics._exporter).__module__
         assert 40 == exporting.value("gatewayz_providers_total")
         exporting.telemetry.shutdown(0.5)

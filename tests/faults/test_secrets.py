@@ -85,6 +85,7 @@ def exporter(gateway_url: str, receiver: OtlpReceiver, **variables: str) -> Iter
         "METRICS_PORT": "0",
         "SCRAPE_INTERVAL": f"{INTERVAL}",
         "LOG_LEVEL": "debug",
+        "OTEL_METRICS_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={OTLP_HEADER}",
         CAPTURE: ".*",
@@ -97,7 +98,7 @@ def exporter(gateway_url: str, receiver: OtlpReceiver, **variables: str) -> Iter
 
 def told(running: Program, receiver: OtlpReceiver) -> str:
     """Return all that was logged and all that was sent to the collector."""
-    sent = (*receiver.spans, *receiver.records, *receiver.resources)
+    sent = (*receiver.spans, *receiver.records, *receiver.metrics, *receiver.resources)
     return "".join((*running.output, *map(str, sent)))
 
 
@@ -127,9 +128,10 @@ def test_run_with_every_fault(tmp_path: Path) -> None:
     assert OTLP_HEADER in {headers["x-key"] for headers in receiver.headers}
     assert {} == {name: secrets for name, secrets in shown.items() if secrets}
     assert [] == found_in(told(running, receiver))
-    # The run was worth it: debug records, failures and spans are in what was searched.
+    # The run was worth it: debug records, failures, spans and metrics are in what was searched.
     assert '"level":"debug"' in told(running, receiver).replace(" ", "")
     assert "Fetch failed" in told(running, receiver)
+    assert "gatewayz_up" in told(running, receiver)
     assert "http.request.header.authorization" in told(running, receiver)
 
 

@@ -7,6 +7,7 @@ import socketserver
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +24,10 @@ from tests.replay import ReplayGateway, answer
 Matrix = Callable[[Row], None]
 Behaviour = Callable[[socket.socket], None]
 
-GROUP = "Collector"
 POLLS = 4
+SCRAPES = 100
+SLOWEST_SCRAPE = 0.2
+"""Seconds that a scrape takes on average at most: far more than it needs, and less than any wait here."""
 LONGEST_GAP = 4.0
 """Seconds between two polls: far more than their interval, and less than a delivery is waited for."""
 QUICK: Mapping[str, str] = MappingProxyType(
@@ -110,6 +113,15 @@ def untrusted(connection: socket.socket) -> None:
 GRPC = MappingProxyType({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
+METRICS = MappingProxyType(
+    {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+)
+GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"Collector": NOTHING, "Collector that takes metrics": METRICS}
+)
+"""What is sent to it: spans and log records, or metrics alone."""
+GROUP = next(iter(GROUPS))
+
 CASES: tuple[tuple[str, Behaviour | None, str, Mapping[str, str], bool], ...] = (
     ("It is not there", None, "http", NOTHING, True),
     ("It is not there (gRPC)", None, "http", GRPC, True),
@@ -126,6 +138,7 @@ CASES: tuple[tuple[str, Behaviour | None, str, Mapping[str, str], bool], ...] = 
 )
 
 
+@pytest.mark.parametrize("group", GROUPS, ids=["spans and records", "metrics"])
 @pytest.mark.parametrize(
     ("place", "case"), list(enumerate(CASES)), ids=[case[0].replace(" ", "-") for case in CASES]
 )
@@ -133,41 +146,46 @@ def test_collector(
     gateway: ReplayGateway,
     tmp_path: Path,
     matrix: Matrix,
+    group: str,
     place: int,
     case: tuple[str, Behaviour | None, str, Mapping[str, str], bool],
 ) -> None:
-    """No poll is late, a scrape answers, the trouble is told once, and the end comes in time."""
+    """No poll is late, scrapes are quick, the trouble is told once, and the end comes in time."""
     title, behave, scheme, variables, is_told = case
     with (
         peer(behave or hang, scheme) as url,
         exporter(
             gateway,
             tmp_path / "log",
-            {**QUICK, **variables},
+            {**QUICK, **variables, **GROUPS[group]},
             OTEL_EXPORTER_OTLP_ENDPOINT=url if behave else f"http://127.0.0.1:{free_port()}",
         ) as running,
     ):
         running.wait_for_polls(POLLS)
         if is_told:
             running.wait_for("Telemetry not delivered")
+        begun = time.monotonic()
+        running.ask("/metrics", SCRAPES)
+        took = time.monotonic() - begun
         metrics = running.up()
         code = running.end()
 
     assert 0 == code
     assert running.longest_gap() < LONGEST_GAP
+    assert took < SCRAPES * SLOWEST_SCRAPE
     assert is_told == [record["message"] for record in running.records()].count("Telemetry not delivered")
-    matrix(Row(GROUP, place, title, "goes on", metrics, running.remarks()))
+    matrix(Row(group, place, title, "goes on", metrics, running.remarks()))
 
 
+@pytest.mark.parametrize("group", GROUPS, ids=["spans and records", "metrics"])
 def test_waiting_for_the_collector_holds_nothing(
-    gateway: ReplayGateway, tmp_path: Path, matrix: Matrix
+    gateway: ReplayGateway, tmp_path: Path, matrix: Matrix, group: str
 ) -> None:
     """With the timeouts that are usual, a collector that hangs delays neither polls nor the end."""
+    variables = {**GROUPS[group], "SCRAPE_INTERVAL": INTERVAL}
     with (
         peer(hang) as url,
-        exporter(
-            gateway, tmp_path / "log", SCRAPE_INTERVAL=INTERVAL, OTEL_EXPORTER_OTLP_ENDPOINT=url
-        ) as running,
+        exporter(gateway, tmp_path / "log", variables, OTEL_EXPORTER_OTLP_ENDPOINT=url) as running,
     ):
         running.wait_for_polls(12)
         metrics = running.up()
@@ -176,7 +194,7 @@ def test_waiting_for_the_collector_holds_nothing(
     assert 0 == code
     assert running.longest_gap() < LONGEST_GAP
     case = "It never answers, and the program is asked to stop"
-    matrix(Row(GROUP, len(CASES), case, f"ends ({code})", metrics, ""))
+    matrix(Row(group, len(CASES), case, f"ends ({code})", metrics, ""))
 
 
 def test_undelivered_spans_do_not_fill_the_memory(

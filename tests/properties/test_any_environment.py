@@ -45,7 +45,7 @@ with_password = st.builds(
 )
 secrets = st.builds(lambda before, after: f"{before}{SECRET}{after}", values, values)
 
-OTLP = [f"OTEL_EXPORTER_OTLP_{signal}{{}}" for signal in ("", "TRACES_", "LOGS_")]
+OTLP = [f"OTEL_EXPORTER_OTLP_{signal}{{}}" for signal in ("", "TRACES_", "LOGS_", "METRICS_")]
 OPEN = [
     variable.name
     for variable in VARIABLES
@@ -65,6 +65,7 @@ environments = st.fixed_dictionaries(
         **{name.format("ENDPOINT"): addresses | with_password for name in OTLP},
         **{name.format("HEADERS"): secrets | st.just(f"authorization=Bearer {SECRET}") for name in OTLP},
         **dict.fromkeys(OPEN, values | numbers | words),
+        "OTEL_METRICS_EXPORTER": values | st.sampled_from(["otlp", "prometheus,otlp"]),
     },
 )
 
@@ -101,7 +102,11 @@ def said_of_headers(environ: dict[str, str], settings: Settings) -> list[str]:
     """Return what the SDK logs of the headers for the signals that leave."""
     records, logger = Records(), logging.getLogger("opentelemetry.util.re")
     logger.addHandler(records)
-    protocols = {"TRACES_": settings.telemetry.traces_protocol, "LOGS_": settings.telemetry.logs_protocol}
+    protocols = {
+        "TRACES_": settings.telemetry.traces_protocol,
+        "LOGS_": settings.telemetry.logs_protocol,
+        "METRICS_": settings.telemetry.metrics_protocol,
+    }
     for signal, protocol in protocols.items():
         if protocol is not None:
             general = environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
@@ -117,6 +122,7 @@ def said_of_headers(environ: dict[str, str], settings: Settings) -> list[str]:
         "ADMIN_KEY": SECRET,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://collector.example/?key={SECRET}",
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {SECRET}",
+        "OTEL_METRICS_EXPORTER": "otlp",
     }
 )
 def test_load_settings(environ: dict[str, str]) -> None:

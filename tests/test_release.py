@@ -1,0 +1,71 @@
+"""The version stands in one place, which all others follow, and the changelog keeps its form."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from exporter import __version__
+
+ROOT = Path(__file__).parent.parent
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+SOURCE = "exporter/__init__.py"
+FOLLOWERS = {"Dockerfile", "docker-compose.yml"}
+"""Files that have to name the version, since what reads them knows no Python."""
+NOT_OURS = ("requirements/", "CHANGELOG.md")
+"""Where the same number may be another's version, or history."""
+KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def naming(text: str) -> set[str]:
+    """Return the tracked files that have a text in them, as a number of its own."""
+    pattern = rf"(^|[^0-9.]){re.escape(text)}($|[^0-9.])"
+    found = subprocess.run(
+        ["git", "grep", "-lIE", pattern], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {name for name in found.stdout.splitlines() if not name.startswith(NOT_OURS)}
+
+
+def test_version_is_everywhere_the_same() -> None:
+    """The files that name the version are the known ones, all of them (see docs/releasing.md)."""
+    assert {SOURCE, *FOLLOWERS} == naming(__version__)
+
+
+def test_version_is_semantic() -> None:
+    """The version is one of Semantic Versioning, which is also one of Python."""
+    assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", __version__)
+
+
+def sections(text: str, level: int) -> list[tuple[str, str]]:
+    """Return the headings of a level with what stands below them."""
+    parts = re.split(rf"^{'#' * level} (.+)$", text, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_changelog_has_its_releases_in_order() -> None:
+    """What is not released comes first, then the releases with dates, newest first, none beyond ours."""
+    (unreleased, _), *releases = sections(CHANGELOG, 2)
+    found = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})", heading) for heading, _ in releases]
+    versions = [Version(match[1]) for match in found if match]
+
+    assert ("[Unreleased]", len(releases)) == (unreleased, len(versions))
+    assert sorted(set(versions), reverse=True) == versions
+    assert [] == [version for version in versions if version > Version(__version__)]
+    dates = [date.fromisoformat(match[2]) for match in found if match]
+    assert sorted(dates, reverse=True) == dates
+
+
+@pytest.mark.parametrize(("heading", "text"), sections(CHANGELOG, 2), ids=lambda text: text[:12])
+def test_changelog_has_its_kinds(heading: str, text: str) -> None:
+    """Below each release there are changes by their kind, as a list, and no kind without one or twice."""
+    kinds = [kind for kind, _ in sections(text, 3)]
+
+    assert len(set(kinds)) == len(kinds)
+    assert set(kinds) <= KINDS
+    assert [] == [kind for kind, changes in sections(text, 3) if not changes.strip().startswith("- ")]
+    assert kinds or heading == "[Unreleased]"
