@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from exporter.clock import SystemClock
+from exporter.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
 from exporter.errors import Outcome
 from exporter.poller import Poller
 from exporter.settings import Settings, TelemetrySettings
@@ -22,15 +23,16 @@ CAPABILITIES = (
     ("vision", "supports_vision"),
     ("images", "supports_image_generation"),
 )
+CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "LEFT OUT", "FIRST SERIES")
 HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
 NOTHING = "-"
 
 
-def poll(settings: Settings) -> Snapshot:
+def poll(settings: Settings, custom: CustomMetrics = ()) -> Snapshot:
     """Do what the exporter would do in one poll, with neither telemetry nor log."""
     logging.disable()
     telemetry = Telemetry(TelemetrySettings(None, None, None, (), traced=False))
-    poller = Poller(settings, SystemClock(), telemetry.tracer, telemetry.metrics)
+    poller = Poller(settings, SystemClock(), telemetry.tracer, telemetry.metrics, lambda: custom)
     poller.poll_once()
     poller.close()
     return poller.published.current.snapshot
@@ -45,6 +47,9 @@ def as_text(snapshot: Snapshot) -> str:
         lines += ["", "Counts: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
     if snapshot.providers:
         lines += ["", *_table([HEADINGS, *map(_row, snapshot.providers)])]
+    if snapshot.custom:
+        rows = (_custom_row(metric, series) for metric, series in snapshot.custom.items())
+        lines += ["", *_table([CUSTOM_HEADINGS, *rows])]
     lines += [
         f"\n{count} x {field} could not be understood" for field, count in snapshot.invalid_fields.items()
     ]
@@ -62,6 +67,7 @@ def as_json(snapshot: Snapshot) -> str:
         if snapshot.providers is None
         else [_provider_object(p) for p in snapshot.providers],
         "invalid_fields": dict(snapshot.invalid_fields),
+        "custom_metrics": [_custom_object(metric, series) for metric, series in snapshot.custom.items()],
     }
     return msgspec.json.format(msgspec.json.encode(document)).decode()
 
@@ -87,6 +93,19 @@ def _row(provider: Provider) -> tuple[str, ...]:
     )
 
 
+def _custom_row(metric: CustomMetric, series: CustomSeries) -> tuple[str, ...]:
+    dropped = ", ".join(f"{count} {reason}" for reason, count in series.dropped.items())
+    first = _sample(series.samples[0]) if series.samples else NOTHING
+    figures = (str(len(series.samples)), dropped or NOTHING, first)
+    return (metric.name, metric.kind.value, metric.source.value, *figures)
+
+
+def _sample(sample: CustomSample) -> str:
+    labels = ", ".join(f"{name}={text!r}" for name, text in sample.labels.items())
+    value = f"{sample.value:.15g}"
+    return printable(f"{value} ({labels})" if labels else value)
+
+
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -108,6 +127,16 @@ def _fetch_object(fetch: Fetch) -> Mapping[str, Any]:
 
 def _provider_object(provider: Provider) -> Mapping[str, Any]:
     return {**msgspec.structs.asdict(provider), "health": provider.health.label}
+
+
+def _custom_object(metric: CustomMetric, series: CustomSeries) -> Mapping[str, Any]:
+    return {
+        "name": metric.name,
+        "kind": metric.kind.value,
+        "endpoint": metric.source.value,
+        "series": series.samples,
+        "dropped": {reason.value: count for reason, count in series.dropped.items()},
+    }
 
 
 def _yes_no(value: bool | None) -> str:

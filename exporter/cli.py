@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,6 +24,7 @@ from exporter.settings import VARIABLES, Settings, load_settings, load_web_setti
 from exporter.signals import handle_stop
 
 if TYPE_CHECKING:
+    from exporter.customconfig import Definition
     from exporter.webconfig import Reading
 
 EXIT_NOT_WELL = 1
@@ -74,8 +76,8 @@ def cli(context: click.Context, web_config_file: str | None) -> None:
 @click.pass_obj
 def run(environ: Mapping[str, str]) -> None:
     """Run the exporter (what happens without a command)."""
-    settings, web_file = _everything(environ)
-    sys.exit(_run(settings, web_file, _bind(settings)))
+    given = _everything(environ)
+    sys.exit(_run(given, _bind(given.settings)))
 
 
 @cli.command()
@@ -86,12 +88,13 @@ def check(as_json: bool) -> None:
     Exit code 0 when both endpoints answered well, 1 when not, 2 when a setting is wrong.
     """
     _be_interruptible()
-    settings = _settings(os.environ)
+    # It opens no port: who may come in does not matter.
+    given = _everything({**os.environ, "WEB_CONFIG_FILE": ""})
     from exporter import check as checks
 
-    for warning in settings.warnings:
+    for warning in given.settings.warnings:
         click.echo(f"Note: {warning}", err=True)
-    snapshot = checks.poll(settings)
+    snapshot = checks.poll(given.settings, given.custom.metrics if given.custom else ())
     click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
     sys.exit(0 if snapshot.up else EXIT_NOT_WELL)
 
@@ -160,14 +163,14 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
     with gateway:
-        settings, web_file = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
-        listener = _bind(settings)
-        scheme = "https" if web_file and web_file.config.tls else "http"
+        given = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
+        listener = _bind(given.settings)
+        scheme = "https" if given.web_file and given.web_file.config.tls else "http"
         url = f"{scheme}://localhost:{listener.getsockname()[1]}"
         click.echo(
             f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
         )
-        code = _run(settings, web_file, listener)
+        code = _run(given, listener)
     sys.exit(code)
 
 
@@ -183,11 +186,11 @@ def _demo_environment(
     return {**chosen, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _run(settings: Settings, web_file: Reading | None, listener: socket.socket) -> int:
+def _run(given: Given, listener: socket.socket) -> int:
     from exporter.service import run as run_service
 
     try:
-        return run_service(settings, web_file, listener)
+        return run_service(given.settings, given.web_file, given.custom, listener)
     except SettingsError as error:
         _refuse(error)
 
@@ -201,17 +204,28 @@ def _bind(settings: Settings) -> socket.socket:
         _fail(EXIT_LISTEN, str(error))
 
 
-def _everything(environ: Mapping[str, str]) -> tuple[Settings, Reading | None]:
-    """Read the environment and the web configuration file, and tell what is wrong in both."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """All that a person has set: the environment, and the files that it names, without problems."""
+
+    settings: Settings
+    web_file: Reading | None
+    custom: Definition | None
+
+
+def _everything(environ: Mapping[str, str]) -> Given:
+    """Read the environment and the files that it names, and tell what is wrong in all of them."""
     web_file = _web_file(environ.get("WEB_CONFIG_FILE", "").strip())
-    problems = [f"WEB_CONFIG_FILE: {problem}" for problem in web_file.problems] if web_file else []
+    custom = _custom_metrics(environ.get("CUSTOM_METRICS_FILE", "").strip())
+    files = {"WEB_CONFIG_FILE": web_file, "CUSTOM_METRICS_FILE": custom}
+    problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
     try:
         settings = load_settings(environ)
     except SettingsError as error:
         _fail(EXIT_SETTINGS, *error.problems, *problems)
     if problems:
         _fail(EXIT_SETTINGS, *problems)
-    return settings, web_file
+    return Given(settings, web_file, custom)
 
 
 def _web_file(path: str) -> Reading | None:
@@ -223,11 +237,13 @@ def _web_file(path: str) -> Reading | None:
     return read(Path(path))
 
 
-def _settings(environ: Mapping[str, str]) -> Settings:
-    try:
-        return load_settings(environ)
-    except SettingsError as error:
-        _refuse(error)
+def _custom_metrics(path: str) -> Definition | None:
+    if not path:
+        return None
+    # Neither does everybody need JMESPath.
+    from exporter.customconfig import read
+
+    return read(Path(path))
 
 
 def _refuse(error: SettingsError) -> NoReturn:

@@ -1,5 +1,7 @@
 """Bytes of the gateway into values, field by field: a bad field loses only itself.
 
+First they are parsed as JSON, then the document is decoded.
+
 Fields and types are those of the gateway's contract. What cannot be understood is counted by field name in
 `ProviderList.invalid_fields`; the name `record` stands for a row that is no object.
 """
@@ -26,19 +28,13 @@ MAX_VALUES = 2_000_000
 HEALTH_BY_WORD = MappingProxyType({status.label: status for status in HealthStatus})
 
 
-def decode(endpoint: Endpoint, body: bytes) -> Answer:
-    """Decode the body of an answer.
+def parse(body: bytes) -> object:
+    """Parse the body of an answer.
 
     Raises:
         GatewayError: `not_json` for what is not JSON by RFC 8259 (NaN and lone surrogates included),
-            `wrong_shape` for a list that is no array or has rows of which none is usable, and for counts
-            that are not seven whole numbers from 0 up, `too_large` for more values than are allowed.
+            `too_large` for more values than are allowed.
     """
-    document = _parse(body)
-    return _stats(document) if endpoint is Endpoint.STATS else _provider_list(document)
-
-
-def _parse(body: bytes) -> object:
     # Every item of an array or object follows one of these; those in texts make the figure larger.
     if sum(map(body.count, b"[{,")) > MAX_VALUES:
         raise GatewayError(Outcome.TOO_LARGE, f"more than {MAX_VALUES} values")
@@ -47,6 +43,16 @@ def _parse(body: bytes) -> object:
         return msgspec.json.Decoder(float_hook=float).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(Outcome.NOT_JSON, f"{len(body)} bytes that do not parse") from error
+
+
+def decode(endpoint: Endpoint, document: object) -> Answer:
+    """Decode a parsed answer.
+
+    Raises:
+        GatewayError: `wrong_shape` for a list that is no array or has rows of which none is usable, and for
+            counts that are not seven whole numbers from 0 up.
+    """
+    return _stats(document) if endpoint is Endpoint.STATS else _provider_list(document)
 
 
 def _stats(document: object) -> ProviderStats:

@@ -23,7 +23,7 @@ BOOLEANS: Mapping[str, bool] = MappingProxyType(
 SHOWN = re.compile(r"[\w.@ -]{1,40}")
 """Keys that are repeated in messages: no line of a certificate and no hash looks like this."""
 FEW = 5
-DEEPEST = 4
+DEEPEST = 5
 """Levels that are read: one more than any file has."""
 
 

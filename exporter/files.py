@@ -7,6 +7,9 @@ import os
 import stat
 from pathlib import Path
 
+Stamp = tuple[int, int, int, int] | None
+"""Of a file: times in ns of the last change of content and inode, size, inode; None where there is none."""
+
 MAX_BYTES = 1024 * 1024
 """More than any key, certificate or configuration has."""
 
@@ -24,6 +27,15 @@ def read_file(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return content
+
+
+def stamp(path: Path) -> Stamp:
+    """Return what tells one state of a file from another."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -15,6 +15,7 @@ from operator import attrgetter
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
 
 from exporter import __version__
+from exporter.custom import DropReason
 from exporter.decode import FIELD_NAMES
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
@@ -30,6 +31,7 @@ class ReloadedFile(StrEnum):
 
     ADMIN_KEY = "admin_key"
     WEB_CONFIG = "web_config"
+    CUSTOM_METRICS = "custom_metrics"
 
 
 class Kind(StrEnum):
@@ -121,6 +123,12 @@ def _last_success(snapshot: Snapshot) -> Iterator[Observation]:
 def _invalid_fields(snapshot: Snapshot) -> Iterator[Observation]:
     for name in FIELD_NAMES:
         yield Observation(snapshot.invalid_fields.get(name, 0), {"field": name})
+
+
+def _custom_dropped(snapshot: Snapshot) -> Iterator[Observation]:
+    for metric, series in snapshot.custom.items():
+        for reason in DropReason:
+            yield Observation(series.dropped.get(reason, 0), {"metric": metric.name, "reason": reason.value})
 
 
 def _build_info(snapshot: Snapshot) -> Iterator[Observation]:
@@ -233,14 +241,23 @@ INSTRUMENTS = (
         _invalid_fields,
         "field",
     ),
+    _gauge(
+        "gatewayz_exporter_custom_values_dropped",
+        "Values of custom metrics that were left out of the last answer, by metric and reason.",
+        _custom_dropped,
+        "metric",
+        "reason",
+    ),
     LOST_RECORDS,
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
 
-def register_gauges(meter: Meter, current: Callable[[], Snapshot]) -> None:
+def register_gauges(
+    meter: Meter, current: Callable[[], Snapshot], instruments: Iterable[Instrument] = INSTRUMENTS
+) -> None:
     """Create an observable gauge for each row that reads the snapshot that `current` returns."""
-    for instrument in INSTRUMENTS:
+    for instrument in instruments:
         if instrument.read is not None:
             callback = _callback(instrument.read, current)
             meter.create_observable_gauge(instrument.name, [callback], description=instrument.help)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from opentelemetry import trace
@@ -17,7 +18,9 @@ from opentelemetry.trace import Status, StatusCode
 from exporter.changes import changes_between
 from exporter.clock import Clock
 from exporter.credentials import AdminKey
-from exporter.decode import decode
+from exporter.custom import NO_READINGS, CustomMetrics, CustomReadings
+from exporter.customvalues import CustomValues
+from exporter.decode import decode, parse
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.exposition import Exposition, Published
@@ -38,13 +41,31 @@ TICK_SECONDS = 5.0
 class Poller:
     """Polls the gateway and publishes what it says."""
 
-    def __init__(self, settings: Settings, clock: Clock, tracer: trace.Tracer, metrics: Metrics) -> None:
-        """Publish the exposition of an exporter that has not polled yet; nothing is sent."""
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        tracer: trace.Tracer,
+        metrics: Metrics,
+        custom: Callable[[], CustomMetrics] = tuple,
+    ) -> None:
+        """Publish the exposition of an exporter that has not polled yet; nothing is sent.
+
+        Args:
+            settings: All of them.
+            clock: For beats, deadlines and dates.
+            tracer: Makes the spans of polls.
+            metrics: Collected once for each exposition.
+            custom: Returns the custom metrics that are defined now; asked before each poll.
+        """
         self._settings = settings
         self._clock = clock
         self._tracer = tracer
         self._metrics = metrics
         self._store = SnapshotStore(settings.stale_after, clock)
+        self._custom = custom
+        self._custom_values = CustomValues(clock)
+        self._store.define(custom())
         self._journal = Journal(clock)
         self._inbox = Inbox()
         told = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
@@ -75,7 +96,9 @@ class Poller:
         with self._tracer.start_as_current_span("poll") as span:
             date, started = self._clock.date(), self._clock.age()
             before = self._store.known_providers()
-            fetches = self._fetch_all()
+            custom = self._custom()
+            self._store.define(custom)
+            fetches = self._fetch_all(custom)
             if self._stopping.is_set():
                 return
             for fetch in fetches:
@@ -125,7 +148,7 @@ class Poller:
                 return arrival
         return None
 
-    def _fetch_all(self) -> tuple[Fetch, ...]:
+    def _fetch_all(self, custom: CustomMetrics) -> tuple[Fetch, ...]:
         """Fetch both endpoints; every fetch has ended when this returns, be it by its deadline."""
         deadline = self._clock.age() + self._settings.fetch_timeout
         turns = [self._start(endpoint, deadline) for endpoint in Endpoint]
@@ -133,13 +156,13 @@ class Poller:
         while turns and (arrival := self._receive(deadline)):
             if arrival.turn in turns:
                 turns.remove(arrival.turn)
-                fetches.append(self._end(arrival.turn, arrival.result))
+                fetches.append(self._end(arrival.turn, arrival.result, custom))
         for turn in turns:
             error = self._fetchers[turn.endpoint].cut()
             if self._stopping.is_set():
                 turn.span.end()
             else:
-                fetches.append(self._end(turn, error))
+                fetches.append(self._end(turn, error, custom))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
@@ -155,10 +178,10 @@ class Poller:
         self._fetchers[endpoint].start(turn, deadline)
         return turn
 
-    def _end(self, turn: Turn, result: Reply | GatewayError) -> Fetch:
+    def _end(self, turn: Turn, result: Reply | GatewayError, custom: CustomMetrics) -> Fetch:
         """Decode the answer, and close the fetch and its span."""
         with trace.use_span(turn.span, end_on_exit=True):
-            answer = self._answer(turn.endpoint, result)
+            answer, readings = self._answer(turn.endpoint, result, custom)
             error = answer if isinstance(answer, GatewayError) else None
             if error:
                 self._fetchers[turn.endpoint].forget_redirect()
@@ -171,22 +194,26 @@ class Poller:
                 attempts=(error or result).attempts,
                 request_id=(error or result).request_id,
                 duration_seconds=self._clock.age() - turn.started,
+                custom=readings,
             )
             _describe(turn.span, fetch)
         return fetch
 
-    def _answer(self, endpoint: Endpoint, result: Reply | GatewayError) -> Answer | GatewayError:
+    def _answer(
+        self, endpoint: Endpoint, result: Reply | GatewayError, custom: CustomMetrics
+    ) -> tuple[Answer | GatewayError, CustomReadings]:
         if isinstance(result, GatewayError):
-            return result
+            return result, NO_READINGS
         try:
-            answer = decode(endpoint, result.body)
+            document = parse(result.body)
+            answer = decode(endpoint, document)
             if self._store.would_lose_data(endpoint, answer):
                 raise GatewayError(Outcome.EMPTY, "an empty answer right after one that was not")
         except GatewayError as error:
             error.status, error.attempts = result.status, result.attempts
             error.request_id = result.request_id
-            return error
-        return answer
+            return error, NO_READINGS
+        return answer, self._custom_values.read(custom, endpoint, document, answer)
 
 
 def next_beat(beat: float, interval: float, now: float) -> float:

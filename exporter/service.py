@@ -32,6 +32,10 @@ from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
 from exporter.web import Web
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.custom import CustomMetrics
+    from exporter.customconfig import Definition
     from exporter.webconfig import Reading
 
 LOGGER = logging.getLogger(__name__)
@@ -42,12 +46,15 @@ FLUSH_SECONDS = 2.0
 """With the limits of server and log these stay below the 5 s within which a signal ends the process."""
 
 
-def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -> int:
+def run(
+    settings: Settings, web_file: Reading | None, custom: Definition | None, listener: socket.socket
+) -> int:
     """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
 
     Args:
         settings: All of them.
         web_file: The web configuration file, without problems, where there is one.
+        custom: The file of custom metrics, without problems, where there is one.
         listener: Bound, and closed at the end.
 
     Raises:
@@ -61,7 +68,8 @@ def run(settings: Settings, web_file: Reading | None, listener: socket.socket) -
     logs.configure(output, settings.log_level, clock)
     telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
-    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
+    in_force = _custom_metrics(custom, telemetry)
+    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics, in_force)
     web = Web(poller.published, clock, StatusPage(settings.interval))
     allow_many_connections()
     server = _server(settings, web_file, web, telemetry, clock, listener)
@@ -110,6 +118,16 @@ class Polling:
             )
         finally:
             self._server.should_exit = True
+
+
+def _custom_metrics(file: Definition | None, telemetry: Telemetry) -> Callable[[], CustomMetrics]:
+    """Return what gives the custom metrics in force."""
+    if file is None:
+        return tuple
+    from exporter.customfile import CustomFile
+
+    told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
+    return CustomFile(file, told).newest
 
 
 def _server(

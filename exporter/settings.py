@@ -67,14 +67,13 @@ VARIABLES = (
     Variable(
         "PROTECT_HEALTH_ROUTES", "false", bool, "Whether /-/healthy and /-/ready ask for a password, too"
     ),
+    Variable("CUSTOM_METRICS_FILE", "", str, "File that defines custom metrics; read again before each poll"),
 )
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS", "METRICS")
 METRICS_EXPORTERS = ("prometheus", "otlp", "none")
 """Of OTEL_METRICS_EXPORTER, which holds a list; metrics are published for Prometheus in any case."""
-NOT_SUPPORTED = ("CUSTOM_METRICS_FILE",)
-"""A planned variable: to run as if it were not set would be less safe than to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,6 @@ class _Reader:
         log_level = self._one_of("LOG_LEVEL", self._value("LOG_LEVEL").lower(), LOG_LEVELS)
         web = self.web()
         telemetry = self._telemetry()
-        self._refuse_unsupported()
         self.raise_problems()
         return Settings(
             gateway_url=url,
@@ -311,13 +309,6 @@ class _Reader:
         own, general = f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
         variable = own if own in self._environ else general
         return variable, self._environ.get(variable, "")
-
-    def _refuse_unsupported(self) -> None:
-        self._problems.extend(
-            f"{name} is not supported by this version: unset it."
-            for name in NOT_SUPPORTED
-            if name in self._environ
-        )
 
 
 def _url_problem(text: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from exporter.clock import Clock
+from exporter.custom import NO_READINGS, NO_SERIES, CustomMetric, CustomMetrics, CustomReadings, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 
@@ -112,6 +113,8 @@ class Fetch:
     attempts: int = 0
     request_id: str | None = None
     duration_seconds: float = 0.0
+    custom: CustomReadings = field(default_factory=lambda: NO_READINGS)
+    """What custom metrics found in the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,8 @@ class Snapshot:
     last_poll: Poll | None = None
     stale_at: float = math.inf
     """Age at which the first of the data here goes stale."""
+    custom: CustomReadings = field(default_factory=lambda: NO_READINGS)
+    """Of every custom metric that is defined; one without series has found nothing, or that went stale."""
 
     @property
     def up(self) -> bool:
@@ -167,6 +172,7 @@ class Kept:
 
     answer: Answer
     stale_at: float
+    custom: CustomReadings
 
 
 class SnapshotStore:
@@ -180,6 +186,7 @@ class SnapshotStore:
         self._stale_after = stale_after
         self._clock = clock
         self._kept: dict[Endpoint, Kept] = {}
+        self._custom: CustomMetrics = ()
         self.current = Snapshot()
 
     def would_lose_data(self, endpoint: Endpoint, answer: Answer) -> bool:
@@ -190,12 +197,20 @@ class SnapshotStore:
         kept = self._fresh(endpoint)
         return answer.is_empty and kept is not None and not kept.is_empty
 
+    def define(self, custom: CustomMetrics) -> None:
+        """Have these custom metrics in snapshots from now on, and what else was read of them until now."""
+        self._custom = custom
+
     def record(self, poll: Poll) -> Snapshot:
         """Take in the answers of a poll that has just ended, and return the new current snapshot."""
         stale_at = self._clock.age() + self._stale_after
-        good = {fetch.endpoint: fetch.answer for fetch in poll.fetches if fetch.answer is not None}
+        good = {
+            fetch.endpoint: Kept(fetch.answer, stale_at, fetch.custom)
+            for fetch in poll.fetches
+            if fetch.answer is not None
+        }
         before = self.known_providers()
-        self._kept.update({endpoint: Kept(answer, stale_at) for endpoint, answer in good.items()})
+        self._kept.update(good)
         date = self._clock.date()
         self.current = replace(
             self.current,
@@ -219,6 +234,7 @@ class SnapshotStore:
             stats=stats if isinstance(stats, ProviderStats) else None,
             invalid_fields=invalid,
             stale_at=self._stale_at(),
+            custom=MappingProxyType({metric: self._series(metric) for metric in self._custom}),
         )
         return self.current
 
@@ -230,6 +246,11 @@ class SnapshotStore:
     def _fresh(self, endpoint: Endpoint) -> Answer | None:
         kept = self._kept.get(endpoint)
         return kept.answer if kept and self._clock.age() < kept.stale_at else None
+
+    def _series(self, metric: CustomMetric) -> CustomSeries:
+        if self._fresh(metric.source) is None:
+            return NO_SERIES
+        return self._kept[metric.source].custom.get(metric, NO_SERIES)
 
     def _stale_at(self) -> float:
         ends = (kept.stale_at for kept in self._kept.values())

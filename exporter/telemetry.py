@@ -40,8 +40,10 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
+from exporter.custom import CustomMetrics
+from exporter.customgauges import custom_gauges, series_of
 from exporter.errors import SettingsError
-from exporter.instruments import EventRecorder, identity, register_gauges, register_lost_records
+from exporter.instruments import INSTRUMENTS, EventRecorder, identity, register_gauges, register_lost_records
 from exporter.sender import Sender
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
@@ -167,8 +169,9 @@ class Metrics:
     """The meters, the one way to collect them, and the one way to send them.
 
     There are two rooms. Gauges live in one that is replaced from time to time: the SDK never frees an
-    attribute set of an observable instrument, so a changing fleet wears it out. What counts events lives in
-    another that never is, since counters would begin anew.
+    attribute set of an observable instrument, so a changing fleet wears it out, nor an instrument, so other
+    custom metrics need another room. What counts events lives in another that never is, since counters would
+    begin anew.
 
     For the poller's thread alone: the Prometheus reader is not made for concurrent collections.
     """
@@ -194,19 +197,21 @@ class Metrics:
         self._process = ProcessCollector(registry=None)
         self.events = EventRecorder(self._events.meter)
         register_lost_records(self._events.meter, records_lost)
-        self._open_gauges(set())
+        self._open_gauges(set(), ())
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:
         """Return every metric family by name, the gauges with the values of `snapshot`."""
         self._snapshot = snapshot
+        custom = tuple(snapshot.custom)
         live = {tuple(identity(provider).values()) for provider in snapshot.providers or ()}
+        live.update(series_of(snapshot.custom))
         self._seen |= live
-        if len(self._seen) > 2 * max(len(live), FEWEST_SETS):
+        if custom != self._custom or len(self._seen) > 2 * max(len(live), FEWEST_SETS):
             self._gauges.close()
             del self._gauges
             # What is left of a large fleet hangs together in circles; nothing new is to settle among it.
             gc.collect()
-            self._open_gauges(live)
+            self._open_gauges(live, custom)
         families = chain(self._gauges.collect(), self._events.collect(), self._process.collect())
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
@@ -230,10 +235,11 @@ class Metrics:
         if self._exporter is not None:
             self._exporter.shutdown()
 
-    def _open_gauges(self, live: set[tuple[str, ...]]) -> None:
+    def _open_gauges(self, live: set[tuple[str, ...]], custom: CustomMetrics) -> None:
         self._seen = live
+        self._custom = custom
         self._gauges = self._room(target_info=False)
-        register_gauges(self._gauges.meter, lambda: self._snapshot)
+        register_gauges(self._gauges.meter, lambda: self._snapshot, (*INSTRUMENTS, *custom_gauges(custom)))
 
     def _room(self, *, target_info: bool) -> _Room:
         push_reader = _PushReader(self._exporter) if self._exporter is not None else None

@@ -18,10 +18,8 @@ import bcrypt
 from exporter.credentials import Secret
 from exporter.document import Section, Tree, parse
 from exporter.errors import SettingsError
+from exporter.files import Stamp, stamp
 from exporter.tls import Pem, ServerContext, TlsSettings, make_context
-
-Stamp = tuple[int, int, int, int] | None
-"""Of a file: times in ns of the last change of content and inode, size, inode; None where there is none."""
 
 SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 TLS_KEYS = (
@@ -125,29 +123,21 @@ class Reading:
     @property
     def is_outdated(self) -> bool:
         """Tell whether one of the files has changed since."""
-        return any(_stamp(path) != stamp for path, stamp in self.stamps.items())
+        return any(stamp(path) != before for path, before in self.stamps.items())
 
 
 def read(path: Path) -> Reading:
     """Read the file and all that it names; relative names are relative to its folder."""
-    stamps = {path: _stamp(path)}
+    stamps = {path: stamp(path)}
     try:
         tree = parse(path)
     except SettingsError as error:
         return Reading(path, WebConfig(), error.problems, MappingProxyType(stamps))
     reader = _Reader(tree, path.parent)
     files = reader.files()
-    stamps |= {file: _stamp(file) for file in files}
+    stamps |= {file: stamp(file) for file in files}
     config = reader.config()
     return Reading(path, config, tuple(dict.fromkeys(reader.problems)), MappingProxyType(stamps))
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 class _Reader:

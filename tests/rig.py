@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
+from exporter.custom import CustomMetrics
 from exporter.exposition import Format, Variant
 from exporter.poller import Poller
 from exporter.settings import Settings
@@ -85,7 +86,13 @@ class Rig:
 
 
 @contextmanager
-def rig(settings: Settings, clock: MovedClock, *, export: bool = True) -> Iterator[Rig]:
+def rig(
+    settings: Settings,
+    clock: MovedClock,
+    *,
+    export: bool = True,
+    custom: Callable[[], CustomMetrics] = tuple,
+) -> Iterator[Rig]:
     """Put a rig together, and take it apart again; with `export` off, spans and records go nowhere."""
     spans, records, stdout = InMemorySpanExporter(), InMemoryLogRecordExporter(), io.StringIO()
     telemetry = Telemetry(settings.telemetry, *((spans, records) if export else ()))
@@ -93,7 +100,7 @@ def rig(settings: Settings, clock: MovedClock, *, export: bool = True) -> Iterat
     before = root.handlers[:], root.level
     logs.configure(logging.StreamHandler(stdout), settings.log_level, clock)
     logs.export(telemetry.logger_provider)
-    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics)
+    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics, custom)
     try:
         yield Rig(settings, clock, telemetry, poller, spans, records, stdout)
     finally:

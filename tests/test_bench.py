@@ -16,7 +16,7 @@ from bench.fleet import fleet
 from bench.measure import START
 from bench.report import GOALS, Results, as_markdown
 from bench.scrape import TEXT, Scrape, fingerprint, last_update, scrape, series
-from exporter.decode import decode
+from exporter.decode import decode, parse
 from exporter.endpoints import Endpoint
 from exporter.snapshot import ProviderList
 from tests.replay import LIST_NO_SLASH, STATS, ReplayGateway, answer
@@ -69,7 +69,7 @@ def test_differences_are_told() -> None:
 def test_moments_of_a_fleet() -> None:
     """Each differs from the one before; counts and providers stay, and every field can be read."""
     moments = fleet(LARGER)
-    lists = [decode(Endpoint.PROVIDERS, moment.providers) for moment in moments]
+    lists = [decode(Endpoint.PROVIDERS, parse(moment.providers)) for moment in moments]
 
     assert len(moments) == len({moment.providers for moment in moments})
     assert 1 == len({moment.stats for moment in moments})

@@ -70,6 +70,30 @@ def test_file_and_environment_are_told_together(tmp_path: Path) -> None:
     assert (2, 4) == (result.exit_code, len(result.stderr.splitlines()))
 
 
+def test_custom_metrics_are_told_with_the_rest(tmp_path: Path) -> None:
+    """What is wrong with the custom metrics is told with all other problems, by every command that polls."""
+    path = tmp_path / "custom.yaml"
+    path.write_text("metrics: [{name: gatewayz_up, help: Up., kind: gauge, from: stats, path: 'a['}]")
+    for command in ("run", "check", "demo"):
+        result = invoke(command, CUSTOM_METRICS_FILE=str(path), METRICS_PORT="x")
+
+        told = [line for line in result.stderr.splitlines() if "CUSTOM_METRICS_FILE" in line]
+        assert 2 == result.exit_code
+        assert "METRICS_PORT='x'" in result.stderr
+        before = "provider-metrics-exporter: CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
+        assert [
+            f"{before}name is taken: the exporter has a metric or series of that name.",
+            f"{before}path is no JMESPath expression from character 3 on.",
+        ] == told
+
+
+def test_check_does_not_read_the_web_config(tmp_path: Path) -> None:
+    """A check opens no port, so that who may come in does not matter to it."""
+    result = invoke("check", WEB_CONFIG_FILE=str(tmp_path), METRICS_PORT="x")
+
+    assert "WEB_CONFIG_FILE" not in result.stderr
+
+
 def test_help_names_every_command_and_variable() -> None:
     """The help names all commands, and all variables with their defaults."""
     text = invoke("--help").output

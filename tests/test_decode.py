@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.decode import FIELD_NAMES, FIELDS, MAX_TEXT, MAX_VALUES, decode
+from exporter.decode import FIELD_NAMES, FIELDS, MAX_TEXT, MAX_VALUES, decode, parse
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import HealthStatus, Provider, ProviderList, ProviderStats
@@ -33,7 +33,7 @@ HUGE = 10**400
 
 def providers(body: bytes) -> ProviderList:
     """Return the list that a body is decoded to."""
-    answer = decode(Endpoint.PROVIDERS, body)
+    answer = decode(Endpoint.PROVIDERS, parse(body))
     assert isinstance(answer, ProviderList)
     return answer
 
@@ -45,7 +45,7 @@ def rows(*values: object) -> ProviderList:
 
 def stats(body: bytes) -> ProviderStats:
     """Return the counts that a body is decoded to."""
-    answer = decode(Endpoint.STATS, body)
+    answer = decode(Endpoint.STATS, parse(body))
     assert isinstance(answer, ProviderStats)
     return answer
 
@@ -53,7 +53,7 @@ def stats(body: bytes) -> ProviderStats:
 def error_of(endpoint: Endpoint, body: bytes) -> GatewayError:
     """Return the error of a body that cannot be decoded."""
     with pytest.raises(GatewayError) as caught:
-        decode(endpoint, body)
+        decode(endpoint, parse(body))
     return caught.value
 
 

@@ -56,7 +56,7 @@ def test_values(tmp_path: Path) -> None:
         (b"a:\n  b: 1\n  b: 2", "line 3: a key that is no text, or is there twice."),
         (b"? [a]\n: b", "line 1: a key that is no text, or is there twice."),
         (b"a: &a [*a]", "line 1: nothing is as deep as this."),
-        (b"a: {b: {c: {d: {}}}}", "line 1: nothing is as deep as this."),
+        (b"a: {b: {c: {d: {e: {}}}}}", "line 1: nothing is as deep as this."),
     ],
 )
 def test_file_that_cannot_be(tmp_path: Path, content: bytes, problem: str) -> None:

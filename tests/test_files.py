@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.files import MAX_BYTES, read_file
+from exporter.files import MAX_BYTES, read_file, stamp
 
 
 def test_content(tmp_path: Path) -> None:
@@ -51,3 +51,23 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
         refused(path)
 
     assert before == len(os.listdir("/proc/self/fd"))
+
+
+def test_stamp(tmp_path: Path) -> None:
+    """A file that was changed, replaced or taken away has another stamp, one that was read the same."""
+    path = tmp_path / "file"
+    path.write_text("a")
+    stamps = [stamp(path)]
+    path.read_text()
+    assert stamps == [stamp(path)]
+
+    os.utime(path, ns=(1, 1))
+    stamps.append(stamp(path))
+    (tmp_path / "other").write_text("b")
+    (tmp_path / "other").replace(path)
+    stamps.append(stamp(path))
+    path.unlink()
+    stamps.append(stamp(path))
+
+    assert (4, None) == (len(set(stamps)), stamps[-1])
+    assert None is stamp(tmp_path / "no\0file")

@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.custom import CustomKind, CustomMetric, CustomSeries, DropReason
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.instruments import (
@@ -65,6 +66,7 @@ CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
         "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
         "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
+        "gatewayz_exporter_custom_values_dropped": ("gauge", ("metric", "reason")),
         "gatewayz_exporter_log_records_lost_total": ("counter", ()),
         "gatewayz_exporter_build_info": ("gauge", ("version",)),
     }
@@ -102,6 +104,7 @@ KNOWN = Provider(
     last_health_check=1787191204.5,
 )
 BARE = Provider("quiet")
+CUSTOM = CustomMetric("gatewayz_limit", "Limit.", CustomKind.GAUGE, Endpoint.STATS, None, (), ())
 POLL = Poll(
     1787191300.0,
     1.25,
@@ -117,6 +120,7 @@ FULL = Snapshot(
     last_update=1787191303.0,
     last_poll=POLL,
     stale_at=1180.0,
+    custom={CUSTOM: CustomSeries(dropped={DropReason.INVALID: 3})},
 )
 OPENAI = {"provider": "openai"}
 QUIET = {"provider": "quiet"}
@@ -171,6 +175,11 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
         "gatewayz_exporter_poll_duration_seconds": [(1.25, {})],
         "gatewayz_exporter_invalid_fields": [
             ({"slug": 2, "is_active": 3}.get(field, 0), {"field": field}) for field in FIELDS
+        ],
+        "gatewayz_exporter_custom_values_dropped": [
+            (3, {"metric": "gatewayz_limit", "reason": "invalid"}),
+            (0, {"metric": "gatewayz_limit", "reason": "too_many_label_values"}),
+            (0, {"metric": "gatewayz_limit", "reason": "out_of_time"}),
         ],
         "gatewayz_exporter_build_info": [(1, {"version": __version__})],
     }
@@ -437,6 +446,7 @@ def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
         assert {
             (("file", "admin_key"),): value,
             (("file", "web_config"),): 1.0,
+            (("file", "custom_metrics"),): 1.0,
         } == sdk.points("gatewayz_exporter_last_reload_successful")
 
 

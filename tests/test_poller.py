@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.custom import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
 from exporter.exposition import Format, Variant
@@ -24,6 +26,7 @@ from exporter.instruments import INSTRUMENTS, Kind
 from exporter.poller import next_beat
 from exporter.settings import Settings
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
+from tests.custom import gauge, label
 from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
 
@@ -88,7 +91,10 @@ def test_both_parsers_accept_the_exposition(running: Rig) -> None:
 
 
 def test_every_instrument_is_published_with_its_type(running: Rig) -> None:
-    """The exposition has the metrics of the instrument table, with their types, and no other of ours."""
+    """The exposition has the metrics of the instrument table, with their types, and no other of ours.
+
+    Without custom metrics there is none on them.
+    """
     running.poller.poll_once()
 
     published = {
@@ -97,7 +103,9 @@ def test_every_instrument_is_published_with_its_type(running: Rig) -> None:
         if family.name.startswith("gatewayz_")
     }
 
-    assert {instrument.name: instrument.kind.value for instrument in INSTRUMENTS} == published
+    expected = {instrument.name: instrument.kind.value for instrument in INSTRUMENTS}
+    assert "gauge" == expected.pop("gatewayz_exporter_custom_values_dropped")
+    assert expected == published
 
 
 def test_before_the_first_poll(running: Rig) -> None:
@@ -535,3 +543,141 @@ def test_histogram_is_the_only_family_that_waits_for_a_value(running: Rig) -> No
 
     assert ["gatewayz_exporter_fetch_duration_seconds"] == waiting
     assert {} == running.series("gatewayz_exporter_fetch_duration_seconds_count")
+
+
+# Custom metrics
+
+
+@dataclass
+class Defined:
+    """Custom metrics that a test changes while the exporter runs."""
+
+    metrics: CustomMetrics
+
+    def __call__(self) -> CustomMetrics:
+        """Return what is defined now."""
+        return self.metrics
+
+
+DROPPED = "gatewayz_exporter_custom_values_dropped"
+TIMEOUT = gauge("metadata.timeout", name="gatewayz_provider_timeout_seconds", help='A "timeout" \\ of ours.')
+TIER = gauge("metadata.latency_tier", labels=(label("priority", "metadata.priority", 1),))
+IMPAIRED = gauge("sum([degraded, down])", name="gatewayz_providers_impaired", source=Endpoint.STATS)
+
+
+@pytest.fixture
+def custom() -> Defined:
+    """What is defined at first."""
+    return Defined((TIMEOUT, TIER, IMPAIRED))
+
+
+@pytest.fixture
+def custom_rig(settings_for: Callable[..., Settings], clock: MovedClock, custom: Defined) -> Iterator[Rig]:
+    """An exporter with custom metrics, before its first poll."""
+    with rig(settings_for(), clock, custom=custom) as put_together:
+        yield put_together
+
+
+def dropped(running: Rig) -> dict[tuple[str, str], float]:
+    """Return how many values were left out, by metric and reason, where there were any."""
+    found = {tuple(text for _, text in labels): value for labels, value in running.series(DROPPED).items()}
+    return {(metric, reason): value for (metric, reason), value in found.items() if value}
+
+
+def test_custom_metrics(custom_rig: Rig) -> None:
+    """Custom metrics are published with what the gateway said, and with their own help in both formats."""
+    running = custom_rig
+    assert 9 == len(running.series(DROPPED))
+    running.poller.poll_once()
+
+    assert (30, 60) == tuple(
+        running.value("gatewayz_provider_timeout_seconds", provider=slug) for slug in ("aihubmix", "aimo")
+    )
+    assert 11 == running.value("gatewayz_providers_impaired")
+    assert 1 == len({dict(labels)["priority"] for labels in running.series("gatewayz_limit")})
+    exposition = running.poller.published.current
+    for variant, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
+        families = {family.name: family for family in parse(exposition.encode(variant).decode())}
+        assert 'A "timeout" \\ of ours.' == families["gatewayz_provider_timeout_seconds"].documentation
+        assert "gauge" == families["gatewayz_provider_timeout_seconds"].type
+    # The parsers forgive quotes without a backslash in OpenMetrics, and with one in the text format.
+    assert b'A "timeout" \\\\ of ours.\n' in exposition.encode(TEXT)
+    assert b'A \\"timeout\\" \\\\ of ours.\n' in exposition.encode(OPENMETRICS)
+
+
+def test_custom_metrics_that_are_left_out(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """What is left out is counted, and is back when the gateway says it well."""
+    gateway.answers[LIST] = fleet(("aimo", {"metadata": {"timeout": "60"}}))
+    custom_rig.poller.poll_once()
+
+    assert None is custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert 1 == dropped(custom_rig)["gatewayz_provider_timeout_seconds", "invalid"]
+
+    gateway.answers[LIST] = fleet()
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert {("gatewayz_limit", "too_many_label_values")} == set(dropped(custom_rig))
+
+
+def test_custom_metrics_go_stale(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """They stay and go with the answers that they were read from."""
+    custom_rig.poller.poll_once()
+    gateway.answers[LIST] = answer(500)
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+
+    custom_rig.clock.now += custom_rig.settings.stale_after
+    custom_rig.poller.poll_once()
+
+    assert {} == custom_rig.series("gatewayz_provider_timeout_seconds")
+    assert 11 == custom_rig.value("gatewayz_providers_impaired")
+
+
+def test_custom_metrics_that_change(custom_rig: Rig, custom: Defined, gateway: ReplayGateway) -> None:
+    """Before each poll the newest are taken: new ones come, changed ones change, others go, counters stay."""
+    custom_rig.poller.poll_once()
+    tier = gauge("metadata.latency_tier", help="Another help.")
+    custom.metrics = (TIMEOUT, tier, gauge("total", name="gatewayz_new", source=Endpoint.STATS))
+    gateway.answers[STATS] = answer(500)
+
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert "# HELP gatewayz_limit Another help.\n" in custom_rig.text
+    assert 4 == custom_rig.value("gatewayz_limit", provider="alibaba")
+    assert "gatewayz_providers_impaired" not in custom_rig.text
+    # Not read yet: what was kept of the counts is of the metrics before.
+    assert {} == custom_rig.series("gatewayz_new")
+    assert 1 == custom_rig.value("gatewayz_provider_scrape_errors_total")
+
+    gateway.replay(STATS, "07-stats.http")
+    custom_rig.poller.poll_once()
+
+    assert 40 == custom_rig.value("gatewayz_new")
+
+    custom.metrics = ()
+    custom_rig.poller.poll_once()
+    for name in ("gatewayz_new", "gatewayz_limit", DROPPED):
+        assert name not in custom_rig.text
+
+
+def test_custom_metric_that_fails_with_every_record(custom_rig: Rig, custom: Defined) -> None:
+    """A path that fits no record stops nothing."""
+    custom.metrics = (gauge("max_by(metadata.hostnames, &`1` < 'a')"), gauge("name", name="gatewayz_name"))
+
+    custom_rig.poller.poll_once()
+
+    assert 1 == custom_rig.value("gatewayz_up")
+    assert 40 == dropped(custom_rig)["gatewayz_name", "invalid"]
+
+
+def test_gateway_that_is_down(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """A failed fetch has no custom metrics."""
+    gateway.answers[LIST] = gateway.answers[STATS] = answer(500)
+
+    custom_rig.poller.poll_once()
+
+    assert {} == custom_rig.series("gatewayz_providers_impaired")
+    assert {} == dropped(custom_rig)

@@ -357,6 +357,35 @@ def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> 
     return response
 
 
+def test_custom_metrics_file(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Custom metrics of a file are published; it is read again, and a broken one changes nothing."""
+    path = tmp_path / "custom.yaml"
+    metric = '{{name: {}, help: The "total"., kind: gauge, from: stats, path: total}}'
+    path.write_text(f"metrics: [{metric.format('gatewayz_first')}]")
+    more = {"SCRAPE_INTERVAL": "0.2", "CUSTOM_METRICS_FILE": str(path)}
+    with program(**variables(gateway, **more)) as running:
+        url = f"{running.url()}/metrics"
+        reloaded = 'gatewayz_exporter_last_reload_successful{file="custom_metrics"} '
+
+        def scrape() -> requests.Response:
+            return requests.get(url, timeout=5)
+
+        text = until(scrape, lambda text: "\ngatewayz_first 40.0\n" in text).text
+        assert '\n# HELP gatewayz_first The "total".\n' in text
+        assert f"{reloaded}1.0" in text
+
+        path.write_text("metrics: [{name: up}]")
+        text = until(scrape, lambda text: f"{reloaded}0.0" in text).text
+        assert "\ngatewayz_first 40.0\n" in text
+        assert "metric 1 (up): help is missing." in running.record("Custom metrics not reloaded")["hint"]
+
+        path.write_text(f"metrics: [{metric.format('gatewayz_second')}]")
+        text = until(scrape, lambda text: "\ngatewayz_second 40.0\n" in text).text
+        assert "gatewayz_first" not in text
+        assert f"{reloaded}1.0" in text
+        running.record("Custom metrics reloaded")
+
+
 def test_long_comparison_does_not_hold_the_end(gateway: ReplayGateway, tmp_path: Path) -> None:
     """A password that is compared for minutes does not keep the program from ending in time."""
     path = Folder(tmp_path).write(basic_auth_users={USER: hashed().replace("$04$", "$24$")})

@@ -76,6 +76,7 @@ def test_every_variable() -> None:
         STALE_AFTER="45",
         LOG_LEVEL="debug",
         WEB_CONFIG_FILE="web.yml",
+        CUSTOM_METRICS_FILE="custom.yml",
         PROTECT_HEALTH_ROUTES="true",
     )
 
@@ -108,6 +109,7 @@ def test_table_of_variables() -> None:
         ("LOG_LEVEL", "info"),
         ("WEB_CONFIG_FILE", ""),
         ("PROTECT_HEALTH_ROUTES", "false"),
+        ("CUSTOM_METRICS_FILE", ""),
     ] == [(variable.name, variable.default) for variable in VARIABLES]
     assert all(variable.meaning for variable in VARIABLES)
 
@@ -124,7 +126,7 @@ def test_settings_are_frozen() -> None:
 def test_empty_counts_as_unset(empty: str) -> None:
     """An empty value is as good as none, for every variable that may be left out."""
     optional = [variable.name for variable in VARIABLES if variable.name not in GOOD]
-    names = [*optional, "PROVIDER_SCRAPE_INTERVAL", "CUSTOM_METRICS_FILE", OTLP]
+    names = [*optional, "PROVIDER_SCRAPE_INTERVAL", OTLP]
 
     settings = load(**dict.fromkeys(names, empty))
 
@@ -171,7 +173,6 @@ def test_every_problem_at_once() -> None:
         "PROTECT_HEALTH_ROUTES='maybe': expected bool, got str",
         "OTEL_TRACES_EXPORTER='console': expected one of otlp, none",
         "OTEL_LOGS_EXPORTER='console': expected one of otlp, none",
-        "CUSTOM_METRICS_FILE is not supported by this version: unset it.",
     ) == problems(
         GATEWAY_API_URL="gateway.example",
         ADMIN_KEY_FILE="key.txt",
@@ -184,7 +185,6 @@ def test_every_problem_at_once() -> None:
         OTEL_TRACES_EXPORTER="console",
         OTEL_LOGS_EXPORTER="console",
         PROTECT_HEALTH_ROUTES="maybe",
-        CUSTOM_METRICS_FILE="custom.yml",
     )
 
 
@@ -635,13 +635,6 @@ def test_web_settings_that_cannot_be() -> None:
         load_web_settings({"METRICS_PORT": "x"})
 
     assert ("METRICS_PORT='x': expected int, got str",) == caught.value.problems
-
-
-def test_unsupported_variable_is_refused() -> None:
-    """A variable that would change what is seen is refused as long as it does nothing."""
-    assert ("CUSTOM_METRICS_FILE is not supported by this version: unset it.",) == problems(
-        CUSTOM_METRICS_FILE="file.yml"
-    )
 
 
 # OpenTelemetry

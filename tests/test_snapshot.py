@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from exporter.custom import NO_SERIES, CustomMetric, CustomSample, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.snapshot import (
@@ -23,6 +25,7 @@ from exporter.snapshot import (
     SnapshotStore,
 )
 from tests.clocks import START_DATE, MovedClock
+from tests.custom import gauge, info
 
 STALE_AFTER = 180.0
 HEALTHY, DOWN = HealthStatus.HEALTHY, HealthStatus.DOWN
@@ -37,6 +40,8 @@ def listing(*providers: Provider, rows: int | None = None, **invalid: int) -> Pr
 
 LISTED = listing(Provider("a", health=HEALTHY), Provider("b", health=DOWN), id=1)
 NOTHING_LISTED = listing()
+LIMIT, TRAITS = gauge("limit"), info()
+SERIES = CustomSeries((CustomSample(1.0, {"provider": "a"}),))
 
 
 def poll_of(providers: ProviderList | None, stats: ProviderStats | None, date: float = START_DATE) -> Poll:
@@ -482,3 +487,44 @@ def test_health_over_failed_polls(store: SnapshotStore, clock: MovedClock, pause
     assert kept == since(store, None)
     clock.sleep(pause)
     assert kept == since(store, LISTED)
+
+
+# Custom metrics
+
+
+def custom_poll(providers: Mapping[CustomMetric, CustomSeries] | None) -> Poll:
+    """Return a poll in which the list has these custom metrics, or failed."""
+    good = Fetch(Endpoint.PROVIDERS, Outcome.OK, LISTED, custom=providers or {})
+    failed = Fetch(Endpoint.PROVIDERS, Outcome.TIMEOUT, None)
+    return Poll(START_DATE, 0.5, 1, 2, (failed if providers is None else good,))
+
+
+def test_custom_metrics_that_are_defined(store: SnapshotStore) -> None:
+    """A snapshot has every custom metric that is defined, with what was read of it or nothing."""
+    assert {} == store.record(custom_poll({LIMIT: SERIES})).custom
+
+    store.define((LIMIT, TRAITS))
+
+    assert {LIMIT: SERIES, TRAITS: NO_SERIES} == store.refresh().custom
+
+
+def test_custom_metrics_stay_and_go_with_their_answer(store: SnapshotStore, clock: MovedClock) -> None:
+    """A failed fetch leaves them as they are; they go when the answer is stale."""
+    store.define((LIMIT,))
+    store.record(custom_poll({LIMIT: SERIES}))
+    assert {LIMIT: SERIES} == store.record(custom_poll(None)).custom
+
+    clock.now += STALE_AFTER
+
+    assert {LIMIT: NO_SERIES} == store.refresh().custom
+
+
+def test_custom_metrics_that_are_defined_anew(store: SnapshotStore) -> None:
+    """What was read of a metric before it was changed does not count for it."""
+    store.define((LIMIT,))
+    store.record(custom_poll({LIMIT: SERIES}))
+    other = gauge("limit", help="Another.")
+
+    store.define((other,))
+
+    assert {other: NO_SERIES} == store.refresh().custom

@@ -29,6 +29,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import SERVICE_NAME, __version__
+from exporter.custom import CustomMetric, CustomSample, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.settings import Settings, TelemetrySettings
@@ -43,11 +44,13 @@ from exporter.telemetry import (
     prepare_environment,
 )
 from tests.clocks import MovedClock
+from tests.custom import gauge
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway
 from tests.rig import rig
 
 Labels = frozenset[tuple[str, str]]
+LIMIT = gauge("limit")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +131,42 @@ def test_counters_survive_the_replacement_of_the_gauges() -> None:
 
     assert 1 < len(worn)
     assert 6 == sum(sample.value for sample in families["gatewayz_provider_scrape_errors"].samples)
+
+
+def limits(*tiers: str, metric: CustomMetric = LIMIT) -> Snapshot:
+    """Return a snapshot in which a custom metric has a series for each tier."""
+    samples = tuple(CustomSample(1.0, {"provider": "a", "tier": tier}) for tier in tiers)
+    return Snapshot(custom={metric: CustomSeries(samples)})
+
+
+def test_custom_gauges_need_another_room_when_they_change() -> None:
+    """A changed definition has its own gauges and no trace of those before; an unchanged one stays."""
+    metrics = Metrics(Resource.create())
+    metrics.collect(limits("x"))
+    room = metrics._gauges
+    metrics.collect(limits("y"))
+    assert room is metrics._gauges
+
+    other = gauge("other", help="Another.")
+    families = {family.name: family for family in metrics.collect(limits("z", metric=other))}
+
+    assert room is not metrics._gauges
+    assert ["Another.", [{"provider": "a", "tier": "z"}]] == [
+        families["gatewayz_limit"].documentation,
+        [sample.labels for sample in families["gatewayz_limit"].samples],
+    ]
+    assert "gatewayz_limit" not in {family.name for family in metrics.collect(Snapshot())}
+
+
+def test_custom_series_wear_out_the_gauges() -> None:
+    """Series of custom metrics that change for ever are given back as those of providers are."""
+    metrics = Metrics(Resource.create())
+    worn: set[int] = set()
+    for generation in range(6):
+        metrics.collect(limits(*(f"{generation}-{number}" for number in range(FEWEST_SETS))))
+        worn.add(id(metrics._gauges))
+
+    assert 1 < len(worn)
 
 
 def fetched() -> tuple[Endpoint, Outcome, float]:

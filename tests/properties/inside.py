@@ -7,7 +7,7 @@ its bytes, and sockets would bring only the noise of a loaded machine into what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from exporter.clock import Clock
 from exporter.credentials import Secret
+from exporter.custom import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import Reply
@@ -76,12 +77,15 @@ class _Client:
 
 
 @contextmanager
-def inside() -> Iterator[Inside]:
+def inside(custom: Callable[[], CustomMetrics] = tuple) -> Iterator[Inside]:
     """Put a rig together that needs no gateway, and take it apart again."""
     bodies: dict[Endpoint, bytes] = {}
 
     def client(endpoint: Endpoint, url: str, key: Secret, clock: Clock) -> _Client:
         return _Client(endpoint, bodies)
 
-    with patch("exporter.poller.GatewayClient", client), rig(SETTINGS, MovedClock(), export=False) as running:
+    with (
+        patch("exporter.poller.GatewayClient", client),
+        rig(SETTINGS, MovedClock(), export=False, custom=custom) as running,
+    ):
         yield Inside(running, bodies)

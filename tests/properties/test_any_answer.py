@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.decode import FIELD_NAMES, MAX_TEXT, decode
+from exporter.decode import FIELD_NAMES, MAX_TEXT, decode, parse
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.snapshot import Answer, ProviderList, ProviderStats
@@ -25,7 +25,7 @@ REFUSALS = (Outcome.NOT_JSON, Outcome.WRONG_SHAPE)
 def decoded(endpoint: Endpoint, body: bytes) -> Answer | Outcome:
     """Return what a body is decoded to, or the outcome of that."""
     try:
-        return decode(endpoint, body)
+        return decode(endpoint, parse(body))
     except GatewayError as error:
         return error.outcome
 

@@ -14,6 +14,7 @@ from tests.replay import ReplayGateway
 from tests.stack import servers
 from tests.stack.tempo import TempoStandIn
 
+ROOT = Path(__file__).parent.parent.parent
 KEY = "test-admin-key"
 
 
@@ -52,6 +53,7 @@ def exporter_environment(gateway_url: str, ports: servers.Ports, **more: str) ->
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": "0",
         "SCRAPE_INTERVAL": "1",
+        "CUSTOM_METRICS_FILE": str(ROOT / "examples" / "custom-metrics.yaml"),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports.otlp_http}",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         **more,

@@ -692,22 +692,30 @@ def test_channels_are_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "secret"),
-    [("SLACK_API_URL_FILE", "slack_api_url"), ("SMTP_AUTH_PASSWORD_FILE", "smtp_auth_password")],
+    ("service", "variable", "secret"),
+    [
+        ("alertmanager", "SLACK_API_URL_FILE", "slack_api_url"),
+        ("alertmanager", "SMTP_AUTH_PASSWORD_FILE", "smtp_auth_password"),
+        (SERVICE_NAME, "CUSTOM_METRICS_FILE", "custom_metrics"),
+    ],
 )
-def test_secret_files(config: Config, tmp_path: Path, variable: str, secret: str) -> None:
-    """A file of the host is seen as a secret by Alertmanager alone; one that is not named is empty."""
+def test_secret_files(config: Config, tmp_path: Path, service: str, variable: str, secret: str) -> None:
+    """A file of the host is seen as a secret by one service alone; one that is not named is empty."""
     file = tmp_path / "secret"
     project = json.loads(
         config(env_file(tmp_path, {**OWN_VALUES, variable: str(file)}), "--format=json").stdout
     )
 
-    assert f"/run/secrets/{secret}" == project["services"]["alertmanager"]["environment"][variable]
+    assert f"/run/secrets/{secret}" == project["services"][service]["environment"][variable]
     assert {secret: str(file)} == {
         name: source["file"] for name, source in project["secrets"].items() if source["file"] != os.devnull
     }
-    assert [("alertmanager", "slack_api_url"), ("alertmanager", "smtp_auth_password")] == [
+    assert [
+        ("alertmanager", "slack_api_url"),
+        ("alertmanager", "smtp_auth_password"),
+        ("provider-metrics-exporter", "custom_metrics"),
+    ] == [
         (name, used["source"])
-        for name, service in project["services"].items()
-        for used in service.get("secrets", ())
+        for name, other in project["services"].items()
+        for used in other.get("secrets", ())
     ]

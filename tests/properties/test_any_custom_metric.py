@@ -1,0 +1,141 @@
+"""Whatever a person defines and the gateway answers, polls go on and the metrics can be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.custom import CustomMetrics
+from exporter.customconfig import read
+from tests.properties.inside import FEW, inside
+from tests.properties.strategies import json_values, near_lists, near_stats, texts, written
+from tests.rig import OPENMETRICS, TEXT
+
+pytestmark = pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
+
+FIELDS = ("slug", "name", "id", "is_active", "health_status", "average_response_time_ms", "metadata", "total")
+PATHS = (
+    *FIELDS,
+    *(
+        "@",
+        "*",
+        "keys(@)",
+        "values(@)[0]",
+        "length(@)",
+        "length(metadata)",
+        "sum([total, active])",
+        "name || slug",
+    ),
+    *(
+        "to_number(name)",
+        "to_string(@)",
+        "max(values(@))",
+        "metadata.*[]",
+        "[::0]",
+        "is_active && id",
+        "`1`",
+        "'x'",
+    ),
+    *("[", "a..b", "len(a)", "&a", "`NaN`", "sort_by(@, &a)", "map(&to_string(@), values(@))"),
+)
+
+paths = st.sampled_from(PATHS) | st.sampled_from(FIELDS) | texts
+names = st.sampled_from(
+    ["gatewayz_a", "gatewayz_b", "c", "gatewayz_up", "process_x", "d_total", "e_info", "f_count"]
+)
+label_names = st.sampled_from(["tier", "region", "provider", "le", "Bad", "job", "g"])
+labels = st.dictionaries(label_names, st.fixed_dictionaries({"path": paths, "max_values": st.integers(0, 3)}))
+good_helps = st.text(
+    st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=9
+)
+
+metrics = st.fixed_dictionaries(
+    {
+        "name": names,
+        "help": good_helps | st.sampled_from(['Say "x".', "A \\n b.", "\\"]) | texts,
+        "kind": st.sampled_from(["gauge", "gauge", "info", "counter"]),
+        "from": st.sampled_from(["provider", "stats"]),
+    },
+    optional={
+        "path": paths,
+        "labels": labels,
+        "constant_labels": st.dictionaries(label_names, texts, max_size=2),
+    },
+)
+"""Metrics that are right, nearly right and wrong."""
+good_labels = st.dictionaries(
+    st.sampled_from(["tier", "region"]),
+    st.fixed_dictionaries({"path": st.sampled_from(PATHS[:18]), "max_values": st.integers(1, 3)}),
+)
+gauges = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["gatewayz_a", "b", "c_total", "d_info"]),
+        "help": good_helps | st.sampled_from(['Say "x".', "A \\n b.", "\\"]),
+        "kind": st.just("gauge"),
+        "from": st.sampled_from(["provider", "stats"]),
+        "path": st.sampled_from(PATHS[:18]),
+    },
+    optional={"labels": good_labels, "constant_labels": st.dictionaries(st.just("g"), texts.filter(bool))},
+)
+files = st.fixed_dictionaries({"metrics": st.lists(metrics, max_size=3) | json_values})
+good_files = st.fixed_dictionaries(
+    {"metrics": st.lists(gauges, max_size=3, unique_by=lambda one: one["name"])}
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is written again and again."""
+    return tmp_path_factory.mktemp("custom") / "custom-metrics.yaml"
+
+
+def defined(path: Path, document: object) -> CustomMetrics:
+    """Return what a document defines: it is told what is wrong, or all of it is of use."""
+    path.write_text(json.dumps(document), encoding="utf-8")
+    definition = read(path)
+    for problem in definition.problems:
+        assert problem.isprintable()
+    return () if definition.problems else definition.metrics
+
+
+@given(document=files)
+def test_any_file(path: Path, document: Mapping[str, Any]) -> None:
+    """Whatever a file says, it is used or its problems are told, a line each; no exception leaves."""
+    defined(path, document)
+
+
+@FEW
+@given(
+    documents=st.lists(good_files | files, min_size=1, max_size=2),
+    providers=near_lists,
+    stats=near_stats,
+    strictly=st.booleans(),
+)
+def test_poll(
+    path: Path, documents: list[Mapping[str, Any]], providers: object, stats: object, strictly: bool
+) -> None:
+    """With any custom metrics a poll ends, and both parsers read the same custom metrics of it."""
+    current = [defined(path, documents[0])]
+    with inside(custom=lambda: current[-1]) as polling:
+        for document in documents:
+            current.append(defined(path, document))
+            polling.poll(written(providers, strictly=strictly), written(stats, strictly=strictly))
+
+            exposition = polling.rig.poller.published.current
+            text = {family.name: family for family in parse_text(exposition.encode(TEXT).decode())}
+            openmetrics = {f.name: f for f in parse_openmetrics(exposition.encode(OPENMETRICS).decode())}
+            for metric, series in exposition.snapshot.custom.items():
+                # A family without series is not published.
+                assert (metric.name in text) is (metric.name in openmetrics) is bool(series.samples)
+                if series.samples:
+                    assert metric.help == openmetrics[metric.name].documentation
+                    assert text[metric.name].samples == openmetrics[metric.name].samples
+                    assert len(series.samples) == len(text[metric.name].samples)
