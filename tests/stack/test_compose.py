@@ -656,6 +656,17 @@ def test_metrics_of_the_correlations_exist() -> None:
     assert set() == {re.sub("_bucket$", "", name) for name in named} - {row.name for row in INSTRUMENTS}
 
 
+def test_replicas_are_one_in_the_correlations() -> None:
+    """The queries from a trace to metrics take `max` over replicas, or a quantile of all of them."""
+    queries = data_sources()["tempo"]["jsonData"]["tracesToMetrics"]["queries"]
+
+    assert [] == [
+        row["query"]
+        for row in queries
+        if not row["query"].startswith(("max by (job, ", "histogram_quantile("))
+    ]
+
+
 def test_dashboard_provider() -> None:
     """The dashboards come from files, into a folder with a fixed uid, and stay as they are."""
     (provider,) = parsed(PROVIDERS)["providers"]
