@@ -86,7 +86,20 @@ def parse(text: str) -> list[Stage]:
 
 STAGES = parse((ROOT / "Dockerfile").read_text(encoding="utf-8"))
 FINAL = STAGES[-1]
-COPIES = [copy.split() for stage in STAGES for copy in stage.all("COPY") if "--from=" not in copy]
+RAILWAY = [
+    stage
+    for path in sorted((ROOT / "deploy" / "railway").glob("*/Dockerfile"))
+    for stage in parse(path.read_text(encoding="utf-8"))
+]
+"""The stages of the images for Railway, which take their files from the same folder."""
+
+
+def copies(stages: Sequence[Stage]) -> list[list[str]]:
+    """Return source and target of what stages copy from the project."""
+    return [copy.split() for stage in stages for copy in stage.all("COPY") if "--from=" not in copy]
+
+
+COPIES = copies(STAGES)
 PATTERNS = [
     line
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -127,9 +140,9 @@ def files(folder: Path) -> Iterator[PurePosixPath]:
             yield PurePosixPath(path.relative_to(ROOT).as_posix())
 
 
-def copied() -> Iterator[tuple[Path, PurePosixPath]]:
+def copied(pairs: Sequence[Sequence[str]] = COPIES) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield every file that is copied, and its place in the image."""
-    for source, target in COPIES:
+    for source, target in pairs:
         path = ROOT / source
         if path.is_dir():
             inside = (ROOT / name for name in files(path) if let_in(name))
@@ -283,7 +296,9 @@ def test_whole_package_is_copied() -> None:
 
 def test_nothing_else_is_let_in() -> None:
     """The builder gets no file that is not copied: no .env, no tests, no history."""
-    assert {path for path, _ in copied()} == {ROOT / name for name in files(ROOT) if let_in(name)}
+    expected = {path for path, _ in copied(COPIES + copies(RAILWAY))}
+
+    assert expected == {ROOT / name for name in files(ROOT) if let_in(name)}
     assert [] == [name for name in (".env", ".git/config", "exporter/x.pyc") if let_in(PurePosixPath(name))]
 
 

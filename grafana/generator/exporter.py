@@ -118,8 +118,9 @@ def _polls() -> Sequence[PanelBuilder]:
         latencies(
             Text(
                 "Fetch Latency",
-                "How many fetches took how long, retries and decoding included. A second band above the "
-                "first is a gateway that is slow at times, such as one whose database is away.",
+                "How many fetches of all replicas took how long, retries and decoding included. A second "
+                "band above the first is a gateway that is slow at times, such as one whose database is "
+                "away.",
                 NOT_SCRAPED,
             ),
             "s",

@@ -136,10 +136,10 @@ def loki(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
 def collector(programs: Mapping[str, Path], folder: Path, ports: Ports, tempo_port: int) -> Server:
     """Return the collector as the project configures it, with Tempo at another port."""
     changes = {
-        "0.0.0.0:4317": f"127.0.0.1:{ports.otlp_grpc}",
-        "0.0.0.0:4318": f"127.0.0.1:{ports.otlp_http}",
-        "0.0.0.0:13133": f"127.0.0.1:{ports.collector_health}",
-        "host: 0.0.0.0": "host: 127.0.0.1",
+        "endpoint: :4317": f"endpoint: 127.0.0.1:{ports.otlp_grpc}",
+        "endpoint: :4318": f"endpoint: 127.0.0.1:{ports.otlp_http}",
+        "endpoint: :13133": f"endpoint: 127.0.0.1:{ports.collector_health}",
+        'host: ""': "host: 127.0.0.1",
         "port: 8888": f"port: {ports.collector_metrics}",
         "tempo:4317": f"127.0.0.1:{tempo_port}",
         "loki:3100": f"127.0.0.1:{ports.loki}",
@@ -188,9 +188,14 @@ def alertmanager(
 
 
 def prometheus(
-    programs: Mapping[str, Path], folder: Path, ports: Ports, exporter: str, changes: Mapping[str, str] = {}
+    programs: Mapping[str, Path],
+    folder: Path,
+    ports: Ports,
+    exporter: str,
+    changes: Mapping[str, str] = {},
+    config_file: str = "prometheus/prom.yml",
 ) -> Server:
-    """Return Prometheus as the project configures it, with every wait of a minute cut to a second."""
+    """Return Prometheus with a configuration of the project, every wait of a minute cut to a second."""
     everything = {
         "scrape_interval: 60s": "scrape_interval: 1s",
         "scrape_timeout: 10s": "scrape_timeout: 1s",
@@ -202,7 +207,7 @@ def prometheus(
         "  - rules/": f"  - {ROOT}/prometheus/rules/",
         **changes,
     }
-    config = _write(folder, "prom.yml", substituted("prometheus/prom.yml", everything))
+    config = _write(folder, "prom.yml", substituted(config_file, everything))
     command = [
         str(programs["prometheus"]),
         f"--config.file={config}",

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from exporter import SERVICE_NAME, __version__
+from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings
 from grafana.access.settings import load_settings as load_access_settings
@@ -35,6 +36,8 @@ ACCESS = "grafana-access"
 ONE_SHOTS = (HELPER, ACCESS)
 
 REQUIRED = ("GATEWAY_API_URL", "ADMIN_KEY", "GRAFANA_ADMIN_PASSWORD")
+ENFORCED = ("GATEWAY_API_URL", "GRAFANA_ADMIN_PASSWORD")
+"""What compose itself asks for; the key may be in a file instead, and the exporter asks for one of both."""
 SECRETS = {
     (SERVICE_NAME, "ADMIN_KEY"): "own-key",
     (DEMO, "ADMIN_KEY"): "own-key",
@@ -46,12 +49,17 @@ OWN_VALUES = {
     "ADMIN_KEY": "own-key",
     "GRAFANA_ADMIN_PASSWORD": "own-password",
 }
+SECRET_FILES = {
+    "ADMIN_KEY_FILE": SERVICE_NAME,
+    "WEB_CONFIG_FILE": SERVICE_NAME,
+    "CUSTOM_METRICS_FILE": SERVICE_NAME,
+    "SLACK_API_URL_FILE": "alertmanager",
+    "SMTP_AUTH_PASSWORD_FILE": "alertmanager",
+}
+"""Variables that name a file of the host, and who sees it."""
 NOT_PASSED = {
     "METRICS_PORT": "the port that is published and scraped",
     "METRICS_HOST": "the container's own addresses are right",
-    "ADMIN_KEY_FILE": "the file would have to be mounted, too",
-    "WEB_CONFIG_FILE": "the file would have to be mounted, too",
-    "PROTECT_HEALTH_ROUTES": "it changes nothing without WEB_CONFIG_FILE",
 }
 """Settings of the exporter that compose leaves at their defaults, and why."""
 
@@ -228,7 +236,7 @@ def test_demo_file_without_the_profile(config: Config) -> None:
     }
 
 
-@pytest.mark.parametrize("missing", REQUIRED)
+@pytest.mark.parametrize("missing", ENFORCED)
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
 def test_required_variable(config: Config, tmp_path: Path, missing: str, value: str | None) -> None:
     """Without a required variable nothing starts; the message says which it is and where it goes."""
@@ -258,7 +266,7 @@ def test_secrets_come_from_outside(own: Tree, demo: Tree) -> None:
 
     assert {**SECRETS, (DEMO, "ADMIN_KEY"): demo_key} == found
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert [] == re.findall(r"\$\{\w*(?:KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)\w*(?!:\?)\W", text)
+    assert [] == re.findall(r"\$\{\w*(?:KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)\w*(?!:\?|:-\})\W", text)
 
 
 def test_env_example(config: Config, tmp_path: Path) -> None:
@@ -268,7 +276,7 @@ def test_env_example(config: Config, tmp_path: Path) -> None:
     example = read_env(".env.example")
 
     assert set(known) == set(example)
-    assert set(REQUIRED) == {name for name, required in known.items() if required}
+    assert set(ENFORCED) == {name for name, required in known.items() if required}
     assert list(REQUIRED) == list(example)[: len(REQUIRED)]
     assert {""} == set(example.values())
 
@@ -656,6 +664,17 @@ def test_metrics_of_the_correlations_exist() -> None:
     assert set() == {re.sub("_bucket$", "", name) for name in named} - {row.name for row in INSTRUMENTS}
 
 
+def test_replicas_are_one_in_the_correlations() -> None:
+    """The queries from a trace to metrics take `max` over replicas, or a quantile of all of them."""
+    queries = data_sources()["tempo"]["jsonData"]["tracesToMetrics"]["queries"]
+
+    assert [] == [
+        row["query"]
+        for row in queries
+        if not row["query"].startswith(("max by (job, ", "histogram_quantile("))
+    ]
+
+
 def test_dashboard_provider() -> None:
     """The dashboards come from files, into a folder with a fixed uid, and stay as they are."""
     (provider,) = parsed(PROVIDERS)["providers"]
@@ -691,17 +710,10 @@ def test_channels_are_explained() -> None:
     assert channel_variables(script) == set(re.findall(r"^\| `([A-Z_]+)`", section, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    ("service", "variable", "secret"),
-    [
-        ("alertmanager", "SLACK_API_URL_FILE", "slack_api_url"),
-        ("alertmanager", "SMTP_AUTH_PASSWORD_FILE", "smtp_auth_password"),
-        (SERVICE_NAME, "CUSTOM_METRICS_FILE", "custom_metrics"),
-    ],
-)
-def test_secret_files(config: Config, tmp_path: Path, service: str, variable: str, secret: str) -> None:
+@pytest.mark.parametrize(("variable", "service"), SECRET_FILES.items())
+def test_secret_files(config: Config, tmp_path: Path, variable: str, service: str) -> None:
     """A file of the host is seen as a secret by one service alone; one that is not named is empty."""
-    file = tmp_path / "secret"
+    file, secret = tmp_path / "secret", variable.removesuffix("_FILE").lower()
     project = json.loads(
         config(env_file(tmp_path, {**OWN_VALUES, variable: str(file)}), "--format=json").stdout
     )
@@ -710,12 +722,30 @@ def test_secret_files(config: Config, tmp_path: Path, service: str, variable: st
     assert {secret: str(file)} == {
         name: source["file"] for name, source in project["secrets"].items() if source["file"] != os.devnull
     }
-    assert [
-        ("alertmanager", "slack_api_url"),
-        ("alertmanager", "smtp_auth_password"),
-        ("provider-metrics-exporter", "custom_metrics"),
-    ] == [
-        (name, used["source"])
-        for name, other in project["services"].items()
-        for used in other.get("secrets", ())
-    ]
+    assert sorted(
+        (service, variable.removesuffix("_FILE").lower()) for variable, service in SECRET_FILES.items()
+    ) == sorted(
+        (name, used["source"]) for name, one in project["services"].items() for used in one.get("secrets", ())
+    )
+
+
+def test_key_in_a_file(config: Config, tmp_path: Path) -> None:
+    """With ADMIN_KEY_FILE the key itself is not needed, and the exporter takes that of the file."""
+    key = tmp_path / "key"
+    key.write_text("own-key", encoding="utf-8")
+    given = {**OWN_VALUES, "ADMIN_KEY": "", "ADMIN_KEY_FILE": str(key)}
+
+    environment = services_of(config(env_file(tmp_path, given), "--format=json"))[SERVICE_NAME]["environment"]
+
+    settings = load_settings({**environment, "ADMIN_KEY_FILE": str(key)})
+    assert ("", "own-key") == (environment["ADMIN_KEY"], settings.admin_key.reveal())
+
+
+def test_no_key(config: Config, tmp_path: Path) -> None:
+    """Without a key the exporter says which variables can hold one."""
+    given = {**OWN_VALUES, "ADMIN_KEY": ""}
+
+    environment = services_of(config(env_file(tmp_path, given), "--format=json"))[SERVICE_NAME]["environment"]
+
+    with pytest.raises(SettingsError, match="ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold"):
+        load_settings(environment)

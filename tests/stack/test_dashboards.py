@@ -28,13 +28,38 @@ DAY_SECONDS = 48.0
 SEEN_SECONDS = 2 * DAY_SECONDS
 """Whatever happens in a day has happened by then, and was scraped."""
 HOME = "gatewayz-provider-management.json"
-CHOICES = {"job": "provider_metrics", "__rate_interval": "60s"}
+JOB, ALONE = "provider_metrics", "one_replica"
+"""Both replicas, and the first of them once more as if it were alone."""
+CHOICES = {"job": JOB, "__rate_interval": "60s"}
 """What Grafana would put for its variables; the interval covers the demo's last faults."""
 CHOSEN_PROVIDER = {HOME: ".+", "gatewayz-provider.json": "groq"}
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 
+OF_EACH_REPLICA = {
+    "Replicas Up",
+    "Poll Duration",
+    "Memory",
+    "CPU",
+    "Open Files",
+    "Scrape Duration",
+    "Samples per Scrape",
+    "Uptime of the Process",
+}
+"""Panels that show the replicas themselves."""
+OF_ALL_REPLICAS = {"Fetch Latency"}
+"""Panels that count what all replicas did."""
+TIMES = {"Data Age", "Last Poll", "Staleness"}
+"""Panels of times that differ from replica to replica: the freshest or the slowest one's is shown."""
+
 PROMQL = [query for query in ALL_QUERIES if query.source == "prometheus"]
+OF_THE_JOB = [
+    query
+    for query in PROMQL
+    if re.search(r": (?!variable|annotation)", query.where)
+    and '"$job"' in query.text
+    and query.where.split(": ")[1][:-2] not in OF_EACH_REPLICA | OF_ALL_REPLICAS | TIMES
+]
 LOGQL = [query for query in ALL_QUERIES if query.source == "loki"]
 
 
@@ -71,11 +96,17 @@ def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFacto
         changes = {
             "evaluation_interval: 30s": "evaluation_interval: 1s",
             "  - rules/": f"  - {shortened_rules(folder / 'rules')}/",
+            "scrape_configs:": f"scrape_configs:\n{scraped(ALONE, addresses[0])}",
         }
         prometheus = servers.prometheus(programs, folder / "prometheus", ports, ", ".join(addresses), changes)
         links.enter_context(prometheus)
         send_a_record_that_loki_refuses(ports)
         yield Servers(prometheus, loki)
+
+
+def scraped(job: str, address: str) -> str:
+    """Return a job that scrapes one address."""
+    return f"  - {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}"
 
 
 def send_a_record_that_loki_refuses(ports: servers.Ports) -> None:
@@ -86,10 +117,10 @@ def send_a_record_that_loki_refuses(ports: servers.Ports) -> None:
     assert requests.post(url, json=body, timeout=10).ok
 
 
-def as_grafana_asks(query: Query) -> str:
+def as_grafana_asks(query: Query, **choices: str) -> str:
     """Return a query with its variables replaced."""
     file = query.where.partition(":")[0]
-    values = {**CHOICES, "provider": CHOSEN_PROVIDER.get(file, "")}
+    values = {**CHOICES, "provider": CHOSEN_PROVIDER.get(file, ""), **choices}
     return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], query.text)
 
 
@@ -156,6 +187,24 @@ def test_replicas_do_not_double(running: Servers) -> None:
     assert wait_until(lambda: total() == len(PROVIDERS), SEEN_SECONDS)
     (up,) = running.prometheus.get("/api/v1/query", query='sum(up{job="provider_metrics"})')["data"]["result"]
     assert "2" == up["value"][1]
+
+
+@pytest.mark.parametrize("query", OF_THE_JOB, ids=lambda query: query.where)
+def test_two_replicas_are_like_one(running: Servers, query: Query) -> None:
+    """The query finds the series and, but for a second's lag, the numbers that it finds of one replica."""
+
+    def numbers(job: str, now: float) -> Mapping[str, float]:
+        text = as_grafana_asks(query, job=job)
+        found = running.prometheus.get("/api/v1/query", query=text, time=now)["data"]["result"]
+        labels = [sorted({**series["metric"], "job": JOB}.items()) for series in found]
+        return {str(pairs): float(series["value"][1]) for pairs, series in zip(labels, found, strict=True)}
+
+    def same() -> bool:
+        now = time.time()
+        one, two = numbers(ALONE, now), numbers(JOB, now)
+        return bool(one) and two == pytest.approx(one, rel=0.2, abs=0.05)
+
+    assert wait_until(same, SEEN_SECONDS, every=0.5)
 
 
 def test_table_has_a_row_for_each_provider(running: Servers) -> None:

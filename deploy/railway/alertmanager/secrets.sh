@@ -1,0 +1,16 @@
+#!/bin/sh
+# Railway hands out secrets as variables only: writes them into files, as start.sh wants them, and becomes it.
+set -eu
+
+umask 077
+for name in SLACK_API_URL SMTP_AUTH_PASSWORD; do
+  eval "value=\${$name:-}"
+  if [ -n "$value" ]; then
+    file=${TMPDIR:-/tmp}/$name
+    printf '%s' "$value" >"$file"
+    export "${name}_FILE=$file"
+  fi
+  unset "$name"
+done
+
+exec /bin/sh "${0%/*}/start.sh" "$@"

@@ -1,0 +1,169 @@
+"""The images for Railway, made and run as far as that goes without a container engine.
+
+Run as a program inside namespaces of its own, so that nothing of this machine is changed or reached:
+
+    unshare --net --mount python -m tests.stack.railway FOLDER
+
+The root of the machine, under a layer that is thrown away, stands for the images: what their Dockerfiles
+copy, change and start is copied, changed and started there. Services find each other by the names of Railway,
+which are IPv6 addresses only. It prints what it saw as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from exporter import SERVICE_NAME
+from tests.process import program
+from tests.replay import ReplayGateway
+from tests.stack.build import build_all, cache
+from tests.stack.servers import Server, wait_until
+from tests.stack.substitution import ROOT
+from tests.test_image import Stage, copies, pairs, parse
+
+RAILWAY = ROOT / "deploy" / "railway"
+PROGRAMS = {
+    "loki": "loki",
+    "otel-collector": "otelcol",
+    "alertmanager": "alertmanager",
+    "prometheus": "prometheus",
+}
+"""The program that each image starts by itself; those of Tempo and Grafana are not to be had."""
+PORTS = {"loki": 3100, "otel-collector": 13133, "alertmanager": 9093, "prometheus": 9090}
+ABSENT = "fd00::1"
+"""Where nobody is."""
+VARIABLES = {"alertmanager": {"SLACK_API_URL": "http://127.0.0.1:9/hidden"}}
+ENDPOINT = "http://otel-collector.railway.internal:4318"
+POLLS = '{service="provider-metrics-exporter"} | json | providers_total > 0'
+LONGER_THAN_A_SCRAPE = 90.0
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a Dockerfile makes."""
+
+    stages: list[Stage]
+
+    @classmethod
+    def of(cls, service: str) -> Image:
+        """Read the service's Dockerfile, which its railway.json names."""
+        config = json.loads((RAILWAY / service / "railway.json").read_text(encoding="utf-8"))
+        return cls(parse((ROOT / config["build"]["dockerfilePath"]).read_text(encoding="utf-8")))
+
+    def make(self) -> None:
+        """Copy what is copied, and run what is run; every place is the same in all stages."""
+        for stage in self.stages:
+            for source, target in copies([stage]):
+                subprocess.run(["mkdir", "-p", str(Path(target).parent)], check=True)
+                subprocess.run(["cp", "-rT", str(ROOT / source), target], check=True)
+            for command in stage.all("RUN"):
+                subprocess.run(["/bin/sh", "-c", command], check=True)
+
+    def command(self, own: str) -> list[str]:
+        """Return what the image starts: its own program, unless an entrypoint is given."""
+        final = self.stages[-1]
+        entrypoint = [json.loads(text) for text in final.all("ENTRYPOINT")]
+        return [*(entrypoint[0] if entrypoint else [own]), *json.loads(final.one("CMD"))]
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that the image sets."""
+        return pairs(self.stages[-1].all("ENV"))
+
+
+def name(service: str) -> str:
+    """Return the name of a service in Railway's private network."""
+    return f"{service}.railway.internal"
+
+
+def enter(folder: Path) -> None:
+    """Become a process whose root is a throw-away layer above the real one, and whose network is its own."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=True)
+    upper, work, root = folder / "upper", folder / "work", folder / "root"
+    for path in (upper, work, root):
+        path.mkdir()
+    layers = f"lowerdir=/,upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(root)], check=True)
+    # What may be mounted below the root is not in the layer.
+    for shown in ("/proc", "/dev", "/sys", str(ROOT), str(cache()), os.path.realpath(sys.prefix)):
+        below = root / shown.removeprefix("/")
+        below.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--rbind", shown, str(below)], check=True)
+    os.chroot(root)
+    os.chdir(ROOT)
+    hosts = dict.fromkeys((*PROGRAMS, SERVICE_NAME), "::1") | dict.fromkeys(("tempo", "grafana"), ABSENT)
+    lines = ["127.0.0.1 localhost", *(f"{address} {name(service)}" for service, address in hosts.items())]
+    Path("/etc/hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def running(service: str, programs: Mapping[str, Path]) -> Iterator[Server]:
+    """Make an image and run it with a volume that is empty."""
+    image, own = Image.of(service), programs[PROGRAMS[service]]
+    image.make()
+    folder = Path("/tmp") / f"railway-{service}"
+    folder.mkdir()
+    config = json.loads((RAILWAY / service / "railway.json").read_text(encoding="utf-8"))
+    environment = {
+        "PATH": f"{own.parent}:{os.environ['PATH']}",
+        **image.environment(),
+        **VARIABLES.get(service, {}),
+    }
+    url = f"http://{name(service)}:{PORTS[service]}"
+    with Server(
+        service, image.command(str(own)), folder, url, config["deploy"]["healthcheckPath"], environment
+    ) as server:
+        yield server
+
+
+def targets(prometheus: Server) -> Mapping[str, str]:
+    """Return the health of each job's only target."""
+    found = prometheus.get("/api/v1/targets")["data"]["activeTargets"]
+    return {target["labels"]["job"]: target["health"] for target in found}
+
+
+def seen(servers: Mapping[str, Server]) -> Mapping[str, Any]:
+    """Wait until everything has found everything, and return what was seen."""
+    loki, prometheus, alertmanager = (servers[service] for service in ("loki", "prometheus", "alertmanager"))
+    wait_until(
+        lambda: loki.get("/loki/api/v1/query_range", query=POLLS)["data"]["result"], LONGER_THAN_A_SCRAPE
+    )
+    wait_until(lambda: {"up", "down"} == set(targets(prometheus).values()), LONGER_THAN_A_SCRAPE)
+    by_ipv4 = {
+        service: requests.get(f"http://127.0.0.1:{PORTS[service]}{server.ready_path}", timeout=5).status_code
+        for service, server in servers.items()
+    }
+    managers = prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+    return {
+        "by_ipv4": by_ipv4,
+        "targets": targets(prometheus),
+        "alertmanagers": [manager["url"] for manager in managers],
+        "slack": alertmanager.get("/api/v2/status")["config"]["original"].count("api_url_file:"),
+        "logs": {service: server.log for service, server in servers.items()},
+    }
+
+
+def main(folder: Path) -> None:
+    """Run everything, and print what was seen."""
+    programs = build_all(lambda line: print(line, file=sys.stderr))
+    enter(folder)
+    with ExitStack() as stack:
+        gateway = stack.enter_context(ReplayGateway())
+        servers = {service: stack.enter_context(running(service, programs)) for service in PROGRAMS}
+        variables = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "test-admin-key", "SCRAPE_INTERVAL": "2"}
+        stack.enter_context(program(OTEL_EXPORTER_OTLP_ENDPOINT=ENDPOINT, **variables))
+        print(json.dumps(seen(servers)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,69 @@
+"""The images for Railway run with real servers, which find each other by IPv6 addresses alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.railway import PORTS
+from tests.stack.substitution import ROOT
+
+pytestmark = pytest.mark.stack
+
+UNSHARE = ("unshare", "--net", "--mount", "--")
+
+
+@pytest.fixture(scope="module")
+def seen(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the program in its namespaces saw; without the right to make them everything here is skipped."""
+    try:
+        subprocess.run(
+            [*UNSHARE, "ip", "link", "set", "lo", "up"], check=True, capture_output=True, timeout=60
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = f"needs root, and the commands unshare and ip, for namespaces: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    result = subprocess.run(
+        [*UNSHARE, sys.executable, "-m", "tests.stack.railway", str(tmp_path_factory.mktemp("railway"))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert 0 == result.returncode, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_every_server_listens_twice(seen: Any) -> None:
+    """Each is ready by its name, which is an IPv6 address, or nothing were seen; and by IPv4 as well."""
+    assert dict.fromkeys(PORTS, 200) == seen["by_ipv4"]
+
+
+def test_prometheus_finds_the_others(seen: Any) -> None:
+    """It scrapes all that can run here by their names in Railway, and sends its alerts there."""
+    assert {
+        "provider_metrics": "up",
+        "prometheus": "up",
+        "alertmanager": "up",
+        "loki": "up",
+        "otel-collector": "up",
+        "tempo": "down",
+        "grafana": "down",
+    } == seen["targets"]
+    assert ["http://alertmanager.railway.internal:9093/api/v2/alerts"] == seen["alertmanagers"]
+
+
+def test_secret_of_a_variable_becomes_a_file(seen: Any) -> None:
+    """Alertmanager has the channel of the variable SLACK_API_URL, and no log shows what was in it."""
+    assert 1 == seen["slack"]
+    assert [] == [service for service, log in seen["logs"].items() if "hidden" in log]

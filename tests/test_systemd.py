@@ -1,0 +1,140 @@
+"""The unit of systemd: without a fault, with little exposure, and the program can live with it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from exporter import SERVICE_NAME
+from exporter.cli import EXIT_SETTINGS
+from exporter.settings import VARIABLES
+from tests.process import program
+from tests.replay import ReplayGateway
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "deploy" / "systemd"
+UNIT = FOLDER / f"{SERVICE_NAME}.service"
+EXECUTABLE = f"/opt/{SERVICE_NAME}/bin/{SERVICE_NAME}"
+MOST_EXPOSURE = 1.5
+"""Of 10; a service without any hardening has 9.6."""
+
+DENY_WRITE_AND_EXECUTE = """
+import ctypes, mmap
+
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+assert 0 == ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
+try:
+    mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    print("denied", flush=True)
+"""
+"""Does in the program's process what MemoryDenyWriteExecute= does, and sees that it holds."""
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="no systemd-analyze on PATH: the unit cannot be looked at"
+)
+
+
+def settings() -> list[tuple[str, str]]:
+    """Return names and values of the unit's service, in order."""
+    service = UNIT.read_text(encoding="utf-8").split("[Service]\n")[1].split("\n[")[0]
+    return re.findall(r"^(\w+)=(.*)$", service, re.MULTILINE)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is there."""
+    text = UNIT.read_text(encoding="utf-8")
+    assert 1 == text.count(f"ExecStart={EXECUTABLE}\n")
+    path = tmp_path / UNIT.name
+    path.write_text(text.replace(EXECUTABLE, sys.executable), encoding="utf-8")
+    return path
+
+
+def analyze(*arguments: str) -> tuple[int, str]:
+    """Return exit code and output of systemd-analyze."""
+    result = subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+@needs_systemd
+def test_unit_has_no_fault(unit: Path) -> None:
+    """Systemd knows every setting of the unit and has nothing to say."""
+    assert (0, "") == analyze("verify", str(unit))
+
+
+@needs_systemd
+def test_fault_is_seen(unit: Path) -> None:
+    """A setting that systemd does not know would be told."""
+    unit.write_text(unit.read_text(encoding="utf-8").replace("PrivateTmp=", "PrivateTemp="), encoding="utf-8")
+
+    assert "'PrivateTemp'" in analyze("verify", str(unit))[1]
+
+
+@needs_systemd
+def test_exposure(unit: Path) -> None:
+    """Little is left of what the service might do to the system."""
+    threshold = f"--threshold={MOST_EXPOSURE * 10:.0f}"
+
+    code, output = analyze("security", "--offline=true", threshold, str(unit))
+
+    assert 0 == code, output
+
+
+def test_key_is_a_credential() -> None:
+    """The key comes as a credential, by the variable for its file, and the settings file has no key."""
+    service = dict(settings())
+    name, _, source = service["LoadCredential"].partition(":")
+
+    assert f"ADMIN_KEY_FILE=%d/{name}" == service["Environment"]
+    assert Path(source).parent == Path(service["EnvironmentFile"]).parent
+    example = (FOLDER / "environment.example").read_text(encoding="utf-8")
+    variables = re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE)
+    known = {variable.name for variable in VARIABLES} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert {name for name, _ in variables} <= known - {"ADMIN_KEY", "ADMIN_KEY_FILE"}
+    assert {""} == {value for _, value in variables}
+
+
+def test_wrong_settings_are_not_tried_again() -> None:
+    """The exit code for wrong settings, and it alone, keeps the service down."""
+    assert str(EXIT_SETTINGS) == dict(settings())["RestartPreventExitStatus"]
+    assert "on-failure" == dict(settings())["Restart"]
+
+
+@pytest.mark.skipif(
+    tuple(map(int, re.findall(r"\d+", platform.release())[:2])) < (6, 3),
+    reason="the kernel is older than 6.3: it cannot deny such memory by itself",
+)
+def test_no_memory_to_write_and_execute(tmp_path: Path) -> None:
+    """The exporter works without such memory, with gRPC too, and with its key in a file for it alone."""
+    key = tmp_path / "admin_key"
+    key.write_text("test-admin-key", encoding="utf-8")
+    key.chmod(0o400)
+    variables = {
+        "ADMIN_KEY_FILE": str(key),
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }
+
+    with (
+        ReplayGateway() as gateway,
+        program(code=DENY_WRITE_AND_EXECUTE, GATEWAY_API_URL=gateway.url, **variables) as running,
+    ):
+        address = running.url()
+        running.record("Updated provider metrics")
+        answer = requests.get(f"{address}/metrics", timeout=5)
+
+    assert "denied\n" == running.output[0]
+    assert "\ngatewayz_up 1.0\n" in answer.text
+    assert "\nprocess_resident_memory_bytes " in answer.text
