@@ -119,6 +119,13 @@ def test_versions() -> None:
     assert (SERVICE_NAME, __version__, __version__) == (chart["name"], chart["version"], chart["appVersion"])
 
 
+def test_version_of_the_page() -> None:
+    """The image that the page builds is the one that the chart names."""
+    page = (ROOT / "docs/deployment/kubernetes.md").read_text(encoding="utf-8")
+
+    assert {__version__} == set(re.findall(rf"{SERVICE_NAME}:(\S+)", page))
+
+
 def test_settings() -> None:
     """Every variable of the exporter is a setting of the chart, or is given by another value."""
     own = {variable.name for variable in VARIABLES} - set(ELSEWHERE)

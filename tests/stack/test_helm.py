@@ -15,8 +15,10 @@ import requests
 import yaml
 
 from exporter import SERVICE_NAME, __version__
+from exporter.webconfig import read
 from tests.certificates import MUTUAL, PASSWORD, USER, Folder, hashed
 from tests.process import program
+from tests.promql import RULE_FILES
 from tests.replay import ReplayGateway
 from tests.stack import servers
 from tests.stack.build import OPERATOR, module
@@ -36,6 +38,9 @@ KUBERNETES = ("1.27", "1.30")
 HELMS = ("helm", "helm3")
 EXAMPLES = ("minimal", "full", "client-certificates")
 """The values in ci/: what must be set, everything, and what excludes some of it."""
+PAGE = (ROOT / "docs/deployment/kubernetes.md").read_text(encoding="utf-8")
+NOT_RUN = ("docker ", "kubectl ", "helm rollback ", "helm uninstall ")
+"""Commands of the page that need a registry or a cluster."""
 RESTRICTED: Mapping[str, Any] = {
     "readOnlyRootFilesystem": True,
     "allowPrivilegeEscalation": False,
@@ -258,19 +263,88 @@ def test_package_is_whole(helms: Mapping[str, Helm], tmp_path: Path) -> None:
 
 def test_rules_are_the_projects(rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path) -> None:
     """The rules are those of prometheus/rules/, with whole links to the runbooks; Prometheus takes them."""
-    found = {rule["metadata"]["name"]: rule["spec"] for rule in of_kind(rendered("full"), "PrometheusRule")}
-    for path in sorted((ROOT / "prometheus/rules").glob("*.yml")):
-        text = path.read_text(encoding="utf-8").replace('job="provider_metrics"', 'job="second_gateway"')
-        url = "https://git.example.com/gateway/exporter/-/blob/main/docs/runbooks/"
-        expected = yaml.safe_load(text.replace("docs/runbooks/", url))
-        spec = found.pop(f"{NAME}-{path.stem}")
-        file = tmp_path / path.name
-        file.write_text(yaml.safe_dump(spec), encoding="utf-8")
-        command = [str(programs["promtool"]), "check", "rules", str(file)]
+    specs = rules_of(rendered("full"))
+    jobs = 'job=~"second_gateway|provider-metrics|third"'
+    url = "https://git.example.com/gateway/exporter/-/blob/main/docs/runbooks/"
+    own = {path.stem: path.read_text(encoding="utf-8") for path in RULE_FILES}
+    changed = {
+        name: text.replace('job="provider_metrics"', jobs).replace("docs/runbooks/", url)
+        for name, text in own.items()
+    }
+    files = write_rules(specs, tmp_path)
+    checked = subprocess.run(
+        [str(programs["promtool"]), "check", "rules", *files], capture_output=True, check=False
+    )
 
-        assert expected == spec
-        assert 0 == subprocess.run(command, capture_output=True, check=False).returncode
-    assert {} == found
+    assert {name: yaml.safe_load(text) for name, text in changed.items()} == specs
+    assert 0 == checked.returncode, checked.stderr
+
+
+def test_rules_are_unchanged_by_default(rendered: Rendered) -> None:
+    """With the job's default name and no root for links every rule is as the project has it."""
+    own = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in RULE_FILES}
+
+    assert own == rules_of(rendered("minimal", "--set=prometheusRule.enabled=true"))
+
+
+def test_exporter_of_another_job_is_missed(
+    rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """With the jobs of other releases the alert fires for the one that is down, and names it."""
+    options = ("--set=prometheusRule.enabled=true", "--set=prometheusRule.otherJobs={second}")
+    up = [("provider_metrics", "1x10"), ("second", "0x10")]
+    series = "ALERTS{alertname='GatewayzExporterDown', alertstate='firing'}"
+    fires = {
+        "__name__": "ALERTS",
+        "alertname": "GatewayzExporterDown",
+        "alertstate": "firing",
+        "job": "second",
+    }
+    labels = {**fires, "severity": "critical", "category": "exporter"}
+    test = {
+        "rule_files": write_rules(rules_of(rendered("minimal", *options)), tmp_path),
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": f'up{{job="{job}"}}', "values": values} for job, values in up],
+                "promql_expr_test": [
+                    {
+                        "expr": series,
+                        "eval_time": "5m",
+                        "exp_samples": [{"labels": selector(labels), "value": 1}],
+                    }
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump(test), encoding="utf-8")
+    result = subprocess.run(
+        [str(programs["promtool"]), "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+
+    assert 0 == result.returncode, result.stdout + result.stderr
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """Return labels as PromQL writes them."""
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
+
+
+def rules_of(objects: Sequence[Tree]) -> dict[str, Tree]:
+    """Return the rules of every PrometheusRule by the name of the file that they come from."""
+    rules = {
+        document["metadata"]["name"]: document["spec"] for document in of_kind(objects, "PrometheusRule")
+    }
+    return {name.removeprefix(f"{NAME}-"): spec for name, spec in rules.items()}
+
+
+def write_rules(specs: Mapping[str, Tree], folder: Path) -> list[str]:
+    """Write rules into files as Prometheus reads them, and return their paths."""
+    for name, spec in specs.items():
+        (folder / f"{name}.yml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    return [str(folder / f"{name}.yml") for name in specs]
 
 
 def test_no_rule_looks_for_another_job(rendered: Rendered) -> None:
@@ -358,6 +432,79 @@ def test_notes(helms: Mapping[str, Helm], example: str, told: list[str], not_tol
     assert 0 == code, errors
     assert [] == [text for text in told if text not in notes]
     assert [] == [text for text in not_told if text in notes]
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of code of one language on the page."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [code for name, code in found if name == language]
+
+
+def yaml_of(file: str) -> list[str]:
+    """Return the blocks of the page that are this file."""
+    return [code for code in blocks("yaml") if code.startswith(f"# {file}\n")]
+
+
+def test_every_block_of_the_page_says_what_it_is() -> None:
+    """No YAML on the page is left untried, but what another chart reads."""
+    known = ("values.yaml", "web.yml", "prometheus.yml", "kube-prometheus-stack")
+
+    assert len(blocks("yaml")) == sum(len(yaml_of(file)) for file in known)
+
+
+def test_commands_of_the_page(
+    helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """What the page installs, with the first values that it gives, can be rendered and is valid."""
+    (tmp_path / "values.yaml").write_text(yaml_of("values.yaml")[0], encoding="utf-8")
+    commands = [line for block in blocks("") for line in block.splitlines() if not line.startswith(NOT_RUN)]
+    assert ["helm install", "helm upgrade"] == [" ".join(command.split()[:2]) for command in commands]
+    for command in commands:
+        _, _, release, *arguments = command.replace("values.yaml", f"{tmp_path}/values.yaml").split()
+        code, output, errors = helms["helm"].run("template", release, *arguments)
+        (tmp_path / "objects.yaml").write_text(output, encoding="utf-8")
+        verdict, problems = validate(programs, tmp_path / "objects.yaml", KUBERNETES[-1])
+
+        assert (0, "") == (code, errors)
+        assert 0 == verdict, problems
+
+
+@pytest.mark.parametrize(
+    "text", yaml_of("values.yaml")[1:], ids=lambda text: text.split(":")[0].split("\n")[1]
+)
+def test_values_of_the_page(
+    helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path, text: str
+) -> None:
+    """Every part of values on the page can be given beside the first, and makes valid objects."""
+    (tmp_path / "values.yaml").write_text(text, encoding="utf-8")
+    options = (values("minimal"), f"--values={tmp_path}/values.yaml")
+    (tmp_path / "objects.yaml").write_text(helms["helm"].template(*options), encoding="utf-8")
+    code, output = validate(programs, tmp_path / "objects.yaml", KUBERNETES[-1])
+
+    assert 0 == code, output
+
+
+def test_web_config_of_the_page(tmp_path: Path) -> None:
+    """The web configuration file on the page can be used, with certificates where it looks for them."""
+    folder = Folder(tmp_path)
+    folder.replace("tls.crt", (tmp_path / "server.crt").read_bytes())
+    folder.replace("tls.key", (tmp_path / "server.key").read_bytes())
+    (text,) = yaml_of("web.yml")
+    folder.file.write_text(text.replace("/run/secrets/certificate", str(tmp_path)), encoding="utf-8")
+
+    assert () == read(folder.file).problems
+
+
+def test_scrape_config_of_the_page(programs: Mapping[str, Path], tmp_path: Path) -> None:
+    """Prometheus takes the job, which has the name that the rules look for, and its target is the Service."""
+    (text,) = yaml_of("prometheus.yml")
+    (tmp_path / "prometheus.yml").write_text(text, encoding="utf-8")
+    command = [str(programs["promtool"]), "check", "config", str(tmp_path / "prometheus.yml")]
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+
+    assert 0 == subprocess.run(command, capture_output=True, check=False).returncode
+    assert "provider_metrics" == job["job_name"]
+    assert [{"targets": [f"{NAME}.{NAMESPACE}:8001"]}] == job["static_configs"]
 
 
 def test_scaled_out_prometheus_is_valid(programs: Mapping[str, Path], tmp_path: Path) -> None:
