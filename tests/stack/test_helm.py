@@ -267,17 +267,19 @@ def test_selectors(rendered: Rendered, example: str) -> None:
     """Everything that selects pods selects these, and everything that names a port finds it."""
     objects = rendered(example, "--set=replicaCount=2", "--set=serviceMonitor.enabled=true")
     pod = one(objects, "Deployment")["spec"]["template"]
-    labels = pod["metadata"]["labels"].items()
+    selector = one(objects, "Deployment")["spec"]["selector"]["matchLabels"]
     service = one(objects, "Service")
     ports = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
-
-    assert labels >= one(objects, "Deployment")["spec"]["selector"]["matchLabels"].items()
-    assert labels >= service["spec"]["selector"].items()
-    assert labels >= one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items()
     (spread,) = pod["spec"]["topologySpreadConstraints"]
-    assert labels >= spread["labelSelector"]["matchLabels"].items()
+
+    # No version among them: it would leave out the pods of the release before.
+    assert {"app.kubernetes.io/name", "app.kubernetes.io/instance"} == set(selector)
+    assert pod["metadata"]["labels"].items() >= selector.items()
+    assert selector == service["spec"]["selector"]
+    assert selector == one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
+    assert selector == spread["labelSelector"]["matchLabels"]
     for policy in of_kind(objects, "NetworkPolicy"):
-        assert labels >= policy["spec"]["podSelector"]["matchLabels"].items()
+        assert selector == policy["spec"]["podSelector"]["matchLabels"]
     monitor = one(objects, "ServiceMonitor")["spec"]
     assert service["metadata"]["labels"].items() >= monitor["selector"]["matchLabels"].items()
     assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
