@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHART := deploy/helm/provider-metrics-exporter
 SOAK ?= --write docs/reliability.md
 BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults soak bench stack dashboards dist sbom audit lock
+.PHONY: demo run check test properties faults soak bench stack dashboards chart dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -37,6 +38,12 @@ stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built o
 
 dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
 	@$(BIN)/python -W ignore -m grafana.generator
+	@$(MAKE) --no-print-directory chart
+
+chart:  ## copy rules and dashboards into the Helm chart, which reads nothing outside its folder
+	@rm -f $(CHART)/files/rules/* $(CHART)/files/dashboards/*
+	@cp prometheus/rules/*.yml $(CHART)/files/rules/
+	@cp grafana/dashboards/*.json $(CHART)/files/dashboards/
 
 dist: $(VENV)/test.stamp  ## build the package into dist/: the archive of the source, and from it the wheel
 	@$(BIN)/python -m build --no-isolation

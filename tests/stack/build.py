@@ -59,7 +59,14 @@ ALERTMANAGER = Server(
 LOKI = Server("github.com/grafana/loki/v3", "v3.7.8", "3.7.8", {"loki": "cmd/loki"}, as_tool=True)
 COMPOSE = Server("github.com/docker/compose/v2", "v2.40.3", "2.40.3", {"compose": "cmd"}, as_tool=True)
 
-SERVERS = (PROMETHEUS, ALERTMANAGER, LOKI, COMPOSE)
+HELM = Server("helm.sh/helm/v4", "v4.3.1", "4.3.1", {"helm": "cmd/helm"})
+HELM_3 = Server("helm.sh/helm/v3", "v3.22.0", "3.22.0", {"helm3": "cmd/helm"})
+KUBECTL_VALIDATE = Server("sigs.k8s.io/kubectl-validate", "v0.0.4", "0.0.4", {"kubectl-validate": ""})
+
+OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+"""A module of which only files are needed: the definitions of the operator's own resources."""
+
+SERVERS = (PROMETHEUS, ALERTMANAGER, LOKI, COMPOSE, HELM, HELM_3, KUBECTL_VALIDATE)
 COLLECTOR_RELEASE = "0.160.0"
 
 
@@ -78,6 +85,20 @@ def build_all(report: Callable[[str], None]) -> Mapping[str, Path]:
         programs |= _cached(server.programs, _recipe(server), partial(_build, server), report)
     programs |= _cached(["otelcol"], _collector_recipe(), _build_collector, report)
     return programs
+
+
+def module(name: str) -> Path:
+    """Return the folder with a module's files, which Go downloads once.
+
+    Args:
+        name: Path and version of the module, with `@` between them.
+
+    Raises:
+        NoToolchainError: When there is no Go.
+        RuntimeError: When its proxy does not answer.
+    """
+    _go_version()
+    return Path(json.loads(_go(HERE, "mod", "download", "-json", name))["Dir"])
 
 
 def cache() -> Path:
@@ -131,10 +152,10 @@ def _build(server: Server, work: Path) -> None:
     if server.as_tool:
         _make_module(server, work)
     for name, package in server.programs.items():
-        target = f"{server.module}/{package}"
+        target = f"{server.module}/{package}".rstrip("/")
         version = "" if server.as_tool else f"@{server.version}"
         _go(work, "install", f"-tags={server.tags}", f"{target}{version}")
-        built = work / "bin" / package.rsplit("/", 1)[-1]
+        built = work / "bin" / target.rsplit("/", 1)[-1]
         built.rename(work / "bin" / name)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.stack.build import NoToolchainError, build_all
 from tests.stack.chain import Chain, chain
+from tests.stack.chart import HELMS, Helm, Rendered
 
 
 def report(line: str) -> None:
@@ -33,3 +34,15 @@ def stack(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
     """The chain that tests share; Prometheus and Alertmanager are started by those that need them."""
     with chain(programs, tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture
+def helms(programs: Mapping[str, Path], tmp_path: Path) -> Mapping[str, Helm]:
+    """Every helm by its name."""
+    return {name: Helm(programs[name], tmp_path) for name in HELMS}
+
+
+@pytest.fixture
+def rendered(helms: Mapping[str, Helm]) -> Rendered:
+    """Renders the chart with the newest helm."""
+    return Rendered(helms[HELMS[0]])

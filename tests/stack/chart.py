@@ -1,0 +1,105 @@
+"""The Helm chart as the real helm renders it, and Kubernetes' own validation of what comes out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter import SERVICE_NAME
+from tests.stack.build import OPERATOR, module
+from tests.stack.substitution import ROOT
+
+CHART = ROOT / "deploy/helm" / SERVICE_NAME
+NAME = f"exporter-{SERVICE_NAME}"
+NAMESPACE = "gateway"
+KUBERNETES = ("1.27", "1.30")
+"""The oldest version that the chart takes, and the newest whose schemas the validator has."""
+HELMS = ("helm", "helm3")
+EXAMPLES = ("minimal", "full", "client-certificates")
+"""The values in ci/: what must be set, everything, and what excludes some of it."""
+
+Tree = Mapping[str, Any]
+
+
+class Helm:
+    """One helm, without the settings of the person who runs the tests."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        """Remember where it is, and where it may write."""
+        self._program = program
+        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Return exit code, standard output and standard error."""
+        result = subprocess.run(
+            [str(self._program), *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    def template(self, *options: str, chart: Path = CHART) -> str:
+        """Return what it renders."""
+        arguments = ("template", "exporter", str(chart), f"--namespace={NAMESPACE}", "--kube-version=1.30")
+        code, output, errors = self.run(*arguments, *options)
+        assert (0, "") == (code, errors)
+        return output
+
+
+class Rendered:
+    """The objects that a chart becomes."""
+
+    def __init__(self, helm: Helm) -> None:
+        """Remember the helm."""
+        self._helm = helm
+
+    def __call__(self, example: str, *options: str) -> list[Tree]:
+        """Return the objects of an example, changed by options."""
+        return parsed(self._helm.template(values(example), *options))
+
+
+def values(example: str) -> str:
+    """Return the option that names an example."""
+    return f"--values={CHART}/ci/{example}-values.yaml"
+
+
+def parsed(text: str) -> list[Tree]:
+    """Return the objects of a text."""
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def of_kind(objects: Sequence[Tree], kind: str) -> list[Tree]:
+    """Return the objects of a kind."""
+    return [document for document in objects if document["kind"] == kind]
+
+
+def one(objects: Sequence[Tree], kind: str) -> Tree:
+    """Return the only object of a kind."""
+    (found,) = of_kind(objects, kind)
+    return found
+
+
+def validate(programs: Mapping[str, Path], file: Path, version: str) -> tuple[int, str]:
+    """Return exit code and output of Kubernetes' own validation, with the operator's definitions."""
+    result = subprocess.run(
+        [
+            str(programs["kubectl-validate"]),
+            f"--version={version}",
+            f"--local-crds={module(OPERATOR) / 'example/prometheus-operator-crd'}",
+            str(file),
+        ],
+        # No cluster of the person who runs the tests.
+        env={"HOME": str(file.parent), "KUBECONFIG": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.returncode, result.stdout + result.stderr

@@ -1,0 +1,183 @@
+"""What the chart's objects do: the program in its pod, asked by the kubelet and by Prometheus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from tests.certificates import MUTUAL, PASSWORD, USER, Folder, hashed
+from tests.process import program
+from tests.replay import ReplayGateway
+from tests.stack import servers
+from tests.stack.chain import KEY
+from tests.stack.chart import NAME, NAMESPACE, Rendered, Tree, one
+from tests.stack.pod import Pod, Secrets
+from tests.stack.servers import free_port, wait_until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Mapping[str, Mapping[str, bytes]]:
+    """The Secrets that the examples name; clients need no certificate where only the server has one."""
+    (tmp_path / "certificates").mkdir()
+    folder = Folder(tmp_path / "certificates")
+    place = tmp_path / "pod/run/secrets/certificate"
+    tls = {"cert_file": f"{place}/tls.crt", "key_file": f"{place}/tls.key"}
+    mutual = {"cert_file": "server.crt", "key_file": "server.key", **MUTUAL}
+    users = {"basic_auth_users": {USER: hashed()}}
+    files = {name: (folder.path / name).read_bytes() for name in ("server.crt", "server.key", "clients.pem")}
+    return {
+        "gateway": {"admin-key": KEY.encode(), "admin_key": f"{KEY}\n".encode()},
+        "exporter-web": {"web.yml": yaml.safe_dump({"tls_server_config": tls, **users}).encode()},
+        "exporter-web-mutual": {"web.yml": yaml.safe_dump({"tls_server_config": mutual}).encode(), **files},
+        "exporter-certificate": {"tls.crt": files["server.crt"], "tls.key": files["server.key"]},
+        "otlp": {"headers": b"x-scope-orgid=gateway"},
+    }
+
+
+def pod_of(objects: Sequence[Tree], tmp_path: Path, secrets: Secrets) -> Pod:
+    """Return the pod of the Deployment, in a folder."""
+    return Pod(one(objects, "Deployment")["spec"]["template"], tmp_path / "pod", secrets)
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.parametrize(
+    ("example", "options", "metrics"),
+    [
+        ("minimal", [], 200),
+        ("full", [], 401),
+        ("full", ["--set=settings.PROTECT_HEALTH_ROUTES=true"], 401),
+        ("client-certificates", ["--set=webConfig.secretName=exporter-web-mutual"], None),
+    ],
+    ids=["minimal", "full", "protected", "client-certificates"],
+)
+def test_pod_answers_its_probes(
+    rendered: Rendered,
+    tmp_path: Path,
+    gateway: ReplayGateway,
+    secrets: Secrets,
+    example: str,
+    options: list[str],
+    metrics: int | None,
+) -> None:
+    """The program starts with the pod's variables and files, and both probes find it well and ready."""
+    pod = pod_of(rendered(example, *options), tmp_path, secrets)
+    port = free_port()
+    # The example's proxy and collector are nowhere.
+    there = {"HTTPS_PROXY": "", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
+    environment = pod.environment(GATEWAY_API_URL=gateway.url, METRICS_PORT=str(port), **there)
+    with program(**environment) as running:
+        running.record("Listening")
+        running.record("Updated provider metrics")
+
+        assert pod.probe("livenessProbe", port, environment)
+        assert pod.probe("readinessProbe", port, environment)
+        if metrics:
+            scheme = "http" if metrics == 200 else "https"
+            url = f"{scheme}://127.0.0.1:{port}/metrics"
+            assert metrics == requests.get(url, verify=False, timeout=5).status_code
+            assert 200 == requests.get(url, verify=False, timeout=5, auth=(USER, PASSWORD)).status_code
+    assert {f"Bearer {KEY}"} == {asked.headers["Authorization"] for asked in gateway.asked}
+
+
+def test_probe_of_a_pod_whose_gateway_is_away(
+    rendered: Rendered, tmp_path: Path, secrets: Secrets, gateway: ReplayGateway
+) -> None:
+    """It lives, and is not ready: so the old one stays in a rollout with a wrong address or key."""
+    pod = pod_of(rendered("minimal"), tmp_path, secrets)
+    gateway.answers.clear()
+    environment = pod.environment(GATEWAY_API_URL=gateway.url, METRICS_PORT=str(free_port()))
+    with program(**environment) as running:
+        port = int(running.record("Listening")["port"])
+
+        assert pod.probe("livenessProbe", port, environment)
+        assert not pod.probe("readinessProbe", port, environment)
+
+
+def test_key_is_exchanged_without_a_restart(
+    rendered: Rendered, tmp_path: Path, secrets: Secrets, gateway: ReplayGateway
+) -> None:
+    """When the Secret changes, the next poll has the new key: a folder is mounted, not a single file."""
+    pod = pod_of(rendered("minimal", "--set=settings.SCRAPE_INTERVAL=1"), tmp_path, secrets)
+    with program(**pod.environment(GATEWAY_API_URL=gateway.url, METRICS_PORT="0")) as running:
+        running.record("Updated provider metrics")
+        pod.exchange("gateway", {"admin-key": b"another-key"})
+        running.record("Admin key reloaded")
+        running.record("Updated provider metrics")
+
+        assert "Bearer another-key" == gateway.asked[-1].headers["Authorization"]
+
+
+def test_scrape_by_the_operator(
+    rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path, gateway: ReplayGateway
+) -> None:
+    """Two pods are two instances of one job, and the exporter's own labels stay as they are.
+
+    The operator gives a target these labels before the ServiceMonitor's own relabelings come.
+    """
+    (end,) = one(rendered("minimal", "--set=serviceMonitor.enabled=true"), "ServiceMonitor")["spec"][
+        "endpoints"
+    ]
+    by_operator = {"job": NAME, "service": NAME, "namespace": NAMESPACE, "container": "exporter"}
+    by_operator["endpoint"] = end["port"]
+    with ExitStack() as running:
+        targets = []
+        for pod in ("a", "b"):
+            exporter = running.enter_context(
+                program(
+                    GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, METRICS_HOST="127.0.0.1", METRICS_PORT="0"
+                )
+            )
+            address = exporter.url().removeprefix("http://")
+            targets.append({"targets": [address], "labels": {**by_operator, "pod": pod}})
+        job = {
+            "job_name": "serviceMonitor/gateway/exporter/0",
+            "metrics_path": end["path"],
+            "scheme": end["scheme"],
+            "scrape_interval": "1s",
+            "static_configs": targets,
+            "relabel_configs": [as_prometheus(relabeling) for relabeling in end["relabelings"]],
+        }
+        prometheus = running.enter_context(prometheus_with(programs, tmp_path, [job]))
+        wait_until(lambda: len(found(prometheus, "gatewayz_up")) == 2)
+
+        assert [("provider_metrics", "a"), ("provider_metrics", "b")] == sorted(
+            (series["job"], series["pod"]) for series in found(prometheus, "gatewayz_up")
+        )
+        fetches = found(prometheus, 'gatewayz_exporter_fetches_total{outcome="ok"}')
+        assert ["providers", "providers", "stats", "stats"] == sorted(
+            series["endpoint"] for series in fetches
+        )
+        assert [] == found(prometheus, '{exported_endpoint=~".+"}')
+        assert [] == found(prometheus, 'up{endpoint=~".+"}')
+
+
+def as_prometheus(relabeling: Mapping[str, str]) -> dict[str, str]:
+    """Return a relabeling of the operator as Prometheus writes it."""
+    return {re.sub(r"([A-Z])", lambda found: f"_{found[1].lower()}", key): v for key, v in relabeling.items()}
+
+
+def prometheus_with(programs: Mapping[str, Path], folder: Path, jobs: Sequence[Tree]) -> servers.Server:
+    """Return a Prometheus with these jobs and nothing else."""
+    port = free_port()
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}), encoding="utf-8")
+    command = [
+        str(programs["prometheus"]),
+        f"--config.file={file}",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    return servers.Server("prometheus", command, folder, f"http://127.0.0.1:{port}", "/-/ready")
+
+
+def found(prometheus: servers.Server, query: str) -> list[Mapping[str, str]]:
+    """Return the labels of the series that a query finds."""
+    return [series["metric"] for series in prometheus.get("/api/v1/query", query=query)["data"]["result"]]
