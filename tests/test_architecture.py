@@ -16,23 +16,29 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset(
         {"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"}
+        | {"addresses"}
     ),
-    frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),
+    frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig", "inquiry"}),
     frozenset({"telemetry", "negotiation", "webfile"}),
     frozenset({"poller", "web"}),
     frozenset({"access"}),
     frozenset({"service", "check", "demo"}),
+    frozenset({"diagnosis"}),
+    frozenset({"case"}),
+    frozenset({"source_checks", "metric_checks", "telemetry_checks", "grafana_checks"}),
+    frozenset({"doctor"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
 """From the ground up: a module imports only from floors below its own, and from the package itself."""
 
 SDK_IMPORTER = "telemetry"
-BROAD_EXCEPTS = {"fetcher": 1, "logs": 1, "service": 1}
+BROAD_EXCEPTS = {"fetcher": 1, "inquiry": 1, "logs": 1, "service": 1}
 """Where a bug is turned into an outcome, an exit code or a plainer log line, and nowhere else."""
 MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 IMMUTABLE_CALLS = frozenset(
-    {"Event", "Field", "Instrument", "Meta", "Provider", "Route", "Server", "TypeVar", "Variable"}
+    {"Check", "Event", "Field", "Instrument", "Meta", "Provider", "Route", "Server", "Stage", "TypeVar"}
+    | {"Variable"}
     | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
     | {"_count", "_flag", "_gauge", "_one", "_per_provider", "_set"}
 )
