@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from exporter.addresses import Addresses
 from exporter.clock import Clock
-from exporter.diagnosis import Finding, State
 from exporter.inquiry import Reply, get
 from exporter.settings import Settings
 from exporter.snapshot import Snapshot
@@ -88,9 +87,9 @@ class Case:
         """Return the Unix time by the clock of a server, as far as it is known."""
         return self.clock.date() + self.ahead.get(stage, 0.0)
 
-    def patiently(self, look: Callable[[], Finding]) -> Finding:
+    def patiently(self, look: Callable[[], T], has_come: Callable[[T], bool]) -> T:
         """Look again and again until what is on its way has come, or the patience is over."""
         end = self.clock.age() + PATIENCE_SECONDS
-        while (finding := look()).state is not State.OK and self.clock.age() < end:
+        while not has_come(seen := look()) and self.clock.age() < end:
             self.clock.sleep(1.0)
-        return finding
+        return seen

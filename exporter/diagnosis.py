@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ NAME_WIDTH = 24
 MARK_WIDTH = 11
 LINE_WIDTH = 110
 MAX_TEXT = 300
-"""Characters of what a server said that are shown."""
+"""Characters of what was found that are shown."""
 
 
 class State(StrEnum):
@@ -42,6 +43,8 @@ MARKS = MappingProxyType(
     }
 )
 WELL = frozenset({State.OK, State.SKIPPED})
+SECRET_PARTS = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s\"]+")
+"""Of a URL: user and password, and the query."""
 DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -73,6 +76,11 @@ def ok(found: str) -> Finding:
 def failed(found: str, remedy: str) -> Finding:
     """Return the finding that something is broken."""
     return Finding(State.FAILED, found, remedy)
+
+
+def is_ok(finding: Finding) -> bool:
+    """Tell whether a check went well."""
+    return finding.state is State.OK
 
 
 def is_well(results: Sequence[Result]) -> bool:
@@ -107,7 +115,7 @@ def summary(results: Sequence[Result]) -> str:
     if not is_well(results):
         count = len(results) - len(by_state[State.OK]) - len(by_state[State.SKIPPED])
         return f"Nothing has failed, but {count} cannot be told yet{skipped}. Run this again in a minute."
-    return f"All is well: {len(by_state[State.OK])} checks{skipped}."
+    return f"All is well: {counted(len(by_state[State.OK]), 'check')}{skipped}."
 
 
 def as_json(results: Sequence[Result]) -> str:
@@ -129,9 +137,18 @@ def as_json(results: Sequence[Result]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return what a server said, cut, on one line, and without what could steer a terminal."""
-    line = " ".join(text.split())
-    return printable(line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}...")
+    """Return what a server said: on one line, and without what may be a key in a URL or steer a terminal."""
+    return printable(" ".join(SECRET_PARTS.sub("...", text).split()))
+
+
+def cut(text: str) -> str:
+    """Return as much of a text as is shown; not before its secrets are masked, of which a part might stay."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def spoken(seconds: float) -> str:

@@ -25,7 +25,7 @@ from exporter.addresses import (
 )
 from exporter.case import Case
 from exporter.clock import Clock
-from exporter.diagnosis import Finding, Result, State, failed, ok
+from exporter.diagnosis import Finding, Result, State, cut, failed, ok
 from exporter.errors import Outcome
 from exporter.inquiry import NoAnswer, authorization
 
@@ -143,7 +143,8 @@ def walk(case: Case, checks: Sequence[Check]) -> Iterator[Result]:
             finding = _examine(one, case, states)
         states[one.name] = finding.state
         hidden = _secrets(case)
-        masked = Finding(finding.state, _masked(finding.found, hidden), _masked(finding.remedy, hidden))
+        found = cut(_masked(finding.found, hidden))
+        masked = Finding(finding.state, found, _masked(finding.remedy, hidden))
         yield Result(one.name, case.addresses.urls.get(one.stage), masked)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from exporter.addresses import ALERTMANAGER, PROMETHEUS
 from exporter.case import Case
-from exporter.diagnosis import Finding, State, failed, ok, shown, spoken
+from exporter.diagnosis import Finding, State, counted, failed, ok, shown, spoken
 from exporter.errors import Outcome
 from exporter.inquiry import NoAnswer
 
@@ -115,8 +115,8 @@ def prometheus(case: Case) -> Finding:
 def target(case: Case) -> Finding:
     """Look for the exporter among the targets."""
     job = case.addresses.job
-    found = case.ask_for(_Targets, PROMETHEUS, "/api/v1/targets", {"state": "active"}).data.active_targets
-    targets = [one for one in found if one.labels.get("job") == job]
+    # For some seconds after its start Prometheus has no target at all.
+    targets = [one for one in case.patiently(lambda: _targets(case), bool) if one.labels.get("job") == job]
     if not targets:
         return failed(f"no target of job {shown(job)}", NO_TARGET)
     names = ", ".join(shown(one.labels.get("instance", "")) for one in targets)
@@ -152,7 +152,7 @@ def rules(case: Case) -> Finding:
     ours = [rule for group in groups for rule in group.rules if _is_ours(rule)]
     alerts = [rule for rule in ours if rule.type == "alerting"]
     recorded = len(ours) - len(alerts)
-    counts = f"{len(alerts)} alerts, {recorded} recording rules"
+    counts = f"{counted(len(alerts), 'alert')}, {counted(recorded, 'recording rule')}"
     if not alerts or not recorded:
         return failed(counts, NO_RULES)
     bad = [rule for rule in ours if rule.health == "err"]
@@ -174,6 +174,11 @@ def alert_way(case: Case) -> Finding:
     answer = case.ask_for(_Alertmanagers, PROMETHEUS, "/api/v1/alertmanagers")
     urls = [shown(one.url) for one in answer.data.active_alertmanagers]
     return ok(f"to {', '.join(urls)}") if urls else failed("to nobody", NO_ALERTMANAGER)
+
+
+def _targets(case: Case) -> list[_Target]:
+    answer = case.ask_for(_Targets, PROMETHEUS, "/api/v1/targets", {"state": "active"})
+    return answer.data.active_targets
 
 
 def _is_ours(rule: _Rule) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from exporter.addresses import EXPORTER
 from exporter.case import Case, Page
-from exporter.diagnosis import Finding, State, failed, ok, shown, spoken
+from exporter.diagnosis import Finding, State, counted, failed, ok, shown, spoken
 from exporter.errors import Outcome, SettingsError
 from exporter.gateway import NO_CONNECTION
 from exporter.healthcheck import ANY_ADDRESS
@@ -42,6 +43,9 @@ POLL_FAILS = (
     'If the checks of the gateway above went well, read the records "Fetch failed" in the exporter\'s log.'
 )
 FIRST_POLL = "The first poll is under way: run this again in a few seconds."
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where requests finds the authorities that it trusts."""
+LONGEST_POLL_SECONDS = 60.0
 SAMPLE = r"^{name}(?:\{{([^}}]*)\}})? (\S+)$"
 
 
@@ -68,8 +72,9 @@ def settings(case: Case) -> Finding:
         problems += error.problems
     reading = _web_file(case.environ)
     problems += [f"WEB_CONFIG_FILE: {problem}" for problem in reading.problems] if reading else []
+    problems += _missing_authorities(case.environ)
     if problems or case.settings is None:
-        return failed("1 problem" if len(problems) == 1 else f"{len(problems)} problems", "\n".join(problems))
+        return failed(counted(len(problems), "problem"), "\n".join(problems))
     return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))
 
 
@@ -80,7 +85,8 @@ def gateway(link: str) -> Callable[[Case], Finding]:
         if case.settings is None:
             return Finding(State.NOT_TRIED, "the settings are not known")
         if case.snapshot is None:
-            case.snapshot = case.poll(case.settings)
+            seconds = min(case.settings.fetch_timeout, LONGEST_POLL_SECONDS)
+            case.snapshot = case.poll(replace(case.settings, fetch_timeout=seconds))
         fetches = case.snapshot.last_poll.fetches if case.snapshot.last_poll else ()
         broken = [fetch for fetch in fetches if fetch.outcome is not Outcome.OK and _link(fetch) == link]
         if broken:
@@ -129,9 +135,18 @@ def _web_file(environ: Mapping[str, str]) -> Reading | None:
     return read(Path(path)) if path else None
 
 
+def _missing_authorities(environ: Mapping[str, str]) -> list[str]:
+    """Name what would end each connection by TLS before it begins."""
+    if not environ.get("GATEWAY_API_URL", "").strip().startswith("https:"):
+        return []
+    named = [(name, environ[name]) for name in CA_VARIABLES if environ.get(name)]
+    return [f"{name} names a file that is not there." for name, path in named if not Path(path).exists()]
+
+
 def _described(settings: Settings) -> str:
     # Without their paths and queries, which may hold a key.
-    urls = [urlsplit(endpoint) for endpoint in settings.telemetry.endpoints]
+    sends = settings.telemetry.traces_protocol or settings.telemetry.logs_protocol
+    urls = [urlsplit(endpoint) for endpoint in settings.telemetry.endpoints] if sends else []
     places = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
     sent = f"telemetry to {', '.join(places)}" if places else "no telemetry is sent"
     return f"{settings.gateway_url} every {settings.interval:g} s; {sent}"
@@ -170,8 +185,9 @@ def _answers(snapshot: Snapshot) -> Finding:
     if not providers:
         return failed("no providers", NO_PROVIDERS)
     invalid = sum(snapshot.invalid_fields.values())
-    left_out = f", {invalid} values not understood" if invalid else ""
-    return ok(f"{len(providers)} providers, {active} active, in {slowest * 1000:.0f} ms{left_out}")
+    left_out = f", {counted(invalid, 'value')} not understood" if invalid else ""
+    listed = counted(len(providers), "provider")
+    return ok(f"{listed}, {active} active, in {slowest * 1000:.0f} ms{left_out}")
 
 
 def _page(reply: Reply, case: Case) -> Page:

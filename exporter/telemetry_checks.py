@@ -13,7 +13,7 @@ import msgspec
 from exporter import SERVICE_NAME
 from exporter.addresses import COLLECTOR, EXPORTER, LOKI, TEMPO
 from exporter.case import Case, PollRecord
-from exporter.diagnosis import Finding, State, failed, ok, shown, spoken
+from exporter.diagnosis import Finding, State, counted, failed, is_ok, ok, shown, spoken
 from exporter.errors import Outcome
 from exporter.inquiry import NoAnswer
 
@@ -101,7 +101,7 @@ def ready(stage: str) -> Callable[[Case], Finding]:
 
 def record(case: Case) -> Finding:
     """Look for the record of the last poll in Loki."""
-    return case.patiently(lambda: _look_for_record(case))
+    return case.patiently(lambda: _look_for_record(case), is_ok)
 
 
 def trace(case: Case) -> Finding:
@@ -113,7 +113,7 @@ def trace(case: Case) -> Finding:
             State.SKIPPED, "its record has no trace_id: the exporter runs with OTEL_SDK_DISABLED=true"
         )
     trace_id = case.record.trace_id
-    return case.patiently(lambda: _look_for_trace(case, trace_id))
+    return case.patiently(lambda: _look_for_trace(case, trace_id), is_ok)
 
 
 def _look_for_record(case: Case) -> Finding:
@@ -189,5 +189,5 @@ def _look_for_trace(case: Case, trace_id: str) -> Finding:
         return failed(f"no trace {trace_id}", _remedy(case, NO_TRACE, "traces"))
     spans = [span.name for batch in answer.batches for scope in batch.scope_spans for span in scope.spans]
     if POLL_SPAN not in spans:
-        return failed(f"{len(spans)} spans, but not the poll's own, in {trace_id}", NO_TRACE)
-    return ok(f"{len(spans)} spans in {trace_id}")
+        return failed(f"{counted(len(spans), 'span')}, but not the poll's own, in {trace_id}", NO_TRACE)
+    return ok(f"{counted(len(spans), 'span')} in {trace_id}")

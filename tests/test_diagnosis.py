@@ -16,6 +16,7 @@ from exporter.diagnosis import (
     State,
     as_json,
     as_text,
+    cut,
     is_well,
     shown,
     spoken,
@@ -62,7 +63,7 @@ def test_well(state: State) -> None:
     ("states", "expected"),
     [
         ([State.OK, State.OK], "All is well: 2 checks."),
-        ([State.OK, State.SKIPPED], "All is well: 1 checks, 1 skipped."),
+        ([State.OK, State.SKIPPED], "All is well: 1 check, 1 skipped."),
         (
             [State.OK, State.WAITING, State.NOT_TRIED, State.SKIPPED],
             "Nothing has failed, but 2 cannot be told yet, 1 skipped. Run this again in a minute.",
@@ -99,13 +100,18 @@ def test_json() -> None:
     [
         ("3.16.0", "3.16.0"),
         ("a\n b\t\x1b[31mc", "a b \\x1b[31mc"),
-        ("x" * 301, "x" * 300 + "..."),
+        ('Get "http://me:pass@host:1/x?key=abc": EOF', 'Get "http://...@host:1/x?...": EOF'),
     ],
-    ids=["plain", "control characters", "long"],
+    ids=["plain", "control characters", "URL"],
 )
 def test_shown(text: str, expected: str) -> None:
-    """What a server said is one line of bounded length that cannot steer a terminal."""
+    """What a server said is one line that cannot steer a terminal, without what may be keys in its URLs."""
     assert expected == shown(text)
+
+
+def test_cut() -> None:
+    """What was found has a bounded length."""
+    assert ("x" * 300, "x" * 300 + "...") == (cut("x" * 300), cut("x" * 301))
 
 
 @pytest.mark.parametrize(

@@ -19,26 +19,32 @@ from exporter import __version__
 from exporter.addresses import (
     ALERTMANAGER,
     COLLECTOR,
+    CREDENTIALS,
     EXPORTER,
     GRAFANA,
+    JOB,
     LOKI,
     PROMETHEUS,
     STAGES,
     TEMPO,
     Addresses,
+    Stage,
 )
 from exporter.case import Case
-from exporter.diagnosis import Finding, State, ok
+from exporter.diagnosis import MARKS, Finding, State, ok
 from exporter.doctor import CHECKS, CLOCKS_DIFFER, NOT_ASKED, REFUSED, REMEDIES, WRONG_SERVER, Check, walk
 from exporter.errors import Outcome
 from tests.backends import Backend, Refusal, exposition, good_answers, log_line, real_time, streams
 from tests.certificates import PASSWORD, USER, Folder, hashed
 from tests.clocks import START_DATE, MovedClock
+from tests.faults.peer import Gateway, Says
+from tests.faults.peer import State as Played
 from tests.process import program, run_program
 from tests.replay import ReplayGateway
 from tests.walks import GRAFANA_TOKEN, Chain, chain, nobody_polls
 
 KEY = "test-admin-key"
+PAGE = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
 BEHIND: Mapping[str, set[str]] = {
     EXPORTER: {"exporter", "exporter poll"},
     PROMETHEUS: {"prometheus", *(f"prometheus {name}" for name in ("target", "series", "rules", "alerting"))},
@@ -165,6 +171,13 @@ def test_secrets_are_masked(good: Chain) -> None:
         "version None ********",
         "version Bearer ********",
     ] == [results[name].finding.found for name in ("exporter", "prometheus", "grafana")]
+
+
+def test_secret_at_the_cut(good: Chain) -> None:
+    """Of a secret that stands where a long text is cut, no part is left."""
+    good.answers(GRAFANA)["/api/health"] = {"database": "ok", "version": "x" * 282 + GRAFANA_TOKEN}
+
+    assert "version " + "x" * 282 + "********" == good.told("grafana")[1]
 
 
 def test_clocks_agree(good: Chain) -> None:
@@ -294,6 +307,18 @@ def test_program_without_anything() -> None:
     assert "Not well: 2 failed, 15 skipped. Begin with settings." == result.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize("head", [b"no header at all", b"content-length: -1", b"transfer-encoding: what"])
+def test_libraries_say_nothing(head: bytes) -> None:
+    """Odd answers are told in our words, and in no library's on standard error."""
+    odd = b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\nx"
+    with Gateway() as peer:
+        peer.become(Played({"/metrics": Says(odd, stays=False)}))
+        result = run_program("doctor", "--exporter-url", f"http://{peer.address}")
+
+    assert (1, "") == (result.returncode, result.stderr)
+    assert "FAILED     exporter " in result.stdout
+
+
 def test_wrong_usage() -> None:
     """Addresses and credentials that cannot be used are told at once, with exit code 2 and without them."""
     secret = "hunter2-hunter2"
@@ -347,6 +372,37 @@ def test_broken_off(gateway: ReplayGateway, number: signal.Signals) -> None:
         code, _ = running.end(number)
 
     assert 0 != code
+
+
+def row(*cells: str) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_page_has_every_address(stage: Stage) -> None:
+    """The page has each address with flag, variable, default and meaning."""
+    default = f"`{stage.default}`" if stage.default else ""
+
+    assert row(f"`{stage.flag}`", f"`{stage.variable}`", default, stage.meaning) in PAGE
+
+
+def test_page_has_nothing_else() -> None:
+    """The tables of the page name what there is, and no more."""
+    assert [*(stage.variable for stage in STAGES), JOB] == re.findall(
+        r"^\| `--[a-z-]+` \| `(\w+)`", PAGE, re.M
+    )
+    assert [row(f"`{name}`", meaning) for name, meaning in CREDENTIALS] == [
+        line for line in PAGE.splitlines() if re.match(r"\| `(EXPORTER|GRAFANA)_", line)
+    ]
+    assert [(f"`{MARKS[state]}`", f"`{state}`") for state in State] == re.findall(
+        r"^\| (`[^`]+`) \| (`[^`]+`) \| [A-Z]", PAGE, re.M
+    )
+    told = PAGE.split("## What it checks")[1].split("\n\n")[1]
+    named = re.findall(r"`([^`/]+)`", "".join(line.split("|")[1] for line in told.splitlines()))
+    assert [check.name.removeprefix("gateway ") for check in CHECKS] == [
+        name.removeprefix("gateway ") for name in named
+    ]
 
 
 def test_help_does_without() -> None:

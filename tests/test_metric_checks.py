@@ -39,7 +39,7 @@ def test_all_well(good: Chain) -> None:
         "prometheus": "version 3.16.0",
         "prometheus target": "exporter:8001: up, scraped every 1m",
         "prometheus series": "556, scraped 31 s ago",
-        "prometheus rules": "2 alerts, 1 recording rules, 1 firing",
+        "prometheus rules": "2 alerts, 1 recording rule, 1 firing",
         "prometheus alerting": "to http://alertmanager:9093/api/v2/alerts",
         "alertmanager": "version 0.31.1",
     } == {name: results[name].finding.found for name in results if name.startswith(("prom", "alertm"))}
@@ -74,6 +74,17 @@ def test_target(good: Chain, entries: list[Any], expected: tuple[State, str, str
     assert expected == judged(good, "/api/v1/targets", targets(*entries), "prometheus target")
 
 
+def test_prometheus_without_any_target_yet(good: Chain) -> None:
+    """The first seconds of Prometheus, in which it has no target at all, are waited for."""
+    known: Any = targets(target())
+    none: Any = {"status": "success", "data": {"activeTargets": []}}
+    answer = lambda _: known if good.clock.now >= 5 else none  # noqa: E731
+
+    assert State.OK is judged(good, "/api/v1/targets", answer, "prometheus target")[0]
+    assert 5 == good.clock.now
+    assert NO_TARGET == judged(good, "/api/v1/targets", none, "prometheus target")[2]
+
+
 def test_other_job(good: Chain) -> None:
     """The name of the job can be told, and goes into the queries as a text."""
     good.job = 'a"b'
@@ -98,8 +109,8 @@ def test_no_series(good: Chain, answer: Any) -> None:
     ("entries", "found"),
     [
         ([], "0 alerts, 0 recording rules"),
-        ([ALERT], "1 alerts, 0 recording rules"),
-        ([RECORDING], "0 alerts, 1 recording rules"),
+        ([ALERT], "1 alert, 0 recording rules"),
+        ([RECORDING], "0 alerts, 1 recording rule"),
     ],
 )
 def test_rules_that_are_not_loaded(good: Chain, entries: list[Any], found: str) -> None:

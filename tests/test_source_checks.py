@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ from exporter.addresses import EXPORTER, Addresses
 from exporter.case import Case
 from exporter.diagnosis import State
 from exporter.errors import HINTS, Outcome
+from exporter.settings import Settings
+from exporter.snapshot import Snapshot
 from exporter.source_checks import (
     FIRST_POLL,
     LINKS,
+    LONGEST_POLL_SECONDS,
     NO_PROVIDERS,
     NOT_OURS,
     POLL_FAILS,
     POLLER_DEAD,
+    gateway,
     own_address,
     settings,
 )
@@ -149,6 +153,7 @@ def test_good_settings() -> None:
         found,
     )
     assert remedy.startswith("GATEWAY_API_URL is plain http")
+    assert judge_settings({**environ, "OTEL_SDK_DISABLED": "true"})[1].endswith("; no telemetry is sent")
 
 
 def test_wrong_settings(tmp_path: Path) -> None:
@@ -164,6 +169,31 @@ def test_wrong_settings(tmp_path: Path) -> None:
         "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?",
     ) == judge_settings({"WEB_CONFIG_FILE": str(path)})
     assert "1 problem" == judge_settings({"ADMIN_KEY": KEY})[1]
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_authorities_that_are_not_there(tmp_path: Path, name: str) -> None:
+    """A bundle that does not exist breaks every https:// and is named."""
+    environ = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY, name: str(tmp_path / "ca.pem")}
+
+    assert f"{name} names a file that is not there." == judge_settings(environ)[2]
+    assert State.OK is judge_settings({**environ, name: str(tmp_path)})[0]
+    assert State.OK is judge_settings({**environ, "GATEWAY_API_URL": "http://localhost"})[0]
+
+
+def test_poll_is_bounded(settings_for: Callable[..., Settings]) -> None:
+    """The poll takes FETCH_TIMEOUT as the exporter's own do, but never so long that the walk has no end."""
+    polled: list[float] = []
+
+    def poll(settings: Settings) -> Snapshot:
+        polled.append(settings.fetch_timeout)
+        return Snapshot()
+
+    for wanted in ("7", "600"):
+        case = Case({}, Addresses(), MovedClock(), poll)
+        case.settings = settings_for(FETCH_TIMEOUT=wanted, SCRAPE_INTERVAL="3600")
+        gateway("DNS")(case)
+    assert [7.0, LONGEST_POLL_SECONDS] == polled
 
 
 @pytest.mark.parametrize(

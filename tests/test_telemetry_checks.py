@@ -187,7 +187,7 @@ def test_trace_on_its_way(good: Chain) -> None:
     """A trace that arrives some seconds after its record is waited for."""
     good.answers(TEMPO)[TRACE] = lambda _: spans("poll") if good.clock.now >= 3 else Refusal(404)
 
-    assert (State.OK, f"1 spans in {TRACE_ID}") == good.told("tempo trace")
+    assert (State.OK, f"1 span in {TRACE_ID}") == good.told("tempo trace")
 
 
 def test_trace_in_part(good: Chain) -> None:
