@@ -109,7 +109,7 @@ class _AlertmanagerStatus(msgspec.Struct, rename="camel"):
 def prometheus(case: Case) -> Finding:
     """Ask Prometheus who it is."""
     build = case.ask_for(_Build, PROMETHEUS, "/api/v1/status/buildinfo")
-    return ok(f"version {shown(build.data.version)}")
+    return ok(_told(build.data.version))
 
 
 def target(case: Case) -> Finding:
@@ -166,7 +166,7 @@ def rules(case: Case) -> Finding:
 def alertmanager(case: Case) -> Finding:
     """Ask Alertmanager who it is."""
     status = case.ask_for(_AlertmanagerStatus, ALERTMANAGER, "/api/v2/status")
-    return ok(f"version {shown(status.version_info.version)}")
+    return ok(_told(status.version_info.version))
 
 
 def alert_way(case: Case) -> Finding:
@@ -174,6 +174,11 @@ def alert_way(case: Case) -> Finding:
     answer = case.ask_for(_Alertmanagers, PROMETHEUS, "/api/v1/alertmanagers")
     urls = [shown(one.url) for one in answer.data.active_alertmanagers]
     return ok(f"to {', '.join(urls)}") if urls else failed("to nobody", NO_ALERTMANAGER)
+
+
+def _told(version: str) -> str:
+    """Return a version; a program that its user has built may have none."""
+    return f"version {shown(version) or 'not told'}"
 
 
 def _targets(case: Case) -> list[_Target]:

@@ -405,6 +405,18 @@ def test_page_has_nothing_else() -> None:
     ]
 
 
+def test_examples_are_of_this_version() -> None:
+    """The two examples have every check in its place, and the last line that belongs to them."""
+    good, broken = re.findall(r"^```\n((?:ok|FAILED).*?)^```", PAGE, re.M | re.S)
+
+    for example in (good, broken):
+        lines = [line for line in example.splitlines() if line and not line.startswith(" ")]
+        assert [check.name for check in CHECKS] == [line[11:34].rstrip() for line in lines[:-1]]
+        assert {line[:11].rstrip() for line in lines[:-1]} <= set(MARKS.values())
+    assert good.splitlines()[-1].startswith("All is well: ")
+    assert "Not well: 1 failed, 1 skipped. Begin with loki." == broken.splitlines()[-1]
+
+
 def test_help_does_without() -> None:
     """No other command imports what only the doctor needs."""
     names = ("doctor", "case", "diagnosis", "inquiry", "check")

@@ -155,6 +155,13 @@ def test_value_that_is_no_number(good: Chain) -> None:
     assert (State.FAILED, True) == (state, found.endswith(": a value that is no number"))
 
 
+def test_built_without_a_version(good: Chain) -> None:
+    """A server that was built without a version is well all the same."""
+    good.answers(ALERTMANAGER)["/api/v2/status"] = {"versionInfo": {"version": ""}}
+
+    assert (State.OK, "version not told") == good.told("alertmanager")
+
+
 def test_sick_alertmanager(good: Chain) -> None:
     """An Alertmanager that is none is named alone."""
     good.answers(ALERTMANAGER)["/api/v2/status"] = {"versionInfo": None}
