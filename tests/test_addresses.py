@@ -20,7 +20,7 @@ from exporter.addresses import (
 )
 from exporter.errors import SettingsError
 
-SECRET = "hunter2-hunter2"
+SECRET = "very-secret-word"
 
 
 def problems(environ: Mapping[str, str], **flags: str | None) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_json() -> None:
     [
         ("3.16.0", "3.16.0"),
         ("a\n b\t\x1b[31mc", "a b \\x1b[31mc"),
-        ('Get "http://me:pass@host:1/x?key=abc": EOF', 'Get "http://...@host:1/x?...": EOF'),
+        ('Get "http://me:sesame@host:1/x?key=abc": EOF', 'Get "http://...@host:1/x?...": EOF'),
     ],
     ids=["plain", "control characters", "URL"],
 )

@@ -321,7 +321,7 @@ def test_libraries_say_nothing(head: bytes) -> None:
 
 def test_wrong_usage() -> None:
     """Addresses and credentials that cannot be used are told at once, with exit code 2 and without them."""
-    secret = "hunter2-hunter2"
+    secret = "very-secret-word"
     result = run_program(
         "doctor", "--loki-url", f"http://me:{secret}@loki", GRAFANA_URL="x", EXPORTER_PASSWORD=secret
     )

@@ -17,7 +17,7 @@ from exporter.snapshot import Snapshot
 from tests.backends import Backend, good_answers
 from tests.clocks import MovedClock
 
-EXPORTER_PASSWORD = "exporter-password-that-nobody-prints"
+EXPORTER_PASSWORD = "very-secret-word"
 GRAFANA_TOKEN = "glsa_token-that-nobody-prints"
 IDENTITIES: Mapping[str, Identity] = {
     EXPORTER: Identity("scraper", Secret(EXPORTER_PASSWORD)),
