@@ -6,7 +6,6 @@ Exit codes: 0 asked to stop or all well, 1 a bug (`check`, `doctor`, `healthchec
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import signal
@@ -152,8 +151,6 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
         addresses = load_addresses(environ, flags)
     except SettingsError as error:
         _refuse(error)
-    # What libraries say of odd answers is told in our words.
-    logging.disable()
     from exporter import diagnosis
     from exporter.doctor import examine
 

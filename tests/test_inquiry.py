@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_bad_peer(peer: Gateway, played: Answer, outcome: Outcome, detail: str) 
 
     assert (outcome, detail) == (error.outcome, error.detail)
     assert (int(detail[-3:]) if detail.startswith("HTTP status") else None) == error.status
+
+
+def test_nothing_is_left_behind(peer: Gateway) -> None:
+    """A question that was given up leaves no thread and no connection, though the peer still drips."""
+    ask(peer, Drips(HEAD + b"content-length: 1000\r\n\r\n", b"x", 0.05))
+
+    deadline = time.monotonic() + 2
+    while any(thread.name == "inquiry" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_endless_answer(peer: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,14 @@ def test_no_trace(good: Chain) -> None:
     assert 15 <= good.clock.now <= 16
 
 
+def test_tempo_that_fails(good: Chain) -> None:
+    """A Tempo that fails is told at once, and not as a trace that is missing."""
+    good.answers(TEMPO)[TRACE] = Refusal(500)
+
+    assert (State.FAILED, f"{good.backends[TEMPO].url}: HTTP status 500") == good.told("tempo trace")
+    assert 0 == good.clock.now
+
+
 def test_trace_on_its_way(good: Chain) -> None:
     """A trace that arrives some seconds after its record is waited for."""
     good.answers(TEMPO)[TRACE] = lambda _: spans("poll") if good.clock.now >= 3 else Refusal(404)
