@@ -1,7 +1,7 @@
 """The command line.
 
-Exit codes: 0 asked to stop or all well, 1 a bug (`check`, `healthcheck`: not well), 2 configuration,
-3 cannot listen.
+Exit codes: 0 asked to stop or all well, 1 a bug (`check`, `doctor`, `healthcheck`: not well),
+2 configuration, 3 cannot listen.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
 from exporter import __version__
+from exporter.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
+from exporter.clock import SystemClock
 from exporter.errors import ListenError, SettingsError
 from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
 from exporter.signals import handle_stop
@@ -26,6 +28,8 @@ from exporter.signals import handle_stop
 if TYPE_CHECKING:
     from exporter.customconfig import Definition
     from exporter.webconfig import Reading
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 EXIT_NOT_WELL = 1
 EXIT_SETTINGS = 2
@@ -36,13 +40,11 @@ POLLS_A_DAY = 60
 DEMO_HOST = "127.0.0.1"
 
 
-def _environment_help() -> str:
-    width = max(len(variable.name) for variable in VARIABLES)
-    rows = (
-        f"  {variable.name:<{width}}  {variable.meaning}{_default(variable.default)}"
-        for variable in VARIABLES
-    )
-    return "\b\nEnvironment:\n" + "\n".join(rows)
+def _environment_help(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Return the end of a help text: name, meaning and default of variables."""
+    width = max(len(name) for name, _, _ in rows)
+    lines = (f"  {name:<{width}}  {meaning}{_default(default)}" for name, meaning, default in rows)
+    return "\b\nEnvironment:\n" + "\n".join(lines)
 
 
 def _default(text: str) -> str:
@@ -52,7 +54,7 @@ def _default(text: str) -> str:
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog=_environment_help(),
+    epilog=_environment_help([(variable.name, variable.meaning, variable.default) for variable in VARIABLES]),
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option(
@@ -116,6 +118,52 @@ def healthcheck(environ: Mapping[str, str]) -> None:
     healthy, text = probe(web)
     click.echo(text, err=not healthy)
     sys.exit(0 if healthy else EXIT_NOT_WELL)
+
+
+def _address_flags(command: Command) -> Command:
+    """Give a command a flag for each address."""
+    for stage in reversed(STAGES):
+        command = click.option(stage.flag, stage.name, metavar="URL", help=f"Instead of {stage.variable}.")(
+            command
+        )
+    return command
+
+
+@cli.command(
+    epilog=_environment_help(
+        [
+            *((stage.variable, stage.meaning, stage.default) for stage in STAGES),
+            (JOB, "Label `job` of the exporter in Prometheus", DEFAULT_JOB),
+            *((name, meaning, "") for name, meaning in CREDENTIALS),
+        ]
+    )
+)
+@_address_flags
+@click.option("--prometheus-job", JOB, metavar="NAME", help=f"Instead of {JOB}.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_obj
+def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) -> None:
+    """Walk the whole chain, from the settings to Grafana, and say what works.
+
+    What has no address is skipped; passwords and tokens come from the environment or from files only.
+
+    Exit code 0 when all is well, 1 when something is not, 2 when an address or a credential is wrong.
+    """
+    _be_interruptible()
+    try:
+        addresses = load_addresses(environ, flags)
+    except SettingsError as error:
+        _refuse(error)
+    from exporter import diagnosis
+    from exporter.doctor import examine
+
+    results = []
+    for result in examine(environ, addresses, SystemClock()):
+        results.append(result)
+        if not as_json:
+            click.echo(diagnosis.as_text(result))
+    click.echo(diagnosis.as_json(results) if as_json else f"\n{diagnosis.summary(results)}")
+    sys.exit(0 if diagnosis.is_well(results) else EXIT_NOT_WELL)
 
 
 @cli.command()

@@ -106,7 +106,7 @@ class GatewayClient:
         self._attempts = 0
         self._status: int | None = None
         self._request_id: str | None = None
-        self._adapter = _CuttableAdapter()
+        self._adapter = CuttableAdapter()
         # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
         self._auth = _BearerAuth(key)
         self._session = self._open_session()
@@ -156,7 +156,7 @@ class GatewayClient:
         self._session.close()
 
     def _open_session(self) -> requests.Session:
-        session = _Session()
+        session = Session()
         session.mount("http://", self._adapter)
         session.mount("https://", self._adapter)
         session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
@@ -165,7 +165,7 @@ class GatewayClient:
 
     def _get_by_redirects(self, deadline: float) -> Reply:
         for _ in range(MAX_REDIRECTS + 1):
-            with self._send(deadline) as response, _translated():
+            with self._send(deadline) as response, translated():
                 self._status, self._request_id = response.status_code, _request_id(response)
                 location = self._location(response)
                 if location is None:
@@ -180,7 +180,7 @@ class GatewayClient:
             raise GatewayError(Outcome.TIMEOUT, LATE)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
         url = self._origin + self._target
-        with _translated():
+        with translated():
             return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
@@ -218,7 +218,7 @@ class GatewayClient:
         return _target(url.path or "/", url.query or self._endpoint.query)
 
     def _reply(self, response: requests.Response) -> Reply:
-        _check_status(response)
+        check_status(response)
         body = self._read(response)
         return Reply(body, response.status_code, self._attempts, self._request_id)
 
@@ -236,10 +236,11 @@ class GatewayClient:
         return body.getvalue()
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """Leaves redirects to us: requests would parse them, and read their bodies whole, even if told not to."""
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
+        """Find none."""
         return iter(())
 
 
@@ -260,13 +261,14 @@ class _BearerAuth(AuthBase):
         return self._key.current() is not self._sent
 
 
-class _CuttableAdapter(HTTPAdapter):
+class CuttableAdapter(HTTPAdapter):
     """Remembers the connection that was opened last, which is the one in use, to shut it from outside.
 
     A socket timeout cannot do that: it starts anew with each byte that arrives.
     """
 
     def __init__(self) -> None:
+        """Begin without a connection."""
         self.connection: HTTPConnection | None = None
         self.sock: socket.socket | None = None
         self.is_cut = False
@@ -274,10 +276,12 @@ class _CuttableAdapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of connections, which are watched."""
         super().init_poolmanager(*args, **kwargs)
         self._watch(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.PoolManager:
+        """Return the pools of connections through a proxy, which are watched as well."""
         return self._watch(super().proxy_manager_for(*args, **kwargs))
 
     def cut(self) -> None:
@@ -298,7 +302,7 @@ class _CuttableAdapter(HTTPAdapter):
         return manager
 
 
-def _watched_pool(pool: type[HTTPConnectionPool], adapter: _CuttableAdapter) -> type[HTTPConnectionPool]:
+def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> type[HTTPConnectionPool]:
     """Return a pool class whose connections report to the adapter before they connect."""
 
     class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
@@ -316,7 +320,8 @@ def _target(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _check_status(response: requests.Response) -> None:
+def check_status(response: requests.Response) -> None:
+    """Raise `GatewayError` unless the status is one of success."""
     status = response.status_code
     if 200 <= status < 300:
         return
@@ -337,7 +342,7 @@ def _request_id(response: requests.Response) -> str | None:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn every exception of the layers below into a `GatewayError`."""
     try:
         yield

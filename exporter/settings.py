@@ -201,12 +201,16 @@ class _Reader:
 
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")
-        problem = _url_problem(text)
+        problem = (
+            url_problem(text, "the key is ADMIN_KEY")
+            if text
+            else "is not set: it must be the gateway's root, for example https://api.example.com"
+        )
         if problem:
             self._problems.append(f"GATEWAY_API_URL: {problem}")
             return ""
         url = urlsplit(text)
-        if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
             self._warnings.append(
                 "GATEWAY_API_URL is plain http: the admin key travels unencrypted; use https."
             )
@@ -311,10 +315,13 @@ class _Reader:
         return variable, self._environ.get(variable, "")
 
 
-def _url_problem(text: str) -> str | None:
-    """Name what is wrong with the gateway's URL, without its text: it may hold a password."""
-    if not text:
-        return "is not set: it must be the gateway's root, for example https://api.example.com"
+def url_problem(text: str, instead: str) -> str | None:
+    """Name what is wrong with the URL of a server's root, without its text: it may hold a password.
+
+    Args:
+        text: The URL.
+        instead: Where a user or password belongs, as the end of a sentence.
+    """
     try:
         url = urlsplit(text)
         port_is_good = url.port != 0
@@ -325,7 +332,7 @@ def _url_problem(text: str) -> str | None:
         (bool(url.hostname) and port_is_good, "has no usable host and port."),
         (
             url.username is None and url.password is None,
-            "must hold no user or password: the key is ADMIN_KEY.",
+            f"must hold no user or password: {instead}.",
         ),
         ("?" not in text and "#" not in text, "must hold no query and no fragment."),
         (
@@ -352,7 +359,8 @@ def _is_header(text: str) -> bool:
     return bool(OTLP_HEADER.fullmatch(header)) and decoded.isascii() and decoded.isprintable()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is that of this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -19,25 +19,30 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"settings", "snapshot"}),
     frozenset(
         {"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"}
-        | {"customvalues"}
+        | {"addresses", "customvalues"}
     ),
-    frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),
+    frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig", "inquiry"}),
     frozenset({"customconfig", "customgauges", "negotiation", "webfile"}),
     frozenset({"customfile", "telemetry"}),
     frozenset({"poller", "web"}),
     frozenset({"access"}),
     frozenset({"service", "check", "demo"}),
+    frozenset({"diagnosis"}),
+    frozenset({"case"}),
+    frozenset({"source_checks", "metric_checks", "telemetry_checks", "grafana_checks"}),
+    frozenset({"doctor"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
 """From the ground up: a module imports only from floors below its own, and from the package itself."""
 
 SDK_IMPORTER = "telemetry"
-BROAD_EXCEPTS = {"expression": 1, "fetcher": 1, "logs": 1, "sender": 1, "service": 1}
+BROAD_EXCEPTS = {"expression": 1, "fetcher": 1, "inquiry": 1, "logs": 1, "sender": 1, "service": 1}
 """Where a bug is turned into an outcome, an exit code, a plainer log line or a value that is left out."""
 MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
 IMMUTABLE_CALLS = frozenset(
     {
+        "Check",
         "CustomSeries",
         "Event",
         "Field",
@@ -46,6 +51,7 @@ IMMUTABLE_CALLS = frozenset(
         "Provider",
         "Route",
         "Server",
+        "Stage",
         "TypeVar",
         "Variable",
     }

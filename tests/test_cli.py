@@ -98,7 +98,7 @@ def test_help_names_every_command_and_variable() -> None:
     """The help names all commands, and all variables with their defaults."""
     text = invoke("--help").output
 
-    for name in ("run", "check", "healthcheck", "demo"):
+    for name in ("run", "check", "doctor", "healthcheck", "demo"):
         assert f"\n  {name} " in text
     for variable in VARIABLES:
         assert f"\n    {variable.name} " in text

@@ -15,10 +15,15 @@ from exporter import __version__
 ROOT = Path(__file__).parent.parent
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 SOURCE = "exporter/__init__.py"
-FOLLOWERS = {"Dockerfile", "docker-compose.yml"}
+FOLLOWERS = {
+    "Dockerfile",
+    "docker-compose.yml",
+    "deploy/helm/provider-metrics-exporter/Chart.yaml",
+    "docs/deployment/kubernetes.md",
+}
 """Files that have to name the version, since what reads them knows no Python."""
-NOT_OURS = ("requirements/", "CHANGELOG.md")
-"""Where the same number may be another's version, or history."""
+NOT_OURS = ("requirements/", "CHANGELOG.md", "docs/doctor.md", "tests/golden/")
+"""Where the same number may be another's version, or history, or of a recorded answer."""
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 

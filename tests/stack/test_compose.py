@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from exporter import SERVICE_NAME, __version__
+from exporter.addresses import EXPORTER, STAGES, load_addresses
 from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings
@@ -305,6 +306,27 @@ def test_exporter_settings(own: Tree) -> None:
     defaults = {variable.name: variable.default for variable in VARIABLES}
     assert (float(defaults["SCRAPE_INTERVAL"]), ()) == (settings.interval, settings.warnings)
     assert ("http://otel-collector:4318",) == settings.telemetry.endpoints
+
+
+def test_doctor_knows_all_servers(own: Tree) -> None:
+    """`doctor` in the exporter's container finds every server, past any proxy, where it listens."""
+    environment = own[SERVICE_NAME]["environment"]
+    urls = load_addresses(environment, {}).urls
+
+    assert {stage.name for stage in STAGES} - {EXPORTER} == set(urls)
+    hosts = {urlsplit(url).hostname for url in urls.values()}
+    assert set() == hosts - set(own)
+    assert set() == hosts - set(environment["NO_PROXY"].split(","))
+    scraped = {
+        target
+        for job in parsed(ROOT / "prometheus" / "prom.yml")["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    }
+    health = parsed(ROOT / "otel" / "collector.yaml")["extensions"]["health_check"]["endpoint"]
+    places = {urlsplit(url).netloc for name, url in urls.items()}
+    others = {"prometheus:9090", f"otel-collector:{health.rpartition(':')[2]}"}
+    assert set() == places - scraped - others
 
 
 def test_images_are_pinned(demo: Tree) -> None:
