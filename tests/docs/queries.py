@@ -15,3 +15,8 @@ ALL_QUERIES = [
     for number, text in enumerate(block.paragraphs(), 1)
 ]
 """Those in blocks of their own; what stands in a sentence is checked by name alone."""
+
+
+def of(source: str) -> list[Query]:
+    """Return the queries to a type of data source."""
+    return [query for query in ALL_QUERIES if query.source == source]

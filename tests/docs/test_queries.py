@@ -9,7 +9,7 @@ import pytest
 
 from exporter.instruments import INSTRUMENTS
 from tests.docs.pages import FENCE, name, pages
-from tests.docs.queries import ALL_QUERIES
+from tests.docs.queries import of
 from tests.promql import NAME, RECORDED, published
 from tests.rig import Rig
 
@@ -17,11 +17,6 @@ SPAN_ATTRIBUTE = re.compile(r"\bspan\.([a-z_.]+)")
 SPAN_NAME = re.compile(r'(?<![.\w])name ?=~? ?"([^"]+)"')
 OWN = re.compile(r"\bgatewayz_\w*[a-z0-9]\b(?!_)")
 """A name of ours, unless it stands for several."""
-
-
-def of(source: str) -> list[str]:
-    """Return the texts of all queries to a source."""
-    return [query.text for query in ALL_QUERIES if query.source == source]
 
 
 def test_there_are_some() -> None:
@@ -32,7 +27,7 @@ def test_there_are_some() -> None:
 def test_metrics_exist() -> None:
     """No query names a metric that nobody publishes or records."""
     foreign = re.compile(r"(?:up|ALERTS|(?:otelcol|alertmanager|target|scrape|process)_\w+)")
-    used = {found for text in of("prometheus") for found in NAME.findall(text)}
+    used = {found for query in of("prometheus") for found in NAME.findall(query.text)}
 
     assert set() == {found for found in used - published() - RECORDED if not foreign.fullmatch(found)}
 
@@ -54,7 +49,7 @@ def test_spans_exist(running: Rig) -> None:
     names = {span.name for span in spans} | {"GET /metrics"}
     attributes = {key for span in spans for key in span.attributes or ()} | {"error.type"}
 
-    for text in of("tempo"):
-        assert set(SPAN_ATTRIBUTE.findall(text)) <= attributes
-        for pattern in SPAN_NAME.findall(text):
+    for query in of("tempo"):
+        assert set(SPAN_ATTRIBUTE.findall(query.text)) <= attributes
+        for pattern in SPAN_NAME.findall(query.text):
             assert any(re.fullmatch(pattern, found) for found in names), pattern

@@ -35,8 +35,8 @@ CHOSEN_PROVIDER = {HOME: ".+", "gatewayz-provider.json": "groq"}
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 
-PROMQL = [query for query in (*ALL_QUERIES, *docs.ALL_QUERIES) if query.source == "prometheus"]
-LOGQL = [query for query in (*ALL_QUERIES, *docs.ALL_QUERIES) if query.source == "loki"]
+PROMQL = [query for query in ALL_QUERIES if query.source == "prometheus"]
+LOGQL = [query for query in ALL_QUERIES if query.source == "loki"]
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def home_query(title: str, letter: str = "A") -> Query:
     return query
 
 
-@pytest.mark.parametrize("query", PROMQL, ids=lambda query: query.where)
+@pytest.mark.parametrize("query", [*PROMQL, *docs.of("prometheus")], ids=lambda query: query.where)
 def test_promql_finds_data(running: Servers, query: Query) -> None:
     """The query is understood and finds data, those about faults when the demo has brought the fault."""
     assert wait_until(lambda: found_by_prometheus(running.prometheus, query), SEEN_SECONDS, every=0.5)
 
 
-@pytest.mark.parametrize("query", LOGQL, ids=lambda query: query.where)
+@pytest.mark.parametrize("query", [*LOGQL, *docs.of("loki")], ids=lambda query: query.where)
 def test_logql_finds_data(running: Servers, query: Query) -> None:
     """The query is understood and finds records that were all parsed."""
     streams = wait_until(lambda: found_by_loki(running.loki, query), SEEN_SECONDS, every=0.5)
