@@ -9,8 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 
-LANGUAGES = ("sh", "text", "yaml", "json", "promql", "logql", "traceql", "mermaid")
+LANGUAGES = ("sh", "text", "ini", "yaml", "json", "promql", "logql", "traceql", "mermaid")
 """What a block of code may be; `sh` is commands that a reader types, `text` what programs answer."""
+LOOP = re.compile(r"^for .*\n(?:.*\n)*?done\b.*$", re.MULTILINE)
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -37,8 +38,13 @@ class Block:
         return [text for text in texts if text]
 
     def lines(self) -> list[str]:
-        """Return its lines, continued ones as one, without comments: a command each."""
-        return _without_comments(self.text.replace("\\\n", ""))
+        """Return its lines without comments, a command each; what is continued, or a loop, is one."""
+        text = self.text.replace("\\\n", "")
+        return _without_comments(LOOP.sub(_one_line, text))
+
+
+def _one_line(loop: re.Match[str]) -> str:
+    return re.sub(r"\bdo;", "do", loop[0].replace("\n", "; "))
 
 
 def _without_comments(text: str) -> list[str]:

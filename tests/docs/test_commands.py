@@ -124,3 +124,10 @@ def test_make_verbs_exist() -> None:
 
     assert {"demo", "run", "test"} <= used
     assert set() == used - set(rules)
+
+
+def test_a_loop_is_one_command() -> None:
+    """A loop, and a command that goes on after a backslash, are judged and run as a whole."""
+    text = "for name in a b; do\n  echo \\\n    $name\ndone\n# a comment\nfalse"
+
+    assert ["for name in a b; do   echo     $name; done", "false"] == Block("page", 1, "sh", text).lines()
