@@ -12,7 +12,7 @@ import yaml
 from tests.docs.pages import ALL_BLOCKS, LANGUAGES, ROOT, Block, anchors, links, name, pages
 
 INDEX = ROOT / "docs" / "README.md"
-WIDTH = 120
+WIDTH = 122
 
 
 def of(language: str) -> list[Block]:
