@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,12 +12,14 @@ from pathlib import Path
 import bcrypt
 import yaml
 
+from exporter.check import as_json
 from exporter.errors import Outcome
 from exporter.instruments import INSTRUMENTS, ReloadedFile
-from exporter.snapshot import HealthStatus
+from exporter.snapshot import HealthStatus, Snapshot
 from exporter.webconfig import read as read_web_config
 from tests.certificates import Folder
 from tests.docs.pages import ALL_BLOCKS, ROOT, read, section, table
+from tests.docs.pictures import MOST_BYTES, PICTURE
 from tests.promql import RECORDED
 
 
@@ -111,6 +114,23 @@ def test_way_of_a_poll_is_that_of_the_code() -> None:
     (line,) = code_blocks("docs/how-it-works.md", "text")
 
     assert all((ROOT / "exporter" / f"{module}.py").exists() for module in line.strip().split(" -> "))
+
+
+def test_picture() -> None:
+    """The picture of the status page is small enough for a page that strangers open."""
+    picture = PICTURE.read_bytes()
+
+    assert b"\x89PNG" == picture[:4]
+    assert len(picture) <= MOST_BYTES
+
+
+def test_fields_of_a_check() -> None:
+    """The fields of `check --json` are explained."""
+    document = json.loads(as_json(Snapshot()))
+
+    assert " and ".join(", ".join(f"`{name}`" for name in document).rsplit(", ", 1)) in read(
+        "docs/configuration.md"
+    )
 
 
 def test_readme_is_short() -> None:
