@@ -20,6 +20,10 @@ OF_THE_STACK = re.compile(r"^(?:promtool|amtool)\b|localhost:90(?:90|93)\b")
 """What needs Prometheus or Alertmanager."""
 
 
+OUTSIDE = re.compile(r"(?<=\s)['\"]?(?:~|/(?!dev/null|tmp/)[a-z]+/)")
+"""A path of the machine as an argument."""
+
+
 class Run(Enum):
     """Who runs a command."""
 
@@ -66,8 +70,11 @@ def run_script(script: str, changes: Mapping[str, str], folder: Path, environmen
     """Run a script with other addresses and return its output.
 
     Raises:
-        AssertionError: When a line of it fails.
+        AssertionError: When a line of it fails, or names a path outside of the folder: nothing is run then.
     """
+    assert not OUTSIDE.search(script), (
+        f"this may change the machine: {LEFT_OUT_PAGE} has to leave it out:\n{script}"
+    )
     for old, new in changes.items():
         script = script.replace(old, new)
     # A session of its own: without a terminal, what asks for a password reads its input.

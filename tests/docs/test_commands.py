@@ -93,6 +93,13 @@ def test_a_failure_is_seen(sandbox: Sandbox) -> None:
             run_script(script, sandbox.changes, sandbox.folder, sandbox.environment)
 
 
+@pytest.mark.parametrize("script", ["rm /no/such/file", "touch ~/file", "true\ncp -r '/no/such' here"])
+def test_nothing_outside_is_touched(sandbox: Sandbox, script: str) -> None:
+    """What names a path of the machine is not run."""
+    with pytest.raises(AssertionError, match="may change the machine"):
+        run_script(script, sandbox.changes, sandbox.folder, sandbox.environment)
+
+
 def test_what_is_left_out_is_used() -> None:
     """Each row of the table of commands that no test runs is about a command that is there."""
     lines = [line for block in commands() for line in block.lines()]
