@@ -19,7 +19,7 @@ import pytest
 from exporter.demo import DemoGateway
 from tests.docs.commands import Run, beginning, commands, left_out, run_by, run_script, scripts
 from tests.docs.pages import ROOT, Block
-from tests.grafana.double import TOKEN, GrafanaDouble
+from tests.grafana.double import PASSWORD, TOKEN, GrafanaDouble
 from tests.process import program
 from tests.stack.servers import free_port
 
@@ -62,8 +62,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         }
         changes = {
             "https://example.com/grafana": grafana.url,
+            "https://grafana.example.com": grafana.url,
             "https://api.example.com": gateway.url,
             "GRAFANA_TOKEN=...": f"GRAFANA_TOKEN={TOKEN}",
+            "GRAFANA_ADMIN_PASSWORD=...": f"GRAFANA_ADMIN_PASSWORD='{PASSWORD}'",
             "ADMIN_KEY=...": f"ADMIN_KEY={KEY}",
             "http://localhost:8001": f"http://127.0.0.1:{port}",
             "SLUG": "groq",
