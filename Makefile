@@ -8,7 +8,7 @@ BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults soak bench stack dashboards chart dist sbom audit lock
+.PHONY: demo run check test properties faults soak bench stack dashboards chart docs pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -50,6 +50,12 @@ dist: $(VENV)/test.stamp  ## build the package into dist/: the archive of the so
 
 sbom: $(VENV)/test.stamp  ## write what the program is made of into dist/, as CycloneDX 1.6
 	@PYTHONPATH=. $(BIN)/python .ci/sbom.py dist/sbom.cdx.json
+
+docs: $(VENV)/test.stamp  ## write the tables of the documentation from what they tell of
+	@$(BIN)/python -m tests.docs.tables
+
+pictures: $(VENV)/test.stamp  ## make docs/pictures/ from the running demo, with the command chromium
+	@$(BIN)/python -m tests.docs.pictures
 
 check: $(VENV)/dev.stamp  ## style and types
 	@$(BIN)/ruff check

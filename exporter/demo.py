@@ -31,6 +31,8 @@ REPORT_SECONDS = 5
 CLOSE_SECONDS = 2.0
 GATEWAY = "gateway"
 HEALTH_STATUSES = ("healthy", "degraded", "down", "unknown")
+FAST_MS = 300
+TIMEOUT_SECONDS = 30
 CREATED = "2025-11-03T09:30:12.250000Z"
 
 CHAT = ("streaming",)
@@ -181,7 +183,7 @@ def _record(provider: Provider, hour: float, now: float) -> Record:
         "status_page_url": f"https://status.{provider.slug}.example",
         "is_active": provider.is_active,
         **{f"supports_{ability}": ability in provider.supports for ability in IMAGES},
-        "metadata": {"regions": provider.regions} if provider.regions else None,
+        "metadata": _metadata(provider),
         "id": provider.id,
         "average_response_time_ms": _response_time(provider, hour),
         "health_status": provider.health_status,
@@ -189,6 +191,14 @@ def _record(provider: Provider, hour: float, now: float) -> Record:
         "created_at": CREATED,
         "updated_at": last_check or CREATED,
     }
+
+
+def _metadata(provider: Provider) -> Record | None:
+    """Return what custom metrics may be made of; who has no regions has nothing at all."""
+    if not provider.regions:
+        return None
+    priority = "fast" if provider.typical_ms is not None and provider.typical_ms < FAST_MS else "slow"
+    return {"regions": provider.regions, "timeout": TIMEOUT_SECONDS, "priority": priority}
 
 
 def _response_time(provider: Provider, hour: float) -> int | None:

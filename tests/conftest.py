@@ -27,8 +27,9 @@ hypothesis.register_profile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the matrix of faults be written into a document."""
+    """Let what was seen be written down: the matrix of faults, and what is on /metrics."""
     parser.addoption("--matrix", metavar="FILE", help="document that takes the matrix of faults")
+    parser.addoption("--golden", action="store_true", help="write the golden expositions anew")
 
 
 def pytest_configure() -> None:

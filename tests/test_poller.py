@@ -67,12 +67,14 @@ def parent_of(span: ReadableSpan) -> int | None:
     [(TEXT, "recorded.prom"), (OPENMETRICS, "recorded.openmetrics")],
     ids=["text", "openmetrics"],
 )
-def test_golden_exposition(running: Rig, variant: Variant, name: str) -> None:
-    """The recorded list and counts give exactly the golden exposition."""
+def test_golden_exposition(running: Rig, variant: Variant, name: str, pytestconfig: pytest.Config) -> None:
+    """The recorded list and counts give exactly the golden exposition, which `--golden` writes anew."""
     running.poller.poll_once()
 
     text = running.poller.published.current.encode(variant).decode()
 
+    if pytestconfig.getoption("golden"):
+        (GOLDEN / name).write_text(stable(text), encoding="utf-8")
     assert (GOLDEN / name).read_text(encoding="utf-8") == stable(text)
 
 

@@ -20,6 +20,7 @@ from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings
 from grafana.access.settings import load_settings as load_access_settings
+from tests.docs import pages
 from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, LOKI, PROMETHEUS
 from tests.stack.substitution import ROOT
 
@@ -724,12 +725,11 @@ def test_channels_without_variables(own: Tree) -> None:
 
 
 def test_channels_are_explained() -> None:
-    """The README has a row for each variable of the notifications, and no other."""
+    """The documentation has a row for each variable of the notifications, and no other."""
     script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("\n## Alerts and notifications\n")[1].split("\n## ")[0]
+    rows = pages.table(pages.section("docs/alerts.md", "Notifications"))
 
-    assert channel_variables(script) == set(re.findall(r"^\| `([A-Z_]+)`", section, re.MULTILINE))
+    assert channel_variables(script) == {name.strip("`") for name, *_ in rows}
 
 
 @pytest.mark.parametrize(("variable", "service"), SECRET_FILES.items())

@@ -1,4 +1,4 @@
-"""Every query of every dashboard finds data on the real servers, fed by two replicas on the demo gateway."""
+"""Every query of every dashboard and page finds data on the real servers, fed by two replicas and a demo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from exporter.demo import PROVIDERS, DemoGateway
+from tests.docs import queries as docs
 from tests.grafana.dashboards import ALL_QUERIES, Query, panels
 from tests.process import program
 from tests.stack import servers
@@ -140,7 +141,7 @@ def found_by_prometheus(prometheus: Server, query: Query) -> list[Any]:
 
 
 def found_by_loki(loki: Server, query: Query) -> list[Any]:
-    """Return the streams that Loki finds."""
+    """Return the streams, or the series, that Loki finds."""
     answer = loki.get("/loki/api/v1/query_range", query=as_grafana_asks(query), since="10m", limit=100)
     return list(answer["data"]["result"])
 
@@ -151,18 +152,18 @@ def home_query(title: str, letter: str = "A") -> Query:
     return query
 
 
-@pytest.mark.parametrize("query", PROMQL, ids=lambda query: query.where)
+@pytest.mark.parametrize("query", [*PROMQL, *docs.of("prometheus")], ids=lambda query: query.where)
 def test_promql_finds_data(running: Servers, query: Query) -> None:
     """The query is understood and finds data, those about faults when the demo has brought the fault."""
     assert wait_until(lambda: found_by_prometheus(running.prometheus, query), SEEN_SECONDS, every=0.5)
 
 
-@pytest.mark.parametrize("query", LOGQL, ids=lambda query: query.where)
+@pytest.mark.parametrize("query", [*LOGQL, *docs.of("loki")], ids=lambda query: query.where)
 def test_logql_finds_data(running: Servers, query: Query) -> None:
     """The query is understood and finds records that were all parsed."""
     streams = wait_until(lambda: found_by_loki(running.loki, query), SEEN_SECONDS, every=0.5)
 
-    assert [] == [stream for stream in streams if "__error__" in stream["stream"]]
+    assert [] == [found for found in streams if "__error__" in found.get("stream", found.get("metric"))]
 
 
 def test_lines_are_formatted(running: Servers) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.docs.pages import blocks
 from tests.promql import NAME, RECORDED, RULE_FILES, published, rules
 from tests.stack.substitution import ROOT
 
@@ -126,11 +127,13 @@ def test_annotations(name: str) -> None:
 @every_alert
 def test_runbook(name: str) -> None:
     """The runbook is of the alert's name and has its parts, three commands among them."""
-    text = (ROOT / "docs/runbooks" / f"{name}.md").read_text(encoding="utf-8")
+    path = ROOT / "docs/runbooks" / f"{name}.md"
+    text = path.read_text(encoding="utf-8")
 
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert [f"# {name}", "## First", "## Fixes"] == headings
-    assert 3 == len(text.split("```")[1].strip().splitlines())
+    (commands,) = blocks(path)
+    assert ("sh", 3) == (commands.language, len(commands.lines()))
 
 
 def test_no_other_runbook() -> None:

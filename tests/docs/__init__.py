@@ -1,0 +1,1 @@
+"""The documentation: its tables, pictures, links, commands and queries."""
