@@ -407,7 +407,7 @@ def test_page_has_nothing_else() -> None:
 
 def test_examples_are_of_this_version() -> None:
     """The two examples have every check in its place, and the last line that belongs to them."""
-    good, broken = re.findall(r"^```\n((?:ok|FAILED).*?)^```", PAGE, re.M | re.S)
+    good, broken = re.findall(r"^```text\n((?:ok|FAILED).*?)^```", PAGE, re.M | re.S)
 
     for example in (good, broken):
         lines = [line for line in example.splitlines() if line and not line.startswith(" ")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from exporter.custom import DropReason
 from exporter.customconfig import KEYS, KINDS, SOURCES, read
 from exporter.settings import Settings
 from tests.clocks import MovedClock
+from tests.docs.pages import code_blocks
 from tests.process import run_program
 from tests.promql import NAME, published
 from tests.replay import LIST, ReplayGateway, answer, recorded_body
@@ -23,7 +23,7 @@ from tests.rig import Rig, rig
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "custom-metrics.yaml"
 RULES = ROOT / "examples" / "custom-metrics.rules.yml"
-PAGE = (ROOT / "docs" / "custom-metrics.md").read_text(encoding="utf-8")
+PAGE = "docs/custom-metrics.md"
 
 
 @pytest.fixture
@@ -92,11 +92,6 @@ def test_check_shows_the_example(gateway: ReplayGateway) -> None:
 # The page
 
 
-def blocks(language: str) -> list[str]:
-    """Return the blocks of code of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
 def defined_names() -> list[str]:
     """Return the names of the example's metrics."""
     return [metric["name"] for metric in yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["metrics"]]
@@ -104,7 +99,7 @@ def defined_names() -> list[str]:
 
 def test_page_shows_the_example(tmp_path: Path) -> None:
     """The files on the page are those in examples/, but for comments."""
-    example, rules = map(yaml.safe_load, blocks("yaml"))
+    example, rules = map(yaml.safe_load, code_blocks(PAGE, "yaml"))
 
     assert yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")) == example
     assert yaml.safe_load(RULES.read_text(encoding="utf-8")) == rules
@@ -113,14 +108,14 @@ def test_page_shows_the_example(tmp_path: Path) -> None:
 def test_page_names_every_key_and_reason() -> None:
     """Every key, kind, source and reason is explained."""
     for word in (*KEYS, "max_values", *KINDS, *SOURCES, *DropReason):
-        assert f"`{word}`" in PAGE
+        assert f"`{word}`" in (ROOT / PAGE).read_text(encoding="utf-8")
 
 
 def queries() -> Iterator[str]:
     """Yield every query of the page and of the rules."""
     rules: Any = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     yield from (rule["expr"] for group in rules["groups"] for rule in group["rules"])
-    yield from blocks("promql")
+    yield from code_blocks(PAGE, "promql")
 
 
 @pytest.mark.parametrize("query", list(queries()))
@@ -134,8 +129,8 @@ def test_queries_name_what_exists(query: str) -> None:
 
 def test_panel() -> None:
     """The panel is JSON that asks for a query on the page."""
-    (panel,) = map(json.loads, blocks("json"))
+    (panel,) = map(json.loads, code_blocks(PAGE, "json"))
 
     assert "bargauge" == panel["type"]
-    assert [blocks("promql")[0].strip()] == [target["expr"] for target in panel["targets"]]
+    assert [code_blocks(PAGE, "promql")[0].strip()] == [target["expr"] for target in panel["targets"]]
     assert {"instant"} <= set(panel["targets"][0])

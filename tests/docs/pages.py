@@ -90,6 +90,11 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(name(page), line, language, "\n".join(lines))
 
 
+def code_blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of code of one language on a page, by its path below the project's root."""
+    return [block.text for block in blocks(ROOT / page) if block.language == language]
+
+
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 
 

@@ -18,7 +18,7 @@ from exporter.instruments import INSTRUMENTS, ReloadedFile
 from exporter.snapshot import HealthStatus, Snapshot
 from exporter.webconfig import read as read_web_config
 from tests.certificates import Folder
-from tests.docs.pages import ALL_BLOCKS, ROOT, read, section, table
+from tests.docs.pages import ROOT, code_blocks, read, section, table
 from tests.docs.pictures import MOST_BYTES, PICTURE
 from tests.promql import RECORDED
 
@@ -26,11 +26,6 @@ from tests.promql import RECORDED
 def first_column(page: str, title: str) -> list[str]:
     """Return the words in code in the first column of a section's table."""
     return [word for cell, *_ in table(section(page, title)) for word in re.findall(r"`([^`]+)`", cell)]
-
-
-def code_blocks(page: str, language: str) -> list[str]:
-    """Return the blocks of code of one language on a page."""
-    return [block.text for block in ALL_BLOCKS if (block.page, block.language) == (page, language)]
 
 
 def test_outcomes() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,45 +11,41 @@ import yaml
 
 from exporter.webconfig import read
 from tests.certificates import Folder
+from tests.docs.pages import blocks, code_blocks
 from tests.stack.chart import CHART, KUBERNETES, NAME, NAMESPACE, Helm, validate, values
 from tests.stack.substitution import ROOT
 
 pytestmark = pytest.mark.stack
 
-PAGE = ROOT / "docs/deployment/kubernetes.md"
+PAGE = "docs/deployment/kubernetes.md"
 README = CHART / "README.md"
 NOT_RUN = ("docker ", "kubectl ", "helm rollback ", "helm uninstall ")
 """Commands that need a registry or a cluster."""
 
 
-def blocks(document: Path, language: str) -> list[str]:
-    """Return the blocks of code of one language, with continued lines joined."""
-    text = document.read_text(encoding="utf-8")
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [code.replace("\\\n", "") for name, code in found if name == language]
-
-
 def yaml_of(file: str) -> list[str]:
     """Return the blocks of the page that are this file."""
-    return [code for code in blocks(PAGE, "yaml") if code.startswith(f"# {file}\n")]
+    return [code for code in code_blocks(PAGE, "yaml") if code.startswith(f"# {file}\n")]
 
 
 def test_every_block_of_the_page_says_what_it_is() -> None:
     """No YAML on the page is left untried, but what another chart reads."""
     known = ("values.yaml", "web.yml", "prometheus.yml", "kube-prometheus-stack")
 
-    assert len(blocks(PAGE, "yaml")) == sum(len(yaml_of(file)) for file in known)
+    assert len(code_blocks(PAGE, "yaml")) == sum(len(yaml_of(file)) for file in known)
 
 
 @pytest.mark.parametrize(
-    ("document", "verbs"), [(PAGE, ["install", "upgrade"]), (README, ["install"])], ids=["page", "readme"]
+    ("document", "verbs"),
+    [(ROOT / PAGE, ["install", "upgrade"]), (README, ["install"])],
+    ids=["page", "readme"],
 )
 def test_commands(
     helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path, document: Path, verbs: list[str]
 ) -> None:
     """What is installed, with the first values that the page gives, can be rendered and is valid."""
     (tmp_path / "values.yaml").write_text(yaml_of("values.yaml")[0], encoding="utf-8")
-    lines = [line for block in blocks(document, "") for line in block.splitlines()]
+    lines = [line for block in blocks(document) if block.language == "sh" for line in block.lines()]
     commands = [line.split() for line in lines if not line.startswith(NOT_RUN)]
     assert [["helm", verb] for verb in verbs] == [command[:2] for command in commands]
     for _, _, *arguments in commands:

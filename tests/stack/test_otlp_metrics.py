@@ -18,12 +18,12 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import SERVICE_NAME
+from tests.docs.pages import code_blocks
 from tests.process import program
 from tests.replay import GOOD, LIST, ReplayGateway, answer, recorded_body
 from tests.stack import servers
 from tests.stack.chain import exporter_environment
 from tests.stack.servers import Server, wait_until
-from tests.test_docs import code_blocks
 
 pytestmark = pytest.mark.stack
 
@@ -95,7 +95,7 @@ def intake(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactor
     """The project's collector and Prometheus, with what the page says to add to their files."""
     folder = tmp_path_factory.mktemp("intake")
     ports = servers.Ports()
-    for_prometheus, for_collector = code_blocks("otlp-metrics.md", "yaml")
+    for_prometheus, for_collector = code_blocks("docs/otlp-metrics.md", "yaml")
     prometheus = servers.prometheus(programs, folder / "prometheus", ports, NOBODY)
     config = folder / "prometheus" / "prom.yml"
     whole = merged(yaml.safe_load(config.read_text()), yaml.safe_load(for_prometheus))
