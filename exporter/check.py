@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from exporter.clock import SystemClock
-from exporter.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
+from exporter.custom.metric import CustomMetric, CustomMetrics, CustomSample, CustomSeries
 from exporter.errors import Outcome
 from exporter.poller import Poller
 from exporter.settings import Settings, TelemetrySettings

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 from exporter import __version__
-from exporter.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.clock import SystemClock
+from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
 from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
 from exporter.signals import handle_stop
 
 if TYPE_CHECKING:
-    from exporter.customconfig import Definition
+    from exporter.custom.config import Definition
     from exporter.webconfig import Reading
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -154,8 +154,8 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
         addresses = load_addresses(environ, flags)
     except SettingsError as error:
         _refuse(error)
-    from exporter import diagnosis
-    from exporter.doctor import examine
+    from exporter.doctor import diagnosis
+    from exporter.doctor.walk import examine
 
     results = []
     for result in examine(environ, addresses, SystemClock()):
@@ -289,7 +289,7 @@ def _custom_metrics(path: str) -> Definition | None:
     if not path:
         return None
     # Neither does everybody need JMESPath.
-    from exporter.customconfig import read
+    from exporter.custom.config import read
 
     return read(Path(path))
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
 
 from exporter import __version__
-from exporter.custom import DropReason
+from exporter.custom.metric import DropReason
 from exporter.decode import FIELD_NAMES
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome

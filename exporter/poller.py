@@ -18,8 +18,8 @@ from opentelemetry.trace import Status, StatusCode
 from exporter.changes import changes_between
 from exporter.clock import Clock
 from exporter.credentials import AdminKey
-from exporter.custom import NO_READINGS, CustomMetrics, CustomReadings
-from exporter.customvalues import CustomValues
+from exporter.custom.metric import NO_READINGS, CustomMetrics, CustomReadings
+from exporter.custom.values import CustomValues
 from exporter.decode import decode, parse
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome

@@ -34,8 +34,8 @@ from exporter.web import Web
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.custom import CustomMetrics
-    from exporter.customconfig import Definition
+    from exporter.custom.config import Definition
+    from exporter.custom.metric import CustomMetrics
     from exporter.webconfig import Reading
 
 LOGGER = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _custom_metrics(file: Definition | None, telemetry: Telemetry) -> Callable[[
     """Return what gives the custom metrics in force."""
     if file is None:
         return tuple
-    from exporter.customfile import CustomFile
+    from exporter.custom.file import CustomFile
 
     told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
     return CustomFile(file, told).newest

@@ -12,7 +12,14 @@ from typing import Annotated
 import msgspec
 
 from exporter.clock import Clock
-from exporter.custom import NO_READINGS, NO_SERIES, CustomMetric, CustomMetrics, CustomReadings, CustomSeries
+from exporter.custom.metric import (
+    NO_READINGS,
+    NO_SERIES,
+    CustomMetric,
+    CustomMetrics,
+    CustomReadings,
+    CustomSeries,
+)
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 

@@ -40,8 +40,8 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from starlette.middleware import Middleware
 
 from exporter import SERVICE_NAME, __version__
-from exporter.custom import CustomMetrics
-from exporter.customgauges import custom_gauges, series_of
+from exporter.custom.gauges import custom_gauges, series_of
+from exporter.custom.metric import CustomMetrics
 from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS, EventRecorder, identity, register_gauges, register_lost_records
 from exporter.sender import Sender

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
-from exporter.custom import CustomMetrics
+from exporter.custom.metric import CustomMetrics
 from exporter.exposition import Format, Variant
 from exporter.poller import Poller
 from exporter.settings import Settings

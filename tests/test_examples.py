@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.custom import DropReason
-from exporter.customconfig import KEYS, KINDS, SOURCES, read
+from exporter.custom.config import KEYS, KINDS, SOURCES, read
+from exporter.custom.metric import DropReason
 from exporter.settings import Settings
 from tests.clocks import MovedClock
 from tests.docs.pages import code_blocks

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
-from exporter.custom import CustomKind, CustomMetric, CustomSeries, DropReason
+from exporter.custom.metric import CustomKind, CustomMetric, CustomSeries, DropReason
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.instruments import (

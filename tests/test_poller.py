@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.custom import CustomMetrics
+from exporter.custom.metric import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
 from exporter.exposition import Format, Variant
@@ -26,7 +26,7 @@ from exporter.instruments import INSTRUMENTS, Kind
 from exporter.poller import next_beat
 from exporter.settings import Settings
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
-from tests.custom import gauge, label
+from tests.custom.metrics import gauge, label
 from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.custom import NO_SERIES, CustomMetric, CustomSample, CustomSeries
+from exporter.custom.metric import NO_SERIES, CustomMetric, CustomSample, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.snapshot import (
@@ -25,7 +25,7 @@ from exporter.snapshot import (
     SnapshotStore,
 )
 from tests.clocks import START_DATE, MovedClock
-from tests.custom import gauge, info
+from tests.custom.metrics import gauge, info
 
 STALE_AFTER = 180.0
 HEALTHY, DOWN = HealthStatus.HEALTHY, HealthStatus.DOWN

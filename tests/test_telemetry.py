@@ -29,7 +29,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import SERVICE_NAME, __version__
-from exporter.custom import CustomMetric, CustomSample, CustomSeries
+from exporter.custom.metric import CustomMetric, CustomSample, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 from exporter.settings import Settings, TelemetrySettings
@@ -44,7 +44,7 @@ from exporter.telemetry import (
     prepare_environment,
 )
 from tests.clocks import MovedClock
-from tests.custom import gauge
+from tests.custom.metrics import gauge
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway
 from tests.rig import rig

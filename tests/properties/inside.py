@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from exporter.clock import Clock
 from exporter.credentials import Secret
-from exporter.custom import CustomMetrics
+from exporter.custom.metric import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import Reply

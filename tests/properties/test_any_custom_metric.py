@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.custom import CustomMetrics
-from exporter.customconfig import read
+from exporter.custom.config import read
+from exporter.custom.metric import CustomMetrics
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import json_values, near_lists, near_stats, texts, written
 from tests.rig import OPENMETRICS, TEXT

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from exporter import SERVICE_NAME, __version__
-from exporter.addresses import EXPORTER, STAGES, load_addresses
+from exporter.doctor.addresses import EXPORTER, STAGES, load_addresses
 from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings

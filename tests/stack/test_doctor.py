@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from exporter.addresses import GRAFANA
-from exporter.doctor import CHECKS
-from tests.backends import Asked, Backend, Refusal, good_answers, real_time, spans
+from exporter.doctor.addresses import GRAFANA
+from exporter.doctor.walk import CHECKS
+from tests.doctor.backends import Asked, Backend, Refusal, good_answers, real_time, spans
+from tests.doctor.walks import GRAFANA_TOKEN
 from tests.process import program, run_program
 from tests.replay import answer, recording
 from tests.stack import servers
 from tests.stack.chain import Chain, chain, exporter_environment
 from tests.stack.servers import Server, free_port, wait_until
 from tests.stack.substitution import ROOT
-from tests.walks import GRAFANA_TOKEN
 
 pytestmark = pytest.mark.stack
 

@@ -1,0 +1,1 @@
+"""What `doctor` asks, and what it says."""
