@@ -47,17 +47,25 @@ class Variant:
 class Exposition:
     """The families of one collection; bodies are encoded at most once each, from any thread."""
 
-    def __init__(self, families: Sequence[Metric], snapshot: Snapshot, due_at: float) -> None:
+    def __init__(
+        self,
+        families: Sequence[Metric],
+        snapshot: Snapshot,
+        due_at: float,
+        before: Exposition | None = None,
+    ) -> None:
         """Keep what was collected.
 
         Args:
             families: The metric families, in order.
             snapshot: The values that they were made of.
             due_at: Age, by the clock, at which the poller has to replace this.
+            before: The one that this replaces; the lines of families that are as they were are its.
         """
         self.snapshot = snapshot
         self.due_at = due_at
-        self._parts = tuple(map(_part, families))
+        earlier = {part.family.name: part for part in before._parts} if before is not None else {}
+        self._parts: tuple[_Part, ...] = tuple(_part(family, earlier.get(family.name)) for family in families)
         self._bodies: dict[Variant, bytes] = {}
         self._asked: set[Variant] = set()
         self._encoding = threading.RLock()
@@ -86,8 +94,16 @@ class Exposition:
     def _make(self, variant: Variant) -> bytes:
         if variant.gzip:
             return gzip.compress(self.encode(Variant(variant.format, gzip=False)), GZIP_LEVEL, mtime=0)
-        parts = (part if isinstance(part, bytes) else _lines(part, variant.format) for part in self._parts)
+        parts = (part.lines or _lines(part.family, variant.format) for part in self._parts)
         return b"".join(parts) + ENDS[variant.format]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A family, and its lines if they are the same in both formats."""
+
+    family: Metric
+    lines: bytes | None
 
 
 class _Family(CollectorRegistry):
@@ -101,13 +117,15 @@ class _Family(CollectorRegistry):
         yield self._family
 
 
-def _part(family: Metric) -> bytes | Metric:
-    """Return the lines of a family if they are the same in both formats, as of nearly all; itself otherwise.
+def _part(family: Metric, earlier: _Part | None) -> _Part:
+    """Encode a family whose lines are the same in both formats, as of nearly all, unless they are there.
 
     Of two encoders the one for the text format is far the faster.
     """
+    if earlier is not None and earlier.family == family:
+        return earlier
     plain = family.type == "gauge" and not family.unit and '"' not in family.documentation
-    return _lines(family, Format.TEXT) if plain else family
+    return _Part(family, _lines(family, Format.TEXT) if plain else None)
 
 
 def _lines(family: Metric, format_: Format) -> bytes:

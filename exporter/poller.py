@@ -116,17 +116,18 @@ class Poller:
 
     def publish(self) -> None:
         """Replace the exposition, with the bodies that scrapers asked for last time ready in it; push it."""
-        exposition = self._expose()
-        for variant in self.published.current.asked:
+        before = self.published.current
+        exposition = self._expose(before)
+        for variant in before.asked:
             exposition.encode(variant)
         self.published.current = exposition
         self._metrics.push()
 
-    def _expose(self) -> Exposition:
+    def _expose(self, before: Exposition | None = None) -> Exposition:
         snapshot = self._store.refresh()
         families = self._metrics.collect(snapshot)
         next_poll_ends = self._clock.age() + self._settings.interval + self._settings.fetch_timeout
-        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at))
+        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at), before)
 
     def _wait(self, until: float) -> bool:
         """Let time pass until the beat; False when asked to stop before it."""

@@ -172,6 +172,20 @@ def test_gauge_is_encoded_once_for_all_formats() -> None:
     assert 1 == samples.readings
 
 
+def test_family_that_is_as_it_was() -> None:
+    """A gauge that is equal to that of the exposition before is not encoded again; one that is not, is."""
+    first, same, other = gauge(), gauge(), gauge()
+    other.samples[0] = other.samples[0]._replace(value=0.0)
+    lines: list[bytes] = []
+    before: Exposition | None = None
+    for family in (first, same, other):
+        before = Exposition((family,), SNAPSHOT, DUE_AT, before)
+        lines.append(before._parts[0].lines or b"")
+
+    assert lines[0] is lines[1]
+    assert [b"gatewayz_up 1.0", b"gatewayz_up 0.0"] == [text.splitlines()[-1] for text in lines[1:]]
+
+
 @pytest.mark.parametrize(
     "family",
     [
