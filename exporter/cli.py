@@ -12,9 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import click
 
@@ -22,12 +20,9 @@ from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
-from exporter.settings import VARIABLES, Settings, load_settings, load_web_settings
+from exporter.given import Given, load_given
+from exporter.settings import VARIABLES, Settings, load_web_settings
 from exporter.signals import handle_stop
-
-if TYPE_CHECKING:
-    from exporter.custom.config import Definition
-    from exporter.webconfig import Reading
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -252,46 +247,11 @@ def _bind(settings: Settings) -> socket.socket:
         _fail(EXIT_LISTEN, str(error))
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """All that a person has set: the environment, and the files that it names, without problems."""
-
-    settings: Settings
-    web_file: Reading | None
-    custom: Definition | None
-
-
 def _everything(environ: Mapping[str, str]) -> Given:
-    """Read the environment and the files that it names, and tell what is wrong in all of them."""
-    web_file = _web_file(environ.get("WEB_CONFIG_FILE", "").strip())
-    custom = _custom_metrics(environ.get("CUSTOM_METRICS_FILE", "").strip())
-    files = {"WEB_CONFIG_FILE": web_file, "CUSTOM_METRICS_FILE": custom}
-    problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
     try:
-        settings = load_settings(environ)
+        return load_given(environ)
     except SettingsError as error:
-        _fail(EXIT_SETTINGS, *error.problems, *problems)
-    if problems:
-        _fail(EXIT_SETTINGS, *problems)
-    return Given(settings, web_file, custom)
-
-
-def _web_file(path: str) -> Reading | None:
-    if not path:
-        return None
-    # Not everybody needs YAML and bcrypt, which take their time to import.
-    from exporter.webconfig import read
-
-    return read(Path(path))
-
-
-def _custom_metrics(path: str) -> Definition | None:
-    if not path:
-        return None
-    # Neither does everybody need JMESPath.
-    from exporter.custom.config import read
-
-    return read(Path(path))
+        _refuse(error)
 
 
 def _refuse(error: SettingsError) -> NoReturn:

@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     | frozenset({"custom.values"}),
     frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),
     frozenset({"custom.config", "custom.gauges", "negotiation", "webfile"}),
-    frozenset({"custom.file", "telemetry"}),
+    frozenset({"custom.file", "given", "telemetry"}),
     frozenset({"poller", "web"}),
     frozenset({"access"}),
     frozenset({"service", "check", "demo"}),

@@ -15,10 +15,10 @@ from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown
 from exporter.doctor.inquiry import NoAnswer, Reply
 from exporter.errors import Outcome, SettingsError
 from exporter.gateway import NO_CONNECTION
+from exporter.given import load_given, read_web_file
 from exporter.healthcheck import ANY_ADDRESS
-from exporter.settings import Settings, load_settings, load_web_settings
+from exporter.settings import Settings, load_web_settings
 from exporter.snapshot import Fetch, Snapshot
-from exporter.webconfig import Reading, read
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)
@@ -57,7 +57,7 @@ def own_address(environ: Mapping[str, str]) -> str | None:
         return None
     if web.port == 0:
         return None
-    reading = _web_file(environ)
+    reading = read_web_file(environ)
     scheme = "https" if reading and reading.config.tls else "http"
     host = "localhost" if web.host in ANY_ADDRESS else web.host
     return f"{scheme}://[{host}]:{web.port}" if ":" in host else f"{scheme}://{host}:{web.port}"
@@ -65,14 +65,11 @@ def own_address(environ: Mapping[str, str]) -> str | None:
 
 def settings(case: Case) -> Finding:
     """Read everything that the exporter would read at its start."""
-    problems: list[str] = []
+    problems = _missing_authorities(case.environ)
     try:
-        case.settings = load_settings(case.environ)
+        case.settings = load_given(case.environ).settings
     except SettingsError as error:
-        problems += error.problems
-    reading = _web_file(case.environ)
-    problems += [f"WEB_CONFIG_FILE: {problem}" for problem in reading.problems] if reading else []
-    problems += _missing_authorities(case.environ)
+        problems = [*error.problems, *problems]
     if problems or case.settings is None:
         return failed(counted(len(problems), "problem"), "\n".join(problems))
     return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))
@@ -130,11 +127,6 @@ def exporter_poll(case: Case) -> Finding:
     return failed(f"the last poll failed; last good one: {last}", POLL_FAILS)
 
 
-def _web_file(environ: Mapping[str, str]) -> Reading | None:
-    path = environ.get("WEB_CONFIG_FILE", "").strip()
-    return read(Path(path)) if path else None
-
-
 def _missing_authorities(environ: Mapping[str, str]) -> list[str]:
     """Name what would end each connection by TLS before it begins."""
     if not environ.get("GATEWAY_API_URL", "").strip().startswith("https:"):
@@ -145,8 +137,9 @@ def _missing_authorities(environ: Mapping[str, str]) -> list[str]:
 
 def _described(settings: Settings) -> str:
     # Without their paths and queries, which may hold a key.
-    sends = settings.telemetry.traces_protocol or settings.telemetry.logs_protocol
-    urls = [urlsplit(endpoint) for endpoint in settings.telemetry.endpoints] if sends else []
+    telemetry = settings.telemetry
+    sends = telemetry.traces_protocol or telemetry.logs_protocol or telemetry.metrics_protocol
+    urls = [urlsplit(endpoint) for endpoint in telemetry.endpoints] if sends else []
     places = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
     sent = f"telemetry to {', '.join(places)}" if places else "no telemetry is sent"
     return f"{settings.gateway_url} every {settings.interval:g} s; {sent}"

@@ -157,17 +157,19 @@ def test_good_settings() -> None:
 
 
 def test_wrong_settings(tmp_path: Path) -> None:
-    """Every problem is told, those of the web configuration file included."""
-    path = tmp_path / "web.yml"
-    path.write_text("rate_limits: {}\n")
+    """Every problem is told, those of the files that are named included."""
+    web, custom = tmp_path / "web.yml", tmp_path / "custom.yaml"
+    web.write_text("rate_limits: {}\n")
+    custom.write_text("metrics: {}\n")
 
     assert (
         State.FAILED,
-        "3 problems",
+        "4 problems",
         "GATEWAY_API_URL: is not set: it must be the gateway's root, for example https://api.example.com\n"
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.\n"
-        "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?",
-    ) == judge_settings({"WEB_CONFIG_FILE": str(path)})
+        "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?\n"
+        "CUSTOM_METRICS_FILE: metrics must be the list of metrics; [] is one without any.",
+    ) == judge_settings({"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)})
     assert "1 problem" == judge_settings({"ADMIN_KEY": KEY})[1]
 
 

@@ -1,0 +1,66 @@
+"""All that a person has set: the environment, and the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.errors import SettingsError
+from exporter.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from exporter.custom.config import Definition
+    from exporter.webconfig import Reading
+
+WEB_CONFIG_FILE = "WEB_CONFIG_FILE"
+CUSTOM_METRICS_FILE = "CUSTOM_METRICS_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Settings and files, without problems."""
+
+    settings: Settings
+    web_file: Reading | None
+    custom: Definition | None
+
+
+def load_given(environ: Mapping[str, str]) -> Given:
+    """Read the environment and the files that it names.
+
+    Raises:
+        SettingsError: With what is wrong in all of them.
+    """
+    web_file, custom = read_web_file(environ), _read_custom_metrics(environ)
+    files = {WEB_CONFIG_FILE: web_file, CUSTOM_METRICS_FILE: custom}
+    problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
+    try:
+        settings = load_settings(environ)
+    except SettingsError as error:
+        raise SettingsError([*error.problems, *problems]) from error
+    if problems:
+        raise SettingsError(problems)
+    return Given(settings, web_file, custom)
+
+
+def read_web_file(environ: Mapping[str, str]) -> Reading | None:
+    """Return the web configuration file, problems and all; None where there is none."""
+    path = environ.get(WEB_CONFIG_FILE, "").strip()
+    if not path:
+        return None
+    # Not everybody needs YAML and bcrypt, which take their time to import.
+    from exporter.webconfig import read
+
+    return read(Path(path))
+
+
+def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:
+    path = environ.get(CUSTOM_METRICS_FILE, "").strip()
+    if not path:
+        return None
+    # Neither does everybody need JMESPath.
+    from exporter.custom.config import read
+
+    return read(Path(path))
