@@ -81,7 +81,7 @@ def recorded_samples() -> tuple[int, float]:
     return len(of_each), sum(1 / interval for interval in of_each)
 
 
-@pytest.mark.parametrize(("place", "size"), enumerate(SIZES))
+@pytest.mark.parametrize(("place", "size"), list(enumerate(SIZES)))
 def test_figures(place: int, size: int) -> None:
     """The table's column is what was measured, and what follows from that."""
     bodies = measured(size)
