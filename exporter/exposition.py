@@ -94,16 +94,17 @@ class Exposition:
     def _make(self, variant: Variant) -> bytes:
         if variant.gzip:
             return gzip.compress(self.encode(Variant(variant.format, gzip=False)), GZIP_LEVEL, mtime=0)
-        parts = (part.lines or _lines(part.family, variant.format) for part in self._parts)
-        return b"".join(parts) + ENDS[variant.format]
+        lines = (lines for part in self._parts for lines in (part.heads[variant.format], part.samples))
+        return b"".join(lines) + ENDS[variant.format]
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A family, and its lines if they are the same in both formats."""
+    """A family and its lines: help and type differ from format to format, samples do not."""
 
     family: Metric
-    lines: bytes | None
+    heads: Mapping[Format, bytes]
+    samples: bytes
 
 
 class _Family(CollectorRegistry):
@@ -118,14 +119,22 @@ class _Family(CollectorRegistry):
 
 
 def _part(family: Metric, earlier: _Part | None) -> _Part:
-    """Encode a family whose lines are the same in both formats, as of nearly all, unless they are there.
+    """Encode a family, as far as it is another one than it was.
 
-    Of two encoders the one for the text format is far the faster.
+    Of the two encoders the one for the text format is far the faster.
     """
     if earlier is not None and earlier.family == family:
         return earlier
-    plain = family.type == "gauge" and not family.unit and '"' not in family.documentation
-    return _Part(family, _lines(family, Format.TEXT) if plain else None)
+    head = _without_samples(family)
+    if earlier is not None and _without_samples(earlier.family) == head:
+        heads = earlier.heads
+    else:
+        heads = MappingProxyType({format_: _lines(head, format_) for format_ in Format})
+    return _Part(family, heads, _lines(family, Format.TEXT).removeprefix(heads[Format.TEXT]))
+
+
+def _without_samples(family: Metric) -> Metric:
+    return Metric(family.name, family.documentation, family.type, family.unit)
 
 
 def _lines(family: Metric, format_: Format) -> bytes:

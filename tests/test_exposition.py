@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.exposition import generate_latest as encode_text
 from prometheus_client.openmetrics.exposition import generate_latest as encode_openmetrics
 
@@ -36,13 +41,29 @@ def exposition(*families: Metric) -> Exposition:
     return Exposition(families or (gauge(),), SNAPSHOT, DUE_AT)
 
 
-class Counted(Sequence[Any]):
+class Counted(Exposition):
+    """An exposition that counts how often it makes each body."""
+
+    def __init__(self, *families: Metric, meeting: threading.Barrier | None = None) -> None:
+        """Let each who makes a body wait for others at `meeting`, if there is one."""
+        super().__init__(families or (gauge(),), SNAPSHOT, DUE_AT)
+        self.made: list[Variant] = []
+        self._meeting = meeting
+
+    def _make(self, variant: Variant) -> bytes:
+        self.made.append(variant)
+        if self._meeting is not None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self._meeting.wait(timeout=0.2)
+        return super()._make(variant)
+
+
+class Samples(Sequence[Any]):
     """The samples of a family that count how often they are gone through."""
 
-    def __init__(self, samples: Sequence[Any], meeting: threading.Barrier | None = None) -> None:
-        """Let each who goes through them wait for others at `meeting`, if there is one."""
+    def __init__(self, samples: Sequence[Any]) -> None:
+        """Begin at 0."""
         self._samples = samples
-        self._meeting = meeting
         self.readings = 0
 
     def __len__(self) -> int:
@@ -56,17 +77,7 @@ class Counted(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         """Go through all of them, once more."""
         self.readings += 1
-        if self._meeting is not None:
-            with contextlib.suppress(threading.BrokenBarrierError):
-                self._meeting.wait(timeout=0.2)
         return iter(self._samples)
-
-
-def counted(meeting: threading.Barrier | None = None) -> tuple[Metric, Counted]:
-    """Return a family that differs from format to format, and its samples that count."""
-    family: Any = CounterMetricFamily("gatewayz_errors", "What failed.", value=1)
-    family.samples = Counted(family.samples, meeting)
-    return family, family.samples
 
 
 def test_content_types() -> None:
@@ -116,37 +127,29 @@ def test_gzip_holds_no_time() -> None:
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_encoded_once(variant: Variant) -> None:
     """A body is made once, and is the same object for everybody who asks."""
-    family, samples = counted()
-    fresh = exposition(family)
+    fresh = Counted()
 
     first = fresh.encode(variant)
-    readings = samples.readings
 
-    assert 0 < readings
     assert first is fresh.encode(variant)
     assert first is fresh.encoded(variant)
-    assert readings == samples.readings
+    assert 1 == fresh.made.count(variant)
 
 
 def test_compressed_body_is_made_of_the_plain_one() -> None:
-    """The compressed body does not go through the families once more."""
-    family, samples = counted()
-    fresh = exposition(family)
+    """Whoever asks for the plain body after the compressed one gets what that was made of."""
+    fresh = Counted()
 
     fresh.encode(TEXT_GZIP)
-    readings = samples.readings
     fresh.encode(TEXT)
 
-    assert readings == samples.readings
+    assert [TEXT_GZIP, TEXT] == fresh.made
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_encoded_by_many_at_once(variant: Variant) -> None:
     """Threads that ask for a body while it is made wait for it, and get the same object."""
-    family, samples = counted(threading.Barrier(2))
-    alone, one = counted()
-    exposition(alone).encode(variant)
-    fresh = exposition(family)
+    fresh = Counted(meeting=threading.Barrier(2))
     start = threading.Barrier(4)
 
     def ask() -> bytes:
@@ -157,13 +160,22 @@ def test_encoded_by_many_at_once(variant: Variant) -> None:
         bodies = [future.result(timeout=5) for future in [pool.submit(ask) for _ in range(4)]]
 
     assert {id(fresh.encode(variant))} == {id(body) for body in bodies}
-    assert one.readings == samples.readings
+    assert 1 == fresh.made.count(variant)
 
 
-def test_gauge_is_encoded_once_for_all_formats() -> None:
-    """A gauge reads the same in both formats, so nobody goes through its samples for the second."""
-    family: Any = gauge()
-    family.samples = samples = Counted(family.samples)
+FAMILIES = (
+    gauge("a"),
+    CounterMetricFamily("a", "Counts.", value=3),
+    HistogramMetricFamily("a", "Measures.", buckets=[("0.5", 1), ("+Inf", 2)], sum_value=1.5),
+    InfoMetricFamily("a", "Tells.", value={"version": "1"}),
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.type)
+def test_samples_are_encoded_once_for_all_formats(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples read the same in both formats, so nobody goes through them for the second."""
+    samples = Samples(family.samples)
+    monkeypatch.setattr(family, "samples", samples)
     fresh = exposition(family)
 
     for variant in VARIANTS:
@@ -173,17 +185,20 @@ def test_gauge_is_encoded_once_for_all_formats() -> None:
 
 
 def test_family_that_is_as_it_was() -> None:
-    """A gauge that is equal to that of the exposition before is not encoded again; one that is not, is."""
-    first, same, other = gauge(), gauge(), gauge()
+    """A family that is equal to that of the exposition before is not encoded again; one that is not, is."""
+    first, same, other, renamed = gauge(), gauge(), gauge(), gauge()
     other.samples[0] = other.samples[0]._replace(value=0.0)
-    lines: list[bytes] = []
+    renamed.documentation = "Another help."
+    parts = []
     before: Exposition | None = None
-    for family in (first, same, other):
+    for family in (first, same, other, renamed):
         before = Exposition((family,), SNAPSHOT, DUE_AT, before)
-        lines.append(before._parts[0].lines or b"")
+        parts.append(before._parts[0])
 
-    assert lines[0] is lines[1]
-    assert [b"gatewayz_up 1.0", b"gatewayz_up 0.0"] == [text.splitlines()[-1] for text in lines[1:]]
+    assert parts[0] is parts[1]
+    assert [b"gatewayz_up 1.0\n", b"gatewayz_up 0.0\n"] == [part.samples for part in parts[1:3]]
+    assert parts[1].heads is parts[2].heads
+    assert b"# HELP gatewayz_up Another help.\n" == parts[3].heads[Format.TEXT].splitlines(keepends=True)[0]
 
 
 @pytest.mark.parametrize(
@@ -192,9 +207,9 @@ def test_family_that_is_as_it_was() -> None:
         GaugeMetricFamily("a", "With \\ and\na second line.", value=float("nan")),
         GaugeMetricFamily("a", 'With "quotes".', value=1e300),
         GaugeMetricFamily("a_seconds", "With a unit.", value=0.1, unit="seconds"),
-        CounterMetricFamily("a", "Counts.", value=3),
+        *FAMILIES,
     ],
-    ids=["backslash", "quotes", "unit", "counter"],
+    ids=["backslash", "quotes", "unit", "gauge", "counter", "histogram", "info"],
 )
 def test_bodies_are_those_of_the_encoders(family: Metric) -> None:
     """Whatever is shared between formats, each body is what prometheus_client makes of the families."""
@@ -208,11 +223,10 @@ def test_bodies_are_those_of_the_encoders(family: Metric) -> None:
 
 def test_nothing_is_ready_at_first() -> None:
     """Asking what is ready makes nothing."""
-    family, samples = counted()
-    fresh = exposition(family)
+    fresh = Counted()
 
     assert [None] * 4 == [fresh.encoded(variant) for variant in VARIANTS]
-    assert 0 == samples.readings
+    assert [] == fresh.made
 
 
 def test_asked() -> None:
