@@ -51,13 +51,13 @@ OWN_VALUES = {
     "ADMIN_KEY": "own-key",
     "GRAFANA_ADMIN_PASSWORD": "own-password",
 }
-SECRET_FILES = {
-    "ADMIN_KEY_FILE": SERVICE_NAME,
-    "WEB_CONFIG_FILE": SERVICE_NAME,
-    "CUSTOM_METRICS_FILE": SERVICE_NAME,
-    "SLACK_API_URL_FILE": "alertmanager",
-    "SMTP_AUTH_PASSWORD_FILE": "alertmanager",
-}
+SECRET_FILES = (
+    ("ADMIN_KEY_FILE", SERVICE_NAME),
+    ("WEB_CONFIG_FILE", SERVICE_NAME),
+    ("CUSTOM_METRICS_FILE", SERVICE_NAME),
+    ("SLACK_API_URL_FILE", "alertmanager"),
+    ("SMTP_AUTH_PASSWORD_FILE", "alertmanager"),
+)
 """Variables that name a file of the host, and who sees it."""
 NOT_PASSED = {
     "METRICS_PORT": "the port that is published and scraped",
@@ -732,7 +732,7 @@ def test_channels_are_explained() -> None:
     assert channel_variables(script) == {name.strip("`") for name, *_ in rows}
 
 
-@pytest.mark.parametrize(("variable", "service"), SECRET_FILES.items())
+@pytest.mark.parametrize(("variable", "service"), SECRET_FILES)
 def test_secret_files(config: Config, tmp_path: Path, variable: str, service: str) -> None:
     """A file of the host is seen as a secret by one service alone; one that is not named is empty."""
     file, secret = tmp_path / "secret", variable.removesuffix("_FILE").lower()
@@ -745,7 +745,7 @@ def test_secret_files(config: Config, tmp_path: Path, variable: str, service: st
         name: source["file"] for name, source in project["secrets"].items() if source["file"] != os.devnull
     }
     assert sorted(
-        (service, variable.removesuffix("_FILE").lower()) for variable, service in SECRET_FILES.items()
+        (service, variable.removesuffix("_FILE").lower()) for variable, service in SECRET_FILES
     ) == sorted(
         (name, used["source"]) for name, one in project["services"].items() for used in one.get("secrets", ())
     )
