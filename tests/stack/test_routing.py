@@ -37,6 +37,7 @@ LEFT_BEHIND = (
     "GatewayzListAndStatsDisagree",
     "GatewayzNoProviders",
     "GatewayzFileNotReloaded",
+    "GatewayzReplicaFailing",
 )
 """What a dead exporter leaves behind."""
 LESSER = (
