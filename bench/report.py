@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 import subprocess
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ SUMMED = ("bodies", "differing bodies")
 """Figures that are added up over the rounds; of all others the median counts."""
 COLUMNS = (*(contestant.name for contestant in CONTESTANTS), LIMIT)
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-exporter-prometheus", "prometheus-client", "uvicorn")
+WIDTH = 120
+"""Of a line of text."""
 MILLI, BARE, KILOBYTE, MINUTE = 1000.0, 1.0, 0.001, 60_000.0
 
 
@@ -152,11 +155,12 @@ def machine(loads: Sequence[float], command: str) -> str:
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
+    text = (
         f"`{command}`: {os.cpu_count()} CPUs ({cpu.group(1) if cpu else platform.machine()}), "
         f"Python {platform.python_version()}, nginx {nginx.strip().rpartition('/')[2]}, {packages}. "
         f"Load of the machine before the rounds: {min(loads):.1f} to {max(loads):.1f}."
     )
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _goals(results: Results) -> str:
