@@ -30,9 +30,10 @@ NOT_OF_THE_TREE = frozenset(
 )
 IMPORT_ALL = """
 import importlib, importlib.resources, pkgutil, exporter
-names = [module.name for module in pkgutil.iter_modules(exporter.__path__) if module.name != "__main__"]
+modules = [module for module in pkgutil.walk_packages(exporter.__path__, "exporter.")]
+names = [module.name for module in modules if not (module.ispkg or module.name == "exporter.__main__")]
 for name in names:
-    importlib.import_module(f"exporter.{name}")
+    importlib.import_module(name)
 assert importlib.resources.files("exporter").joinpath("status.html").read_text("utf-8")
 print(exporter.__file__, len(names))
 """
