@@ -67,6 +67,15 @@ def make_context(settings: TlsSettings) -> ServerContext:
     return context
 
 
+def knows_curve(name: str) -> bool:
+    """Tell whether this Python can bind TLS to a curve: Debian's, 3.11.2, knows those of NIST alone."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(name)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
 class ServerContext(ssl.SSLContext):
     """A context that can break off handshakes of clients whose verified certificate has no allowed name."""
 

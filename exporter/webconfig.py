@@ -19,7 +19,7 @@ from exporter.credentials import Secret
 from exporter.document import Section, Tree, parse
 from exporter.errors import SettingsError
 from exporter.files import Stamp, stamp
-from exporter.tls import Pem, ServerContext, TlsSettings, make_context
+from exporter.tls import Pem, ServerContext, TlsSettings, knows_curve, make_context
 
 SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 TLS_KEYS = (
@@ -256,7 +256,11 @@ class _Reader:
         curves = self._tls.choices("curve_preferences", CURVES, names, "")
         if len(curves) > 1:
             self._tls.complain("curve_preferences", "can be one curve only: keep the one you prefer.")
-        return curves[0] if curves else None
+        curve = curves[0] if curves else None
+        if curve and not knows_curve(curve):
+            self._tls.complain("curve_preferences", f"{names[0]} is not known to this Python: use CurveP256.")
+            return None
+        return curve
 
     def _headers(self) -> Mapping[str, str]:
         section = Section(

@@ -17,7 +17,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from exporter import tls as tls_module
-from exporter.tls import ServerContext
+from exporter import webconfig
+from exporter.tls import ServerContext, knows_curve
 from exporter.webconfig import CIPHERS, CLIENT_AUTH, HEADERS, SECTIONS, TLS_KEYS, RateLimit, WebConfig, read
 from tests.certificates import MUTUAL, PASSWORD, Folder, hashed
 
@@ -453,8 +454,20 @@ def test_preference_of_ciphers(folder: Folder, text: str | None, preferred: bool
 
 @pytest.mark.parametrize("curve", ["CurveP256", "CurveP384", "CurveP521", "X25519"])
 def test_curve(folder: Folder, curve: str) -> None:
-    """Each curve of the toolkit is known."""
-    assert context(folder, curve_preferences=[curve])
+    """Each curve of the toolkit is taken, or refused by name where Python's TLS cannot be bound to it."""
+    if curve.startswith("CurveP") or knows_curve(curve):
+        assert context(folder, curve_preferences=[curve])
+    else:
+        assert problem_of_tls(folder, curve_preferences=[curve]).startswith("curve_preferences X25519 is not")
+
+
+def test_curve_that_python_does_not_know(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A curve that an older Python cannot be bound to is refused by its name."""
+    monkeypatch.setattr(webconfig, "knows_curve", lambda name: False)
+
+    assert "curve_preferences X25519 is not known to this Python: use CurveP256." == problem_of_tls(
+        folder, curve_preferences=["X25519"]
+    )
 
 
 # Users
