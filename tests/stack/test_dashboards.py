@@ -146,10 +146,17 @@ def found_by_loki(loki: Server, query: Query) -> list[Any]:
     return list(answer["data"]["result"])
 
 
-def home_query(title: str, letter: str = "A") -> Query:
-    """Return a query of a panel of the home page."""
-    (query,) = [query for query in PROMQL if query.where == f"{HOME}: {title} {letter}"]
-    return query
+def found_at_home(prometheus: Server, title: str, letters: str = "A") -> list[Any]:
+    """Return what queries of a panel of the home page find."""
+    wanted = [f"{HOME}: {title} {letter}" for letter in letters]
+    queries = [query for query in PROMQL if query.where in wanted]
+    assert len(wanted) == len(queries)
+    return [series for query in queries for series in found_by_prometheus(prometheus, query)]
+
+
+def numbers(found: list[Any]) -> list[float]:
+    """Return the numbers of series."""
+    return [float(series["value"][1]) for series in found]
 
 
 @pytest.mark.parametrize("query", [*PROMQL, *docs.of("prometheus")], ids=lambda query: query.where)
@@ -181,20 +188,18 @@ def test_lines_are_formatted(running: Servers) -> None:
 def test_replicas_do_not_double(running: Servers) -> None:
     """With two replicas the total is that of the gateway, and each provider has one row in the table."""
 
-    def total() -> float:
-        (series,) = found_by_prometheus(running.prometheus, home_query("Total"))
-        return float(series["value"][1])
+    def seen() -> tuple[list[float], list[float]]:
+        up = running.prometheus.get("/api/v1/query", query=f'up{{job="{JOB}"}}')["data"]["result"]
+        return numbers(up), numbers(found_at_home(running.prometheus, "Total"))
 
-    assert wait_until(lambda: total() == len(PROVIDERS), SEEN_SECONDS)
-    (up,) = running.prometheus.get("/api/v1/query", query='sum(up{job="provider_metrics"})')["data"]["result"]
-    assert "2" == up["value"][1]
+    assert wait_until(lambda: ([1, 1], [len(PROVIDERS)]) == seen(), SEEN_SECONDS)
 
 
 @pytest.mark.parametrize("query", OF_THE_JOB, ids=lambda query: query.where)
 def test_two_replicas_are_like_one(running: Servers, query: Query) -> None:
     """The query finds the series and, but for a second's lag, the numbers that it finds of one replica."""
 
-    def numbers(job: str, now: float) -> Mapping[str, float]:
+    def of(job: str, now: float) -> Mapping[str, float]:
         text = as_grafana_asks(query, job=job)
         found = running.prometheus.get("/api/v1/query", query=text, time=now)["data"]["result"]
         labels = [sorted({**series["metric"], "job": JOB}.items()) for series in found]
@@ -202,7 +207,7 @@ def test_two_replicas_are_like_one(running: Servers, query: Query) -> None:
 
     def same() -> bool:
         now = time.time()
-        one, two = numbers(ALONE, now), numbers(JOB, now)
+        one, two = of(ALONE, now), of(JOB, now)
         return bool(one) and two == pytest.approx(one, rel=0.2, abs=0.05)
 
     assert wait_until(same, SEEN_SECONDS, every=0.5)
@@ -214,7 +219,7 @@ def test_table_has_a_row_for_each_provider(running: Servers) -> None:
     letters = [target["refId"] for target in table["targets"]]
 
     def rows(letter: str) -> list[str]:
-        found = found_by_prometheus(running.prometheus, home_query("All Providers", letter))
+        found = found_at_home(running.prometheus, "All Providers", letter)
         return sorted(series["metric"]["provider"] for series in found)
 
     everybody = sorted(provider.slug for provider in PROVIDERS)
@@ -228,12 +233,9 @@ def test_table_has_a_row_for_each_provider(running: Servers) -> None:
 def test_shares_of_a_pie_are_the_whole(running: Servers) -> None:
     """The four states of health add up to the active providers, of which none is counted twice."""
 
-    def one(title: str, letter: str) -> float:
-        (series,) = found_by_prometheus(running.prometheus, home_query(title, letter))
-        return float(series["value"][1])
-
     def shares() -> bool:
-        states = sum(one("Providers by Health Status", letter) for letter in "ABCD")
-        return states == one("Providers by Active Status", "A") == len(PROVIDERS) - 1
+        states = numbers(found_at_home(running.prometheus, "Providers by Health Status", "ABCD"))
+        active = numbers(found_at_home(running.prometheus, "Providers by Active Status"))
+        return len(states) == 4 and [sum(states)] == active == [len(PROVIDERS) - 1]
 
     assert wait_until(shares, SEEN_SECONDS)
