@@ -5,7 +5,7 @@ ExporterError
 ├── ListenError     the metrics address cannot be bound       exit code 3
 └── GatewayError    one fetch failed, with its `Outcome`      the poll goes on
 
-Foreign exceptions are translated into `GatewayError` in `gateway` and `decode`, nowhere else.
+Foreign exceptions are translated into `GatewayError` in `transport` and `decode`, nowhere else.
 """
 
 from __future__ import annotations

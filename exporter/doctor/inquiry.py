@@ -23,8 +23,8 @@ from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
 from exporter.doctor.addresses import Identity
 from exporter.errors import ExporterError, GatewayError, Outcome
-from exporter.gateway import CuttableAdapter, Session, check_status, translated
 from exporter.settings import is_loopback
+from exporter.transport import CuttableAdapter, Session, check_status, translated
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ from exporter.doctor.case import Case, Page
 from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown, spoken
 from exporter.doctor.inquiry import NoAnswer, Reply
 from exporter.errors import Outcome, SettingsError
-from exporter.gateway import NO_CONNECTION
 from exporter.given import load_given, read_web_file
 from exporter.healthcheck import ANY_ADDRESS
 from exporter.settings import Settings, load_web_settings
 from exporter.snapshot import Fetch, Snapshot
+from exporter.transport import NO_CONNECTION
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)

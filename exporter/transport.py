@@ -1,0 +1,197 @@
+"""HTTP by `requests`: sessions whose connections another thread can break off, failures as `GatewayError`.
+
+Every exception of `requests`, `urllib3` and the sockets below them is translated here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from exporter.errors import GatewayError, Outcome
+
+T = TypeVar("T")
+
+OUTCOME_BY_STATUS = MappingProxyType(
+    {401: Outcome.UNAUTHORIZED, 403: Outcome.FORBIDDEN, 429: Outcome.RATE_LIMITED}
+)
+OUTCOME_BY_CLASS = MappingProxyType({3: Outcome.REDIRECT, 4: Outcome.CLIENT_ERROR})
+"""By the hundreds of the status; every other status is the gateway's own fault."""
+
+OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
+    (urllib3.exceptions.NameResolutionError, Outcome.DNS),
+    (urllib3.exceptions.NewConnectionError, Outcome.CONNECT),
+    (urllib3.exceptions.SSLError, Outcome.TLS),
+    (ssl.SSLError, Outcome.TLS),
+    (urllib3.exceptions.TimeoutError, Outcome.TIMEOUT),
+    (TimeoutError, Outcome.TIMEOUT),
+    (requests.Timeout, Outcome.TIMEOUT),
+    (urllib3.exceptions.DecodeError, Outcome.NOT_JSON),
+)
+"""The first row that any exception in a chain of causes belongs to decides; `connect` if none does."""
+
+LATE = "no complete answer before the deadline"
+NO_CONNECTION = "no connection before the deadline"
+DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "no address for the host name"),
+    (urllib3.exceptions.ConnectTimeoutError, NO_CONNECTION),
+    (urllib3.exceptions.TimeoutError, LATE),
+    (TimeoutError, LATE),
+    (http.client.RemoteDisconnected, "closed without an answer"),
+    (urllib3.exceptions.InvalidChunkLength, "a body that is not in the chunks that it announces"),
+    (http.client.IncompleteRead, "closed in the middle of the answer"),
+    (http.client.BadStatusLine, "the answer is not HTTP/1"),
+    (http.client.UnknownProtocol, "the answer is not HTTP/1"),
+    (urllib3.exceptions.DecodeError, "a body that cannot be decompressed"),
+    (urllib3.exceptions.InvalidHeader, "headers that contradict each other"),
+    (http.client.HTTPException, "headers that are too long or too many"),
+    (ValueError, "an answer that breaks the rules of HTTP"),
+    (urllib3.exceptions.ProtocolError, "an answer that breaks the rules of HTTP"),
+)
+"""Words for what has none that an operator would understand; the first row that fits decides."""
+TLS_ALERT = "\x15\x03"
+"""What a TLS port begins to say to somebody who speaks plain HTTP."""
+
+
+class Session(requests.Session):
+    """Leaves redirects to us: requests would parse them, and read their bodies whole, even if told not to."""
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
+        """Find none."""
+        return iter(())
+
+
+class CuttableAdapter(HTTPAdapter):
+    """Remembers the connection that was opened last, which is the one in use, to shut it from outside.
+
+    A socket timeout cannot do that: it starts anew with each byte that arrives.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a connection."""
+        self.connection: HTTPConnection | None = None
+        self.sock: socket.socket | None = None
+        self.is_cut = False
+        self.is_connecting = False
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of connections, which are watched."""
+        super().init_poolmanager(*args, **kwargs)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.PoolManager:
+        """Return the pools of connections through a proxy, which are watched as well."""
+        return self._watch(super().proxy_manager_for(*args, **kwargs))
+
+    def cut(self) -> None:
+        """Shut the socket; of a TLS connection below its TLS layer, which belongs to another thread."""
+        self.is_cut = True
+        # A connection that closes after its answer has let go of its socket when the body is read.
+        in_use = self.connection.sock if self.connection else None
+        for sock in (in_use, self.sock):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _watch(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
+        manager.pool_classes_by_scheme = {
+            "http": _watched_pool(HTTPConnectionPool, self),
+            "https": _watched_pool(HTTPSConnectionPool, self),
+        }
+        return manager
+
+
+def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> type[HTTPConnectionPool]:
+    """Return a pool class whose connections report to the adapter before they connect."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
+        def connect(self) -> None:
+            adapter.connection, adapter.is_connecting = self, True
+            super().connect()
+            adapter.sock, adapter.is_connecting = self.sock, False
+            if adapter.is_cut:
+                adapter.cut()
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+def check_status(response: requests.Response) -> None:
+    """Raise `GatewayError` unless the status is one of success."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    outcome = OUTCOME_BY_STATUS.get(status) or OUTCOME_BY_CLASS.get(status // 100, Outcome.SERVER_ERROR)
+    raise GatewayError(outcome, f"HTTP status {status}", retry_after=_retry_after(response))
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    try:
+        return urllib3.Retry().get_retry_after(response.raw)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn every exception of the layers below into a `GatewayError`."""
+    try:
+        yield
+    # urllib3 lets a ValueError of its own through where a chunk has a negative length.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        causes = tuple(_causes(error))
+        raise GatewayError(_outcome(causes), _detail(causes)) from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk an exception and all that it wraps; requests and urllib3 wrap in arguments, too."""
+    pending, seen = [error], set()
+    while pending:
+        cause = pending.pop(0)
+        if id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            wrapped = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
+            pending += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+def _outcome(causes: Sequence[BaseException]) -> Outcome:
+    if _is_tls_alert(causes):
+        return Outcome.TLS
+    return _first(OUTCOME_BY_CAUSE, causes) or Outcome.CONNECT
+
+
+def _detail(causes: Sequence[BaseException]) -> str:
+    """Return the operating system's or TLS library's own words; the texts of requests hold the URL."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return str(cause.verify_message)
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.replace("_", " ").lower()
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause.strerror)
+    if _is_tls_alert(causes):
+        return "the port speaks TLS: it needs https://"
+    return _first(DETAIL_BY_CAUSE, causes) or type(causes[-1]).__name__
+
+
+def _is_tls_alert(causes: Sequence[BaseException]) -> bool:
+    """Tell whether plain HTTP was answered by a TLS port."""
+    lines = (str(cause.args[0]) for cause in causes if isinstance(cause, http.client.BadStatusLine))
+    return any(line.startswith(TLS_ALERT) for line in lines)
+
+
+def _first(rows: Sequence[tuple[type[BaseException], T]], causes: Sequence[BaseException]) -> T | None:
+    """Return what the first row says of which any of the causes is an instance."""
+    return next((said for kind, said in rows if any(isinstance(cause, kind) for cause in causes)), None)
