@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -43,9 +43,10 @@ class GatewayClient:
         """Prepare a session; nothing is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
-        self._host = base.hostname
-        self._origin = f"{base.scheme}://{base.netloc}"
+        self._base = base
+        self._origin = _origin(base)
         self._first_target = _target(base.path + endpoint.path, endpoint.query)
+        self._slash_target = _target(f"{base.path}{endpoint.path}/", endpoint.query)
         self._target = self._first_target
         self._clock = clock
         self._attempts = 0
@@ -109,14 +110,18 @@ class GatewayClient:
         return session
 
     def _get_by_redirects(self, deadline: float) -> Reply:
+        asked: set[str] = set()
         for _ in range(MAX_REDIRECTS + 1):
+            asked.add(self._target)
             with self._send(deadline) as response, translated():
                 self._status, self._request_id = response.status_code, _request_id(response)
                 location = self._location(response)
                 if location is None:
                     return self._reply(response)
                 # Remembered for the next polls, too.
-                self._target = self._target_on_same_host(location)
+                self._target = self._redirected(location)
+                if self._target in asked:
+                    raise GatewayError(Outcome.REDIRECT, "a redirect loop")
         raise GatewayError(Outcome.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     def _send(self, deadline: float) -> requests.Response:
@@ -148,19 +153,43 @@ class GatewayClient:
         except UnicodeError as error:
             raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
 
-    def _target_on_same_host(self, location: str) -> str:
-        """Take path and query only: behind a TLS proxy the gateway's own `Location` says http://."""
+    def _redirected(self, location: str) -> str:
+        """Return the target of a redirect, on our own scheme, host and port."""
+        url = self._resolved(location)
+        is_http = url.scheme in ("http", "https")
+        if is_http and self._adds_slash(url):
+            return self._slash_target
+        if not is_http or url.hostname != self._base.hostname:
+            raise GatewayError(Outcome.REDIRECT, f"to another place: {_origin(url)}"[:MAX_DETAIL])
+        self._check_scheme(url)
+        # Behind a TLS proxy the gateway's own `Location` says http://, and a redirect that forgets our query
+        # would bring a list without its inactive providers.
+        return _target(url.path or "/", url.query or self._endpoint.query)
+
+    def _resolved(self, location: str) -> SplitResult:
         try:
             url = urlsplit(urljoin(self._origin + self._target, location))
-            same_host = url.scheme in ("http", "https") and url.hostname == self._host
+            _ = url.port  # Raises ValueError where it is not a number.
         except ValueError as error:
             raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
-        if not same_host:
-            raise GatewayError(
-                Outcome.REDIRECT, f"to another place: {url.scheme}://{url.hostname or ''}"[:MAX_DETAIL]
-            )
-        # A redirect that forgets our query would bring a list without its inactive providers.
-        return _target(url.path or "/", url.query or self._endpoint.query)
+        return url
+
+    def _adds_slash(self, url: SplitResult) -> bool:
+        """Tell whether it is the gateway's redirect to our path with a slash, where it can lead only once.
+
+        Host, port and prefix do not count: the gateway takes them from a request that a proxy has changed.
+        """
+        return url.path.endswith(f"{self._endpoint.path}/") and self._target != self._slash_target
+
+    def _check_scheme(self, url: SplitResult) -> None:
+        """Raise `GatewayError` for a redirect from http:// to https://: the key is not sent in clear again.
+
+        Such a redirect has the path of the request; one that adds the slash is the gateway's and is followed.
+        """
+        asked = urlsplit(self._origin + self._target)
+        if (asked.scheme, url.scheme, url.path) == ("http", "https", asked.path):
+            root = _origin(url) + url.path.rstrip("/").removesuffix(self._endpoint.path)
+            raise GatewayError(Outcome.REDIRECT, f"it redirects to {root}: set GATEWAY_API_URL to that")
 
     def _reply(self, response: requests.Response) -> Reply:
         check_status(response)
@@ -196,6 +225,11 @@ class _BearerAuth(AuthBase):
     def has_changed(self) -> bool:
         """Tell whether the key in force is another one than that which was sent last."""
         return self._key.current() is not self._sent
+
+
+def _origin(url: SplitResult) -> str:
+    """Return scheme, host and port, without credentials."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
 def _target(path: str, query: str) -> str:

@@ -16,9 +16,10 @@ from typing import Any
 from exporter.decode import MAX_VALUES
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.gateway import MAX_REDIRECTS, MAX_TRIES
+from exporter.gateway import MAX_TRIES
 from tests.faults.certificates import Tls
 from tests.faults.peer import (
+    GOOD_ANSWERS,
     Answer,
     Drips,
     Resets,
@@ -411,7 +412,7 @@ REDIRECTS = (
         "redirect-elsewhere",
         "To another host, to which no connection is made",
         "http://{elsewhere}/providers",
-        "to another place: http://localhost",
+        "to another place: http://localhost:",
     ),
     redirect("redirect-file", "To a file", "file:///etc/passwd", "to another place: file://"),
     redirect("redirect-no-url", "To what is no URL", "http://[", "to an address that is no URL"),
@@ -419,8 +420,33 @@ REDIRECTS = (
         "redirect-loop",
         "To itself",
         "",
-        f"more than {MAX_REDIRECTS} redirects",
-        attempts=MAX_REDIRECTS + 1,
+        "a redirect loop",
+    ),
+    Case(
+        "redirect-to-https",
+        "Redirects",
+        "From http:// to https:// on the same host: the key is sent once",
+        Outcome.REDIRECT,
+        State(
+            {
+                target: Says(answer(301, location=f"https://127.0.0.1{target}"))
+                for target in (LIST, LIST_NO_SLASH, STATS)
+            }
+        ),
+        "it redirects to https://127.0.0.1: set GATEWAY_API_URL to that",
+        status=301,
+    ),
+    good(
+        "redirect-slash",
+        "Redirects",
+        "To our path with a slash, on the host and without the prefix that a proxy asked for",
+        State(
+            {
+                **GOOD_ANSWERS,
+                STATS: Says(answer(307, location=f"http://internal:8080{STATS}/")),
+                f"{STATS}/": Says(answer(200, STATS_BODY)),
+            }
+        ),
     ),
     Case(
         "redirect-nowhere",

@@ -214,6 +214,10 @@ class Gateway:
             return False
         return True
 
+    def without_ports(self, text: str) -> str:
+        """Replace ports that differ from run to run."""
+        return text.replace(f"localhost:{self._elsewhere.getsockname()[1]}", "localhost:8443")
+
     def _serve(self) -> None:
         self._stopped = threading.Event()
         backlog = 128 if self._state.accepts else 0
