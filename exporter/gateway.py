@@ -15,7 +15,15 @@ from exporter.clock import Clock
 from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.transport import LATE, NO_CONNECTION, CuttableAdapter, Session, check_status, translated
+from exporter.transport import (
+    LATE,
+    NO_CONNECTION,
+    RETRIED_STATUS,
+    CuttableAdapter,
+    Session,
+    check_status,
+    translated,
+)
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -23,7 +31,8 @@ FIRST_BACKOFF_SECONDS = 0.25
 CHUNK_BYTES = 64 * 1024
 MAX_DETAIL = 128
 RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
-RETRIED_STATUS = frozenset({502, 503, 504})
+PROXY_STATUS = frozenset({403, 502, 503, 504})
+"""What a proxy answers to a plain http:// request that it refuses or cannot forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class GatewayClient:
         """Close what connections are kept open for the next poll."""
         self._session.close()
 
-    def _open_session(self) -> requests.Session:
+    def _open_session(self) -> Session:
         session = Session()
         session.mount("http://", self._adapter)
         session.mount("https://", self._adapter)
@@ -129,9 +138,7 @@ class GatewayClient:
         if remaining <= 0:
             raise GatewayError(Outcome.TIMEOUT, LATE)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
-        url = self._origin + self._target
-        with translated():
-            return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+        return self._session.open(self._origin + self._target, remaining)
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
         """Return the seconds to wait before the next try, or None when none makes sense."""
@@ -139,7 +146,8 @@ class GatewayClient:
             return None
         if error.outcome is Outcome.UNAUTHORIZED and self._auth.has_changed():
             return 0.0
-        if error.outcome not in RETRIED_OUTCOMES and error.status not in RETRIED_STATUS:
+        is_retried = error.outcome in RETRIED_OUTCOMES or error.status in RETRIED_STATUS
+        if not is_retried and not error.is_transient:
             return None
         backoff = FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
         return backoff if error.retry_after is None else error.retry_after
@@ -192,7 +200,7 @@ class GatewayClient:
             raise GatewayError(Outcome.REDIRECT, f"it redirects to {root}: set GATEWAY_API_URL to that")
 
     def _reply(self, response: requests.Response) -> Reply:
-        check_status(response)
+        check_status(response, _is_from_gateway(response))
         body = self._read(response)
         return Reply(body, response.status_code, self._attempts, self._request_id)
 
@@ -234,6 +242,13 @@ def _origin(url: SplitResult) -> str:
 
 def _target(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
+
+
+def _is_from_gateway(response: requests.Response) -> bool:
+    """Tell an answer of the gateway, which is JSON or has a request id, from an error page of a proxy."""
+    if response.status_code not in PROXY_STATUS or _request_id(response):
+        return True
+    return "json" in response.headers.get("Content-Type", "").lower()
 
 
 def _request_id(response: requests.Response) -> str | None:

@@ -20,6 +20,7 @@ from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
 from tests.clocks import MovedClock
+from tests.forwarder import Forwarder
 from tests.keys import fixed_key, refuse
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 
@@ -475,6 +476,96 @@ def test_refused_connection() -> None:
 def test_unknown_host() -> None:
     """A name that does not resolve is `dns`."""
     assert Outcome.DNS is fail_once_at("http://gateway.invalid").outcome
+
+
+@pytest.fixture
+def forwarder(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
+    """A proxy for all names, before the gateway."""
+    with Forwarder(gateway.url.removeprefix("http://")) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
+        yield proxy
+
+
+PAGE = b"<html>no</html>"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome", "attempts"),
+    [
+        (answer(403, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(407, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(502), Outcome.PROXY, MAX_TRIES),
+        (answer(503, PAGE), Outcome.PROXY, MAX_TRIES),
+        (answer(504, PAGE, retry_after="60"), Outcome.PROXY, 1),
+        (answer(403, b"{}", content_type="application/json"), Outcome.FORBIDDEN, 1),
+        (answer(403, PAGE, x_request_id="req_1"), Outcome.FORBIDDEN, 1),
+        (answer(503, b"{}", content_type="application/json; charset=utf-8"), Outcome.SERVER_ERROR, MAX_TRIES),
+        (answer(401, PAGE), Outcome.UNAUTHORIZED, 1),
+        (answer(404, PAGE), Outcome.CLIENT_ERROR, 1),
+        (answer(500, PAGE), Outcome.SERVER_ERROR, 1),
+    ],
+)
+def test_forwarded_refusal(forwarder: Forwarder, refusal: bytes, outcome: Outcome, attempts: int) -> None:
+    """An error page that a proxy brings is its own, unless it has the gateway's form."""
+    forwarder.refusal = refusal
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (outcome, attempts) == (error.outcome, error.attempts)
+    assert int(refusal.split()[1]) == error.status
+
+
+def test_forwarded_refusal_is_described(forwarder: Forwarder) -> None:
+    """The hint names the proxy and the status."""
+    forwarder.refusal = answer(403, PAGE)
+
+    error = fail_once_at("http://gateway.example")
+
+    seen = f"http://{forwarder.address} from ALL_PROXY, or a server behind it: HTTP status 403, not in the "
+    assert error.hint.endswith(f"({seen}gateway's form)")
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (502, MAX_TRIES)])
+def test_refused_tunnel(forwarder: Forwarder, status: int, attempts: int) -> None:
+    """A tunnel that the proxy refuses is asked for once, one that it cannot make three times."""
+    forwarder.refusal = answer(status)
+
+    error = fail_once_at("https://gateway.example")
+
+    assert (Outcome.PROXY, None, attempts) == (error.outcome, error.status, error.attempts)
+    assert ["gateway.example:443"] * attempts == forwarder.targets
+    assert not any("Authorization" in asked.headers for asked in forwarder.asked)
+
+
+def test_dead_proxy(forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that does not listen is tried three times, as a gateway would be."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, MAX_TRIES) == (error.outcome, error.attempts)
+
+
+def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is the outcome `proxy`, at once."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, 1) == (error.outcome, error.attempts)
+    assert "ALL_PROXY names a socks5:// proxy" in error.detail
+
+
+def test_recorded_answers_by_way_of_a_proxy(
+    forwarder: Forwarder, gateway: ReplayGateway, clock: MovedClock
+) -> None:
+    """The gateway's recorded refusals are its own, by whatever way they come."""
+    gateway.replay(STATS, "14-list-user-key-not-admin.http")
+    client = Client("http://gateway.example", clock, Endpoint.STATS)
+
+    assert Outcome.FORBIDDEN is client.error().outcome
+    client.client.close()
 
 
 def test_closed_without_answer(stats: Client, gateway: ReplayGateway) -> None:

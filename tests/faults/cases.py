@@ -194,6 +194,11 @@ def redirect(name: str, title: str, location: str, detail: str, **more: Any) -> 
     return Case(name, "Redirects", title, Outcome.REDIRECT, state, detail, status=307, **more)
 
 
+def proxied(name: str, title: str, refusal: bytes, detail: str, **more: Any) -> Case:
+    """Return a case of a proxy that lets nobody through."""
+    return Case(name, "Proxies", title, Outcome.PROXY, State(refusal=refusal), detail, **more)
+
+
 def good(name: str, group: str, title: str, state: State, **more: Any) -> Case:
     """Return a case that is no failure."""
     return Case(name, group, title, Outcome.OK, state, **more)
@@ -737,6 +742,48 @@ BODIES = (
         failing=STATS_ALONE,
     ),
 )
+
+PAGE = b"<html>Access denied</html>"
+PROXIED = (
+    good("proxy", "Proxies", "http:// by way of a proxy with a password", State()),
+    good(
+        "proxy-tunnel", "Proxies", "https:// by way of the tunnel of a proxy", State(tls=Tls.GOOD), https=True
+    ),
+    *(
+        proxied(
+            f"proxy-connect-{code}",
+            f"The proxy answers CONNECT by {code}",
+            answer(code, PAGE),
+            f"HTTP status {code} to CONNECT",
+            attempts=attempts,
+            https=True,
+        )
+        for code, attempts in ((403, 1), (407, 1), (502, MAX_TRIES))
+    ),
+    proxied(
+        "proxy-connect-closed",
+        "The proxy answers CONNECT by nothing",
+        b"",
+        "closed without an answer",
+        attempts=MAX_TRIES,
+        https=True,
+    ),
+    proxied(
+        "proxy-407", "The proxy answers http:// by 407", answer(407, PAGE), "HTTP status 407", status=407
+    ),
+    *(
+        proxied(
+            f"proxy-{code}",
+            f"The proxy answers http:// by a page with status {code}",
+            answer(code, PAGE, content_type="text/html"),
+            f"HTTP status {code}, not in the gateway's form",
+            status=code,
+            attempts=attempts,
+        )
+        for code, attempts in ((403, 1), (503, MAX_TRIES))
+    ),
+)
+"""The cases of a gateway behind a proxy."""
 
 ALL = NETWORK + TLS_CASES + ANSWERS + REDIRECTS + BODIES
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in ALL})
