@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     DNS = "dns"
     CONNECT = "connect"
     TLS = "tls"
+    PROXY = "proxy"
     REDIRECT = "redirect"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -43,10 +44,13 @@ HINTS: Mapping[Outcome, str] = MappingProxyType(
         "and the network before it where there was no connection, or raise FETCH_TIMEOUT.",
         Outcome.DNS: "The host name in GATEWAY_API_URL cannot be resolved: check its spelling and the DNS "
         "of this machine.",
-        Outcome.CONNECT: "No connection to the gateway, or it broke: check that it runs and that host, port, "
-        "proxy and http:// or https:// are right.",
+        Outcome.CONNECT: "No connection to the gateway, or it broke: check that it runs and that host, port "
+        "and http:// or https:// are right.",
         Outcome.TLS: "The TLS handshake failed: check the certificate's dates, name and issuer; a private CA "
         "goes into REQUESTS_CA_BUNDLE; https:// needs a TLS port.",
+        Outcome.PROXY: "The proxy did not let the request through to the gateway: check its address and "
+        "credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and its rules; a host that needs no proxy goes "
+        "into NO_PROXY.",
         Outcome.REDIRECT: "The gateway redirects elsewhere, and the key is not sent there: set "
         "GATEWAY_API_URL to the final address.",
         Outcome.UNAUTHORIZED: "The gateway does not know this key: put a valid admin key into ADMIN_KEY.",
@@ -99,17 +103,21 @@ class GatewayError(ExporterError):
         detail: What was seen, in a few words that hold no secret and no body text.
         status: HTTP status of the last attempt, if there was an answer.
         retry_after: Seconds that the gateway asked to wait, if it did.
+        is_transient: Whether another attempt can succeed where outcome and status do not say so.
         attempts: GET requests made, redirects and retries included.
         request_id: The gateway's `x-request-id` of the last attempt, if any.
     """
 
-    def __init__(self, outcome: Outcome, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, outcome: Outcome, detail: str, *, retry_after: float | None = None, is_transient: bool = False
+    ) -> None:
         """Describe the failure; the client adds attempts, status and request id."""
         super().__init__(f"{outcome}: {detail}")
         self.outcome = outcome
         self.detail = detail
         self.status: int | None = None
         self.retry_after = retry_after
+        self.is_transient = is_transient
         self.attempts = 0
         self.request_id: str | None = None
 

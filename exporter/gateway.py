@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -15,7 +15,15 @@ from exporter.clock import Clock
 from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.transport import LATE, NO_CONNECTION, CuttableAdapter, Session, check_status, translated
+from exporter.transport import (
+    LATE,
+    NO_CONNECTION,
+    RETRIED_STATUS,
+    CuttableAdapter,
+    Session,
+    check_status,
+    translated,
+)
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -23,7 +31,8 @@ FIRST_BACKOFF_SECONDS = 0.25
 CHUNK_BYTES = 64 * 1024
 MAX_DETAIL = 128
 RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
-RETRIED_STATUS = frozenset({502, 503, 504})
+PROXY_STATUS = frozenset({403, 502, 503, 504})
+"""What a proxy answers to a plain http:// request that it refuses or cannot forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +52,10 @@ class GatewayClient:
         """Prepare a session; nothing is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
-        self._host = base.hostname
-        self._origin = f"{base.scheme}://{base.netloc}"
+        self._base = base
+        self._origin = _origin(base)
         self._first_target = _target(base.path + endpoint.path, endpoint.query)
+        self._slash_target = _target(f"{base.path}{endpoint.path}/", endpoint.query)
         self._target = self._first_target
         self._clock = clock
         self._attempts = 0
@@ -100,7 +110,7 @@ class GatewayClient:
         """Close what connections are kept open for the next poll."""
         self._session.close()
 
-    def _open_session(self) -> requests.Session:
+    def _open_session(self) -> Session:
         session = Session()
         session.mount("http://", self._adapter)
         session.mount("https://", self._adapter)
@@ -109,14 +119,18 @@ class GatewayClient:
         return session
 
     def _get_by_redirects(self, deadline: float) -> Reply:
+        asked: set[str] = set()
         for _ in range(MAX_REDIRECTS + 1):
+            asked.add(self._target)
             with self._send(deadline) as response, translated():
                 self._status, self._request_id = response.status_code, _request_id(response)
                 location = self._location(response)
                 if location is None:
                     return self._reply(response)
                 # Remembered for the next polls, too.
-                self._target = self._target_on_same_host(location)
+                self._target = self._redirected(location)
+                if self._target in asked:
+                    raise GatewayError(Outcome.REDIRECT, "a redirect loop")
         raise GatewayError(Outcome.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     def _send(self, deadline: float) -> requests.Response:
@@ -124,9 +138,7 @@ class GatewayClient:
         if remaining <= 0:
             raise GatewayError(Outcome.TIMEOUT, LATE)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
-        url = self._origin + self._target
-        with translated():
-            return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+        return self._session.open(self._origin + self._target, remaining)
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
         """Return the seconds to wait before the next try, or None when none makes sense."""
@@ -134,7 +146,8 @@ class GatewayClient:
             return None
         if error.outcome is Outcome.UNAUTHORIZED and self._auth.has_changed():
             return 0.0
-        if error.outcome not in RETRIED_OUTCOMES and error.status not in RETRIED_STATUS:
+        is_retried = error.outcome in RETRIED_OUTCOMES or error.status in RETRIED_STATUS
+        if not is_retried and not error.is_transient:
             return None
         backoff = FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
         return backoff if error.retry_after is None else error.retry_after
@@ -148,22 +161,46 @@ class GatewayClient:
         except UnicodeError as error:
             raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
 
-    def _target_on_same_host(self, location: str) -> str:
-        """Take path and query only: behind a TLS proxy the gateway's own `Location` says http://."""
-        try:
-            url = urlsplit(urljoin(self._origin + self._target, location))
-            same_host = url.scheme in ("http", "https") and url.hostname == self._host
-        except ValueError as error:
-            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
-        if not same_host:
-            raise GatewayError(
-                Outcome.REDIRECT, f"to another place: {url.scheme}://{url.hostname or ''}"[:MAX_DETAIL]
-            )
-        # A redirect that forgets our query would bring a list without its inactive providers.
+    def _redirected(self, location: str) -> str:
+        """Return the target of a redirect, on our own scheme, host and port."""
+        url = self._resolved(location)
+        is_http = url.scheme in ("http", "https")
+        if is_http and self._adds_slash(url):
+            return self._slash_target
+        if not is_http or url.hostname != self._base.hostname:
+            raise GatewayError(Outcome.REDIRECT, f"to another place: {_origin(url)}"[:MAX_DETAIL])
+        self._check_scheme(url)
+        # Behind a TLS proxy the gateway's own `Location` says http://, and a redirect that forgets our query
+        # would bring a list without its inactive providers.
         return _target(url.path or "/", url.query or self._endpoint.query)
 
+    def _resolved(self, location: str) -> SplitResult:
+        try:
+            url = urlsplit(urljoin(self._origin + self._target, location))
+            _ = url.port  # Raises ValueError where it is not a number.
+        except ValueError as error:
+            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
+        return url
+
+    def _adds_slash(self, url: SplitResult) -> bool:
+        """Tell whether it is the gateway's redirect to our path with a slash, where it can lead only once.
+
+        Host, port and prefix do not count: the gateway takes them from a request that a proxy has changed.
+        """
+        return url.path.endswith(f"{self._endpoint.path}/") and self._target != self._slash_target
+
+    def _check_scheme(self, url: SplitResult) -> None:
+        """Raise `GatewayError` for a redirect from http:// to https://: the key is not sent in clear again.
+
+        Such a redirect has the path of the request; one that adds the slash is the gateway's and is followed.
+        """
+        asked = urlsplit(self._origin + self._target)
+        if (asked.scheme, url.scheme, url.path) == ("http", "https", asked.path):
+            root = _origin(url) + url.path.rstrip("/").removesuffix(self._endpoint.path)
+            raise GatewayError(Outcome.REDIRECT, f"it redirects to {root}: set GATEWAY_API_URL to that")
+
     def _reply(self, response: requests.Response) -> Reply:
-        check_status(response)
+        check_status(response, _is_from_gateway(response))
         body = self._read(response)
         return Reply(body, response.status_code, self._attempts, self._request_id)
 
@@ -198,8 +235,20 @@ class _BearerAuth(AuthBase):
         return self._key.current() is not self._sent
 
 
+def _origin(url: SplitResult) -> str:
+    """Return scheme, host and port, without credentials."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
 def _target(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
+
+
+def _is_from_gateway(response: requests.Response) -> bool:
+    """Tell an answer of the gateway, which is JSON or has a request id, from an error page of a proxy."""
+    if response.status_code not in PROXY_STATUS or _request_id(response):
+        return True
+    return "json" in response.headers.get("Content-Type", "").lower()
 
 
 def _request_id(response: requests.Response) -> str | None:

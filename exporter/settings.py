@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +14,7 @@ import msgspec
 
 from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
+from exporter.proxies import is_loopback
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
 OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -357,11 +357,3 @@ def _is_header(text: str) -> bool:
     header = text.strip(" \t")
     decoded = unquote(header)
     return bool(OTLP_HEADER.fullmatch(header)) and decoded.isascii() and decoded.isprintable()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is that of this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -20,6 +23,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from exporter.errors import GatewayError, Outcome
+from exporter.proxies import Proxy, proxy_for
 
 T = TypeVar("T")
 
@@ -60,12 +64,33 @@ DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.ProtocolError, "an answer that breaks the rules of HTTP"),
 )
 """Words for what has none that an operator would understand; the first row that fits decides."""
+PROXY_AUTHENTICATION_REQUIRED = 407
+RETRIED_STATUS = frozenset({502, 503, 504})
+"""What a server or proxy answers while the server behind it is away."""
+TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d+)")
+"""The only place where `http.client` keeps the status of an answer to CONNECT."""
 TLS_ALERT = "\x15\x03"
 """What a TLS port begins to say to somebody who speaks plain HTTP."""
 
 
 class Session(requests.Session):
     """Leaves redirects to us: requests would parse them, and read their bodies whole, even if told not to."""
+
+    def open(
+        self, url: str, timeout: float, parameters: Mapping[str, str | list[str]] | None = None
+    ) -> requests.Response:
+        """Send a GET request, through the proxy that the environment names for it; the body is not read.
+
+        Raises:
+            GatewayError: When no head of an answer comes.
+        """
+        proxy = proxy_for(url, os.environ)
+        # An empty text, unlike None, keeps requests from choosing a proxy by its own rules.
+        proxies = {urlsplit(url).scheme: proxy.url if proxy else ""}
+        with translated(proxy):
+            return self.get(
+                url, params=parameters, timeout=timeout, proxies=proxies, allow_redirects=False, stream=True
+            )
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
         """Find none."""
@@ -124,16 +149,45 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> t
             if adapter.is_cut:
                 adapter.cut()
 
+        def _tunnel(self) -> None:
+            try:
+                super()._tunnel()
+            except (OSError, http.client.HTTPException) as error:
+                # urllib3 names the proxy only where the connection to it fails.
+                raise urllib3.exceptions.ProxyError("CONNECT failed", error) from error
+
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
-def check_status(response: requests.Response) -> None:
-    """Raise `GatewayError` unless the status is one of success."""
+def check_status(response: requests.Response, is_from_server: bool = True) -> None:
+    """Raise `GatewayError` unless the status is one of success.
+
+    Args:
+        response: Its body is not read.
+        is_from_server: False for an answer that a proxy may have made, if one forwarded the request.
+    """
     status = response.status_code
     if 200 <= status < 300:
         return
+    _check_proxy(response, is_from_server)
     outcome = OUTCOME_BY_STATUS.get(status) or OUTCOME_BY_CLASS.get(status // 100, Outcome.SERVER_ERROR)
     raise GatewayError(outcome, f"HTTP status {status}", retry_after=_retry_after(response))
+
+
+def _check_proxy(response: requests.Response, is_from_server: bool) -> None:
+    """Raise `GatewayError` for an answer of the proxy; in the tunnel of https:// no proxy can answer."""
+    proxy = proxy_for(response.url, os.environ) if urlsplit(response.url).scheme == "http" else None
+    if proxy is None:
+        return
+    status = response.status_code
+    if status == PROXY_AUTHENTICATION_REQUIRED:
+        raise GatewayError(Outcome.PROXY, f"{proxy}: HTTP status {status}")
+    if not is_from_server:
+        raise GatewayError(
+            Outcome.PROXY,
+            f"{proxy}, or a server behind it: HTTP status {status}, not in the gateway's form",
+            retry_after=_retry_after(response),
+        )
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -144,14 +198,13 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn every exception of the layers below into a `GatewayError`."""
+def translated(proxy: Proxy | None = None) -> Iterator[None]:
+    """Turn every exception of the layers below into a `GatewayError`, which names the proxy if it failed."""
     try:
         yield
     # urllib3 lets a ValueError of its own through where a chunk has a negative length.
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        causes = tuple(_causes(error))
-        raise GatewayError(_outcome(causes), _detail(causes)) from error
+        raise _failure(tuple(_causes(error)), proxy) from error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -164,6 +217,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield cause
             wrapped = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
             pending += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+def _failure(causes: Sequence[BaseException], proxy: Proxy | None) -> GatewayError:
+    outcome, detail = _outcome(causes), _detail(causes)
+    is_of_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
+    if proxy is None or not is_of_proxy or outcome is Outcome.TIMEOUT:
+        return GatewayError(outcome, detail)
+    status = _tunnel_status(causes)
+    if status is None:
+        is_transient = outcome in (Outcome.CONNECT, Outcome.DNS)
+        return GatewayError(Outcome.PROXY, f"{proxy}: {detail}", is_transient=is_transient)
+    is_transient = status in RETRIED_STATUS
+    return GatewayError(Outcome.PROXY, f"{proxy}: HTTP status {status} to CONNECT", is_transient=is_transient)
+
+
+def _tunnel_status(causes: Sequence[BaseException]) -> int | None:
+    matches = (TUNNEL_REFUSED.match(str(cause)) for cause in causes if isinstance(cause, OSError))
+    return next((int(match[1]) for match in matches if match), None)
 
 
 def _outcome(causes: Sequence[BaseException]) -> Outcome:

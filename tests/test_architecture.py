@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
     | frozenset({"custom.expression"}),
-    frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
-    frozenset({"settings", "snapshot"}),
+    frozenset({"credentials", "custom.metric", "healthsocket", "document", "proxies"}),
+    frozenset({"settings", "snapshot", "transport"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
     | frozenset({"custom.values"}),
     frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),

@@ -20,6 +20,7 @@ def test_outcomes_are_those_of_the_contract() -> None:
         "dns",
         "connect",
         "tls",
+        "proxy",
         "redirect",
         "unauthorized",
         "forbidden",
@@ -55,7 +56,8 @@ def test_hints_name_only_variables_that_exist() -> None:
     """Every variable that a hint tells people to set can be set."""
     named = {name for hint in HINTS.values() for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", hint)}
 
-    known = {variable.name for variable in VARIABLES} | {"REQUESTS_CA_BUNDLE"}
+    proxies = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
+    known = {variable.name for variable in VARIABLES} | {"REQUESTS_CA_BUNDLE"} | proxies
     assert set() == named - known
     assert {"ADMIN_KEY", "FETCH_TIMEOUT", "GATEWAY_API_URL", "SCRAPE_INTERVAL"} <= named
 

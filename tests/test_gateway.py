@@ -20,6 +20,7 @@ from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
 from tests.clocks import MovedClock
+from tests.forwarder import Forwarder
 from tests.keys import fixed_key, refuse
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 
@@ -207,18 +208,110 @@ def test_redirect_on_the_same_host(stats: Client, gateway: ReplayGateway, locati
 
 
 @pytest.mark.parametrize(
-    "location",
-    ["http://localhost/providers/stats", "file:///etc/passwd", "http://[/", "//evil.example/"],
-    ids=["other host", "file", "no URL", "other host without scheme"],
+    ("location", "detail"),
+    [
+        ("http://localhost/providers/stats", "to another place: http://localhost"),
+        ("http://localhost:8443/x", "to another place: http://localhost:8443"),
+        ("http://me:secret@localhost:8443/x", "to another place: http://localhost:8443"),
+        ("https://[2001:db8::1]:8443/x", "to another place: https://[2001:db8::1]:8443"),
+        ("file:///etc/passwd", "to another place: file://"),
+        ("ftp://127.0.0.1/providers/stats/", "to another place: ftp://127.0.0.1"),
+        ("http://[/", "to an address that is no URL"),
+        ("http://127.0.0.1:port/", "to an address that is no URL"),
+        ("//evil.example/", "to another place: http://evil.example"),
+    ],
 )
-def test_redirect_elsewhere(stats: Client, gateway: ReplayGateway, location: str) -> None:
-    """A redirect to anywhere else fails, and nothing is sent there."""
+def test_redirect_elsewhere(stats: Client, gateway: ReplayGateway, location: str, detail: str) -> None:
+    """A redirect to anywhere else fails, with scheme, host and port, and nothing is sent there."""
     gateway.answers[STATS] = answer(302, location=location)
 
     error = stats.error()
 
-    assert (Outcome.REDIRECT, 302, 1) == (error.outcome, error.status, error.attempts)
+    assert (Outcome.REDIRECT, detail, 302, 1) == (error.outcome, error.detail, error.status, error.attempts)
     assert [STATS] == gateway.targets
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://gateway.example/providers/?include_inactive=true",
+        "http://internal:8080/providers/",
+        "http://127.0.0.1:1/other/prefix/providers/?x=y",
+        "http://me:secret@evil.example/providers/#part",
+        "//evil.example/providers/",
+        "/providers/",
+        "http:///providers/",
+    ],
+)
+def test_slash_redirect(gateway: ReplayGateway, clock: MovedClock, location: str) -> None:
+    """The gateway's slash redirect leads to our own origin, prefix and query, whatever host it names."""
+    gateway.answers = {
+        f"/prefix{LIST_NO_SLASH}": answer(307, location=location),
+        f"/prefix{LIST}": answer(200, b"[]"),
+    }
+    client = Client(f"{gateway.url}/prefix", clock, Endpoint.PROVIDERS)
+
+    assert b"[]" == client.get()
+    assert b"[]" == client.get()
+    assert [f"/prefix{LIST_NO_SLASH}", f"/prefix{LIST}", f"/prefix{LIST}"] == gateway.targets
+    client.client.close()
+
+
+def test_slash_redirect_of_the_counts(stats: Client, gateway: ReplayGateway) -> None:
+    """The counts have a slash redirect, too, which that of the list is not."""
+    gateway.answers[STATS] = answer(307, location="http://internal:8080/providers/stats/")
+    gateway.answers[f"{STATS}/"] = answer(200, b"{}")
+
+    assert b"{}" == stats.get()
+
+    gateway.answers[f"{STATS}/"] = answer(307, location="http://internal:8080/providers/")
+    assert "to another place: http://internal:8080" == stats.error().detail
+
+
+def test_second_slash_redirect_is_an_ordinary_one(providers: Client, gateway: ReplayGateway) -> None:
+    """A host that every path redirects to is named, though the first redirect looks like the gateway's."""
+    moved = answer(301, location="https://new.example/providers/")
+    gateway.answers = {LIST_NO_SLASH: moved, LIST: moved}
+
+    error = providers.error()
+
+    assert (Outcome.REDIRECT, "to another place: https://new.example") == (error.outcome, error.detail)
+    assert [LIST_NO_SLASH, LIST] == gateway.targets
+
+
+@pytest.mark.parametrize(
+    ("path", "location", "root"),
+    [
+        ("", f"https://127.0.0.1{LIST_NO_SLASH}", "https://127.0.0.1"),
+        ("", f"https://me:secret@127.0.0.1:8443{LIST_NO_SLASH}", "https://127.0.0.1:8443"),
+        ("/prefix", f"https://127.0.0.1/prefix{LIST_NO_SLASH}", "https://127.0.0.1/prefix"),
+    ],
+)
+def test_redirect_to_https(
+    gateway: ReplayGateway, clock: MovedClock, path: str, location: str, root: str
+) -> None:
+    """The key is sent once in plain text, and the address to configure is named."""
+    gateway.answers[path + LIST_NO_SLASH] = answer(301, location=location)
+    client = Client(gateway.url + path, clock, Endpoint.PROVIDERS)
+
+    error = client.error()
+
+    expected = f"it redirects to {root}: set GATEWAY_API_URL to that"
+    assert (Outcome.REDIRECT, expected, 1) == (error.outcome, error.detail, error.attempts)
+    assert [path + LIST_NO_SLASH] == gateway.targets
+    client.client.close()
+
+
+def test_redirect_to_https_after_the_slash(providers: Client, gateway: ReplayGateway) -> None:
+    """With the slash added it is the gateway's own redirect; what comes then decides."""
+    gateway.answers[LIST_NO_SLASH] = answer(307, location=f"https://127.0.0.1{LIST}")
+    assert recorded_body("04-list-include-inactive.http") == providers.get()
+
+    gateway.answers[LIST] = answer(301, location=f"https://127.0.0.1{LIST}")
+    error = providers.error()
+
+    expected = "it redirects to https://127.0.0.1: set GATEWAY_API_URL to that"
+    assert (Outcome.REDIRECT, expected) == (error.outcome, error.detail)
 
 
 def test_key_never_reaches_another_host(stats: Client, gateway: ReplayGateway) -> None:
@@ -232,12 +325,24 @@ def test_key_never_reaches_another_host(stats: Client, gateway: ReplayGateway) -
 
 
 def test_redirect_loop(stats: Client, gateway: ReplayGateway) -> None:
-    """A loop of redirects ends."""
-    gateway.answers[STATS] = answer(307, location=STATS)
+    """No target is asked twice in a fetch."""
+    gateway.answers[STATS] = answer(307, location="/a")
+    gateway.answers["/a"] = answer(307, location=STATS)
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, "a redirect loop", 2) == (error.outcome, error.detail, error.attempts)
+
+
+def test_redirects_without_end(stats: Client, gateway: ReplayGateway) -> None:
+    """A chain of redirects ends."""
+    gateway.answers[STATS] = answer(307, location="/0")
+    gateway.answers |= {f"/{step}": answer(307, location=f"/{step + 1}") for step in range(MAX_REDIRECTS + 1)}
 
     error = stats.error()
 
     assert (Outcome.REDIRECT, MAX_REDIRECTS + 1) == (error.outcome, error.attempts)
+    assert f"more than {MAX_REDIRECTS} redirects" == error.detail
 
 
 def test_redirect_without_target(stats: Client, gateway: ReplayGateway) -> None:
@@ -371,6 +476,96 @@ def test_refused_connection() -> None:
 def test_unknown_host() -> None:
     """A name that does not resolve is `dns`."""
     assert Outcome.DNS is fail_once_at("http://gateway.invalid").outcome
+
+
+@pytest.fixture
+def forwarder(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
+    """A proxy for all names, before the gateway."""
+    with Forwarder(gateway.url.removeprefix("http://")) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
+        yield proxy
+
+
+PAGE = b"<html>no</html>"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome", "attempts"),
+    [
+        (answer(403, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(407, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(502), Outcome.PROXY, MAX_TRIES),
+        (answer(503, PAGE), Outcome.PROXY, MAX_TRIES),
+        (answer(504, PAGE, retry_after="60"), Outcome.PROXY, 1),
+        (answer(403, b"{}", content_type="application/json"), Outcome.FORBIDDEN, 1),
+        (answer(403, PAGE, x_request_id="req_1"), Outcome.FORBIDDEN, 1),
+        (answer(503, b"{}", content_type="application/json; charset=utf-8"), Outcome.SERVER_ERROR, MAX_TRIES),
+        (answer(401, PAGE), Outcome.UNAUTHORIZED, 1),
+        (answer(404, PAGE), Outcome.CLIENT_ERROR, 1),
+        (answer(500, PAGE), Outcome.SERVER_ERROR, 1),
+    ],
+)
+def test_forwarded_refusal(forwarder: Forwarder, refusal: bytes, outcome: Outcome, attempts: int) -> None:
+    """An error page that a proxy brings is its own, unless it has the gateway's form."""
+    forwarder.refusal = refusal
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (outcome, attempts) == (error.outcome, error.attempts)
+    assert int(refusal.split()[1]) == error.status
+
+
+def test_forwarded_refusal_is_described(forwarder: Forwarder) -> None:
+    """The hint names the proxy and the status."""
+    forwarder.refusal = answer(403, PAGE)
+
+    error = fail_once_at("http://gateway.example")
+
+    seen = f"http://{forwarder.address} from ALL_PROXY, or a server behind it: HTTP status 403, not in the "
+    assert error.hint.endswith(f"({seen}gateway's form)")
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (502, MAX_TRIES)])
+def test_refused_tunnel(forwarder: Forwarder, status: int, attempts: int) -> None:
+    """A tunnel that the proxy refuses is asked for once, one that it cannot make three times."""
+    forwarder.refusal = answer(status)
+
+    error = fail_once_at("https://gateway.example")
+
+    assert (Outcome.PROXY, None, attempts) == (error.outcome, error.status, error.attempts)
+    assert ["gateway.example:443"] * attempts == forwarder.targets
+    assert not any("Authorization" in asked.headers for asked in forwarder.asked)
+
+
+def test_dead_proxy(forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that does not listen is tried three times, as a gateway would be."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, MAX_TRIES) == (error.outcome, error.attempts)
+
+
+def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is the outcome `proxy`, at once."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, 1) == (error.outcome, error.attempts)
+    assert "ALL_PROXY names a socks5:// proxy" in error.detail
+
+
+def test_recorded_answers_by_way_of_a_proxy(
+    forwarder: Forwarder, gateway: ReplayGateway, clock: MovedClock
+) -> None:
+    """The gateway's recorded refusals are its own, by whatever way they come."""
+    gateway.replay(STATS, "14-list-user-key-not-admin.http")
+    client = Client("http://gateway.example", clock, Endpoint.STATS)
+
+    assert Outcome.FORBIDDEN is client.error().outcome
+    client.client.close()
 
 
 def test_closed_without_answer(stats: Client, gateway: ReplayGateway) -> None:

@@ -426,7 +426,7 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
         for endpoint in ("providers", "stats")
         for outcome in Outcome
     }
-    assert 32 == len(pairs)
+    assert 34 == len(pairs)
     assert pairs == sdk.points("gatewayz_exporter_fetches")
     assert {(): 0.0} == sdk.points("gatewayz_provider_scrape_errors")
 

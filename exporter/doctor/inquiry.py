@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -23,7 +22,6 @@ from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
 from exporter.doctor.addresses import Identity
 from exporter.errors import ExporterError, GatewayError, Outcome
-from exporter.settings import is_loopback
 from exporter.transport import CuttableAdapter, Session, check_status, translated
 
 T = TypeVar("T")
@@ -129,22 +127,13 @@ class _Request:
             inbox.put(NoAnswer(Outcome.INTERNAL, type(error).__name__))
 
     def _get(self) -> Reply:
-        host = urlsplit(self._url).hostname or ""
         with Session() as session:
             session.mount("http://", self.adapter)
             session.mount("https://", self.adapter)
             session.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
             session.headers["Accept"] = "application/json, text/plain;q=0.9, */*;q=0.1"
             session.auth = self._auth
-            with session.get(
-                self._url,
-                params=self._parameters,
-                timeout=self._seconds,
-                allow_redirects=False,
-                stream=True,
-                # A proxy of the environment does not know this machine.
-                proxies={"no_proxy": host} if is_loopback(host) else None,
-            ) as response:
+            with session.open(self._url, self._seconds, self._parameters) as response:
                 return _reply(response)
 
 

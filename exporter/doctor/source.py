@@ -27,6 +27,7 @@ LINK_BY_OUTCOME = MappingProxyType(
     {
         Outcome.DNS: NAME,
         Outcome.CONNECT: CONNECTION,
+        Outcome.PROXY: CONNECTION,
         Outcome.TLS: TLS,
         Outcome.UNAUTHORIZED: KEY,
         Outcome.FORBIDDEN: KEY,

@@ -39,11 +39,13 @@ REMEDIES: Mapping[Outcome, str] = MappingProxyType(
     {
         Outcome.DNS: "The host name in {variable} cannot be resolved: check its spelling, and the DNS of "
         "this machine.",
-        Outcome.CONNECT: "Check that {name} runs, and that host, port, proxy and http:// or https:// in "
+        Outcome.CONNECT: "Check that {name} runs, and that host, port and http:// or https:// in "
         "{variable} are right.",
         Outcome.TIMEOUT: "Look at the load and the log of {name}, and at what is between it and here.",
         Outcome.TLS: "Check the certificate's dates, name and issuer; a private CA goes into "
         "REQUESTS_CA_BUNDLE; https:// needs a TLS port.",
+        Outcome.PROXY: "The proxy on the way to {name} did not let the request through: check its address, "
+        "credentials and rules; NO_PROXY takes hosts that need no proxy.",
         Outcome.REDIRECT: "It redirects elsewhere: set {variable} to the final address.",
         Outcome.RATE_LIMITED: "It limits requests: run this again in a minute.",
         Outcome.CLIENT_ERROR: "Set {variable} to the root of {name}, with its sub path if it has one.",

@@ -144,7 +144,8 @@ def test_no_proxy_to_this_machine(peer: Gateway, monkeypatch: pytest.MonkeyPatch
     assert b"ok" == get(f"http://{peer.address}/x", CLOCK).body
     with pytest.raises(NoAnswer) as caught:
         get("http://elsewhere.invalid/", CLOCK)
-    assert "Connection refused" == caught.value.detail
+    expected = "http://127.0.0.1:9 from HTTP_PROXY: Connection refused"
+    assert (Outcome.PROXY, expected) == (caught.value.outcome, caught.value.detail)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_bug_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(inquiry, "urlsplit", fail)
+    monkeypatch.setattr(inquiry, "Session", fail)
     with pytest.raises(NoAnswer) as caught:
         get("http://127.0.0.1:9/", CLOCK)
 

@@ -16,9 +16,10 @@ from typing import Any
 from exporter.decode import MAX_VALUES
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.gateway import MAX_REDIRECTS, MAX_TRIES
+from exporter.gateway import MAX_TRIES
 from tests.faults.certificates import Tls
 from tests.faults.peer import (
+    GOOD_ANSWERS,
     Answer,
     Drips,
     Resets,
@@ -191,6 +192,11 @@ def redirect(name: str, title: str, location: str, detail: str, **more: Any) -> 
     """Return a case of a redirect that is not followed."""
     state = redirected(location)
     return Case(name, "Redirects", title, Outcome.REDIRECT, state, detail, status=307, **more)
+
+
+def proxied(name: str, title: str, refusal: bytes, detail: str, **more: Any) -> Case:
+    """Return a case of a proxy that lets nobody through."""
+    return Case(name, "Proxies", title, Outcome.PROXY, State(refusal=refusal), detail, **more)
 
 
 def good(name: str, group: str, title: str, state: State, **more: Any) -> Case:
@@ -411,7 +417,7 @@ REDIRECTS = (
         "redirect-elsewhere",
         "To another host, to which no connection is made",
         "http://{elsewhere}/providers",
-        "to another place: http://localhost",
+        "to another place: http://localhost:",
     ),
     redirect("redirect-file", "To a file", "file:///etc/passwd", "to another place: file://"),
     redirect("redirect-no-url", "To what is no URL", "http://[", "to an address that is no URL"),
@@ -419,8 +425,33 @@ REDIRECTS = (
         "redirect-loop",
         "To itself",
         "",
-        f"more than {MAX_REDIRECTS} redirects",
-        attempts=MAX_REDIRECTS + 1,
+        "a redirect loop",
+    ),
+    Case(
+        "redirect-to-https",
+        "Redirects",
+        "From http:// to https:// on the same host: the key is sent once",
+        Outcome.REDIRECT,
+        State(
+            {
+                target: Says(answer(301, location=f"https://127.0.0.1{target}"))
+                for target in (LIST, LIST_NO_SLASH, STATS)
+            }
+        ),
+        "it redirects to https://127.0.0.1: set GATEWAY_API_URL to that",
+        status=301,
+    ),
+    good(
+        "redirect-slash",
+        "Redirects",
+        "To our path with a slash, on the host and without the prefix that a proxy asked for",
+        State(
+            {
+                **GOOD_ANSWERS,
+                STATS: Says(answer(307, location=f"http://internal:8080{STATS}/")),
+                f"{STATS}/": Says(answer(200, STATS_BODY)),
+            }
+        ),
     ),
     Case(
         "redirect-nowhere",
@@ -711,6 +742,48 @@ BODIES = (
         failing=STATS_ALONE,
     ),
 )
+
+PAGE = b"<html>Access denied</html>"
+PROXIED = (
+    good("proxy", "Proxies", "http:// by way of a proxy with a password", State()),
+    good(
+        "proxy-tunnel", "Proxies", "https:// by way of the tunnel of a proxy", State(tls=Tls.GOOD), https=True
+    ),
+    *(
+        proxied(
+            f"proxy-connect-{code}",
+            f"The proxy answers CONNECT by {code}",
+            answer(code, PAGE),
+            f"HTTP status {code} to CONNECT",
+            attempts=attempts,
+            https=True,
+        )
+        for code, attempts in ((403, 1), (407, 1), (502, MAX_TRIES))
+    ),
+    proxied(
+        "proxy-connect-closed",
+        "The proxy answers CONNECT by nothing",
+        b"",
+        "closed without an answer",
+        attempts=MAX_TRIES,
+        https=True,
+    ),
+    proxied(
+        "proxy-407", "The proxy answers http:// by 407", answer(407, PAGE), "HTTP status 407", status=407
+    ),
+    *(
+        proxied(
+            f"proxy-{code}",
+            f"The proxy answers http:// by a page with status {code}",
+            answer(code, PAGE, content_type="text/html"),
+            f"HTTP status {code}, not in the gateway's form",
+            status=code,
+            attempts=attempts,
+        )
+        for code, attempts in ((403, 1), (503, MAX_TRIES))
+    ),
+)
+"""The cases of a gateway behind a proxy."""
 
 ALL = NETWORK + TLS_CASES + ANSWERS + REDIRECTS + BODIES
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in ALL})

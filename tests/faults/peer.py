@@ -10,12 +10,13 @@ import ssl
 import struct
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from types import TracebackType
 from typing import Protocol, Self
 
 from tests.faults.certificates import Tls, server_contexts
+from tests.forwarder import Forwarder
 from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, Asked, recording
 
 HOST = "127.0.0.1"
@@ -160,6 +161,8 @@ class State:
     """Without it, the queue of those who wait to be accepted is full."""
     tls: Tls | None = None
     """Certificate and demands, where it speaks TLS."""
+    refusal: bytes | None = None
+    """The answer of the proxy before it, where that lets nobody through."""
 
 
 class Gateway:
@@ -213,6 +216,10 @@ class Gateway:
         except BlockingIOError:
             return False
         return True
+
+    def without_ports(self, text: str) -> str:
+        """Replace ports that differ from run to run."""
+        return text.replace(f"localhost:{self._elsewhere.getsockname()[1]}", "localhost:8443")
 
     def _serve(self) -> None:
         self._stopped = threading.Event()
@@ -299,6 +306,39 @@ class Gateway:
         self.asked.append(Asked(line[1], dict(http.client.parse_headers(request).items())))
         answer = state.answers.get(line[1])
         return answer is not None and answer.play(connection)
+
+
+class ProxiedGateway(Gateway):
+    """A gateway that is known to a proxy alone, by the name `HOST`."""
+
+    HOST = "another.example"
+    """The name in the certificate of `Tls.WRONG_NAME`."""
+
+    def __init__(self) -> None:
+        """Prepare the proxy."""
+        super().__init__()
+        self.proxy = Forwarder(self.address)
+
+    def __enter__(self) -> Self:
+        """Begin to serve, the proxy as well."""
+        self.proxy.__enter__()
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        super().__exit__(kind, error, trace)
+        self.proxy.__exit__()
+
+    def become(self, state: State) -> None:
+        """Be like this from now on, behind a proxy that is like this."""
+        super().become(replace(state, tls=Tls.WRONG_NAME) if state.tls else state)
+        self.proxy.refusal = state.refusal
+
+    def without_ports(self, text: str) -> str:
+        """Replace ports that differ from run to run."""
+        return super().without_ports(text).replace(self.proxy.address, "127.0.0.1:3128")
 
 
 def _server_side(plain: socket.socket, tls: Tls) -> ssl.SSLSocket:

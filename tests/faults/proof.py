@@ -71,7 +71,7 @@ def proved(case: Case, place: int, gateway: Gateway, url: str) -> Row:
         metrics, log = prove(case, gateway, exporter)
     assert not gateway.was_reached_elsewhere()
     assert {f"Bearer {KEY}"} == {asked.headers["Authorization"] for asked in gateway.asked}
-    return Row(case.group, place, case.title, case.outcome.value, metrics, log)
+    return Row(case.group, place, case.title, case.outcome.value, metrics, gateway.without_ports(log))
 
 
 def proved_failure(case: Case, gateway: Gateway, exporter: Front) -> tuple[str, str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Outcome
-from tests.faults.cases import ALL, CASES, Case
+from tests.faults.cases import ALL, CASES, PROXIED, Case
 from tests.faults.certificates import write_authority
 from tests.faults.front import KEY, front, series, settings_for
 from tests.faults.matrix import Row
-from tests.faults.peer import Gateway, Says, State
+from tests.faults.peer import Gateway, ProxiedGateway, Says, State
 from tests.faults.proof import data_of, polled_well, proved
 from tests.replay import LIST, LIST_NO_SLASH, STATS, recording
 
@@ -33,6 +33,20 @@ def test_case(
     with Gateway() as gateway:
         url = f"{'https' if case.https else 'http'}://{gateway.address}"
         matrix(proved(case, ALL.index(case), gateway, url))
+
+
+@pytest.mark.parametrize("case", PROXIED, ids=[case.name for case in PROXIED])
+def test_proxied_case(
+    case: Case, authority: Path, monkeypatch: pytest.MonkeyPatch, matrix: Callable[[Row], None]
+) -> None:
+    """A case of a gateway behind a proxy comes to what the table says."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    with ProxiedGateway() as gateway:
+        monkeypatch.setenv("ALL_PROXY", f"http://me:secret@{gateway.proxy.address}")
+        url = f"{'https' if case.https else 'http'}://{gateway.HOST}"
+        matrix(proved(case, PROXIED.index(case), gateway, url))
 
 
 def test_names_are_unique() -> None:
