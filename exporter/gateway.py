@@ -192,12 +192,13 @@ class GatewayClient:
     def _check_scheme(self, url: SplitResult) -> None:
         """Raise `GatewayError` for a redirect from http:// to https://: the key is not sent in clear again.
 
-        Such a redirect has the path of the request; one that adds the slash is the gateway's and is followed.
+        One that adds the slash is the gateway's own behind a TLS proxy and does not come here.
         """
-        asked = urlsplit(self._origin + self._target)
-        if (asked.scheme, url.scheme, url.path) == ("http", "https", asked.path):
+        if (self._base.scheme, url.scheme) == ("http", "https"):
             root = _origin(url) + url.path.rstrip("/").removesuffix(self._endpoint.path)
-            raise GatewayError(Outcome.REDIRECT, f"it redirects to {root}: set GATEWAY_API_URL to that")
+            raise GatewayError(
+                Outcome.REDIRECT, f"it redirects to {root[:MAX_DETAIL]}: set GATEWAY_API_URL to that"
+            )
 
     def _reply(self, response: requests.Response) -> Reply:
         check_status(response, _is_from_gateway(response))

@@ -195,11 +195,11 @@ def test_redirect_counts_as_attempt(providers: Client) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://127.0.0.1:1/providers/stats2?a=b", "https://127.0.0.1/providers/stats2?a=b", "stats2?a=b"],
-    ids=["other port", "other scheme", "relative"],
+    ["http://127.0.0.1:1/providers/stats2?a=b", "stats2?a=b"],
+    ids=["other port", "relative"],
 )
 def test_redirect_on_the_same_host(stats: Client, gateway: ReplayGateway, location: str) -> None:
-    """Only path and query of a redirect to the same host are taken; scheme and port stay as configured."""
+    """Only path and query of a redirect to the same host are taken; the port stays as configured."""
     gateway.answers[STATS] = answer(307, location=location)
     gateway.answers["/providers/stats2?a=b"] = answer(200, b"{}")
 
@@ -285,6 +285,7 @@ def test_second_slash_redirect_is_an_ordinary_one(providers: Client, gateway: Re
         ("", f"https://127.0.0.1{LIST_NO_SLASH}", "https://127.0.0.1"),
         ("", f"https://me:secret@127.0.0.1:8443{LIST_NO_SLASH}", "https://127.0.0.1:8443"),
         ("/prefix", f"https://127.0.0.1/prefix{LIST_NO_SLASH}", "https://127.0.0.1/prefix"),
+        ("", "https://127.0.0.1/v2/providers", "https://127.0.0.1/v2"),
     ],
 )
 def test_redirect_to_https(

@@ -407,12 +407,6 @@ ANSWERS = (
 
 REDIRECTS = (
     good("redirect", "Redirects", "To another path", redirected("/v2/providers", "/v2/providers")),
-    good(
-        "redirect-https",
-        "Redirects",
-        "To https:// and no port on the same host: only the path is taken",
-        redirected("https://127.0.0.1/v2/providers", "/v2/providers"),
-    ),
     redirect(
         "redirect-elsewhere",
         "To another host, to which no connection is made",
