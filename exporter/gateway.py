@@ -15,7 +15,7 @@ from exporter.clock import Clock
 from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.transport import LATE, NO_CONNECTION, CuttableAdapter, Session, check_status, translated
+from exporter.transport import LATE, CuttableAdapter, Session, check_status, translated
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -67,7 +67,7 @@ class GatewayClient:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
         self._attempts = 0
-        self._adapter.is_cut = self._adapter.is_connecting = False
+        self._adapter.is_cut, self._adapter.connector = False, None
         for failures in count(1):
             try:
                 return self._get_by_redirects(deadline)
@@ -86,7 +86,7 @@ class GatewayClient:
         Returns:
             The timeout that takes the place of its result, with what is known of it so far.
         """
-        error = GatewayError(Outcome.TIMEOUT, NO_CONNECTION if self._adapter.is_connecting else LATE)
+        error = GatewayError(Outcome.TIMEOUT, self._adapter.lateness)
         # Before the other thread goes on, for which the end of the connection is the end of the headers.
         self._describe(error)
         self._adapter.cut()

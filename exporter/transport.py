@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from exporter.connecting import NO_CONNECTION, Connector
 from exporter.errors import GatewayError, Outcome
 
 T = TypeVar("T")
@@ -42,7 +43,6 @@ OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
 """The first row that any exception in a chain of causes belongs to decides; `connect` if none does."""
 
 LATE = "no complete answer before the deadline"
-NO_CONNECTION = "no connection before the deadline"
 DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.NameResolutionError, "no address for the host name"),
     (urllib3.exceptions.ConnectTimeoutError, NO_CONNECTION),
@@ -83,7 +83,8 @@ class CuttableAdapter(HTTPAdapter):
         self.connection: HTTPConnection | None = None
         self.sock: socket.socket | None = None
         self.is_cut = False
-        self.is_connecting = False
+        self.connector: Connector | None = None
+        """Of the connection that is being made."""
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -94,6 +95,11 @@ class CuttableAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.PoolManager:
         """Return the pools of connections through a proxy, which are watched as well."""
         return self._watch(super().proxy_manager_for(*args, **kwargs))
+
+    @property
+    def lateness(self) -> str:
+        """What a request that is cut now waits for."""
+        return self.connector.lateness if self.connector else LATE
 
     def cut(self) -> None:
         """Shut the socket; of a TLS connection below its TLS layer, which belongs to another thread."""
@@ -118,11 +124,32 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> t
 
     class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
         def connect(self) -> None:
-            adapter.connection, adapter.is_connecting = self, True
+            adapter.connection = self
+            self._connector = Connector(self._dns_host, self.port, self._prepare, lambda: adapter.is_cut)
+            adapter.connector = self._connector
             super().connect()
-            adapter.sock, adapter.is_connecting = self.sock, False
+            adapter.sock, adapter.connector = self.sock, None
             if adapter.is_cut:
                 adapter.cut()
+
+        def _new_conn(self) -> socket.socket:
+            # In the place of urllib3's, which leaves the whole timeout to the first address.
+            try:
+                sock = self._connector.connect(self.timeout)
+            except socket.gaierror as error:
+                raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
+            except TimeoutError as error:
+                raise urllib3.exceptions.ConnectTimeoutError(self, str(error)) from error
+            except OSError as error:
+                raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+            sock.settimeout(self.timeout)
+            return sock
+
+        def _prepare(self, sock: socket.socket) -> None:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            if self.source_address:
+                sock.bind(self.source_address)
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 

@@ -11,7 +11,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
+    frozenset(
+        {
+            "clock",
+            "connecting",
+            "connections",
+            "endpoints",
+            "errors",
+            "files",
+            "heap",
+            "output",
+            "sender",
+            "signals",
+        }
+    )
     | frozenset({"custom.expression"}),
     frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
     frozenset({"settings", "snapshot"}),

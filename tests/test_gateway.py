@@ -9,18 +9,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
-from urllib3.connection import HTTPConnection
 
 from exporter import __version__
 from exporter.clock import SystemClock
+from exporter.connecting import Connector
 from exporter.credentials import AdminKey, read_key
 from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
 from tests.clocks import MovedClock
 from tests.keys import fixed_key, refuse
+from tests.network import HOST, Network
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 
 KEY = "test-admin-key"
@@ -621,19 +623,24 @@ def test_nothing_is_decompressed_after_a_cut(providers: Client, gateway: ReplayG
     assert Outcome.TIMEOUT is error.outcome
 
 
-def test_cut_before_there_is_a_connection(stats: Client) -> None:
-    """A fetch that is cut while it connects says that there was no connection."""
+def test_cut_before_there_is_a_connection() -> None:
+    """A fetch that is cut while it connects names the address, and comes back long before its deadline."""
     with FullServer() as server:
         client = GatewayClient(Endpoint.STATS, server.url, fixed_key(KEY), SystemClock())
-        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 2))
+        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 60))
         thread.start()
-        details = {client.cut().detail}
-        while "no connection before the deadline" not in details and thread.is_alive():
-            details.add(client.cut().detail)
+        while "tried" not in client._adapter.lateness and thread.is_alive():
+            pass
+
+        error = client.cut()
         thread.join(10)
         client.close()
 
-    assert "no connection before the deadline" in details
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.0.1") == (
+        error.outcome,
+        error.detail,
+    )
+    assert not thread.is_alive()
 
 
 class FullServer:
@@ -658,16 +665,65 @@ class FullServer:
             waiting.close()
 
 
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> Iterator[Network]:
+    """A host with several addresses, of which 127.0.0.1 is the gateway's."""
+    with Network(monkeypatch) as running:
+        running.port = urlsplit(gateway.url).port or 0
+        yield running
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_host_with_a_silent_address(
+    network: Network, monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway, way: str
+) -> None:
+    """A gateway or proxy whose first address does not answer is reached before the deadline."""
+    network.name(network.silent("127.0.2.1"), "127.0.0.1")
+    url, clock = f"http://{HOST}:{network.port}", SystemClock()
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+        gateway.answers[f"{url}{STATS}"] = gateway.answers[STATS]
+    client, deadline = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock), clock.age() + 1.5
+
+    body = client.get(deadline).body
+    client.close()
+
+    assert recorded_body("07-stats.http") == body
+    assert clock.age() < deadline
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_silent_addresses_are_named(network: Network, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Without a connection in time the addresses that were tried are named, those of a proxy as well."""
+    network.name(network.silent("127.0.2.1"), network.silent("::1"))
+    url = f"http://{HOST}:{network.port}"
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+    client, clock = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), SystemClock()), SystemClock()
+
+    with pytest.raises(GatewayError) as caught:
+        client.get(clock.age() + 0.5)
+    client.close()
+
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.2.1, ::1") == (
+        caught.value.outcome,
+        caught.value.detail,
+    )
+
+
 def test_cut_while_connecting(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut that comes while the connection is being made breaks it when it is there."""
     gateway.silent = True
-    connect = HTTPConnection.connect
+    connect = Connector.connect
 
-    def cut_on_the_way(connection: HTTPConnection) -> None:
+    def cut_on_the_way(connector: Connector, seconds: float) -> socket.socket:
+        sock = connect(connector, seconds)
         stats.client.cut()
-        connect(connection)
+        return sock
 
-    monkeypatch.setattr(HTTPConnection, "connect", cut_on_the_way)
+    monkeypatch.setattr(Connector, "connect", cut_on_the_way)
 
     assert Outcome.CONNECT is stats.error().outcome
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from exporter.connecting import NO_CONNECTION
 from exporter.doctor.addresses import EXPORTER
 from exporter.doctor.case import Case, Page
 from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown, spoken
@@ -18,7 +19,6 @@ from exporter.given import load_given, read_web_file
 from exporter.healthcheck import ANY_ADDRESS
 from exporter.settings import Settings, load_web_settings
 from exporter.snapshot import Fetch, Snapshot
-from exporter.transport import NO_CONNECTION
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)
