@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from exporter.check import NO_PROVIDERS, emptiness
 from exporter.connecting import NO_CONNECTION
 from exporter.doctor.addresses import EXPORTER
 from exporter.doctor.case import Case, Page
@@ -34,9 +35,6 @@ LINK_BY_OUTCOME = MappingProxyType(
 )
 """Every other outcome belongs to the answers."""
 
-NO_PROVIDERS = (
-    "A gateway whose database is down answers like this: look at the database, and at the gateway's log."
-)
 POLLER_DEAD = "Its poller has died or hangs: read the end of its log, and restart it."
 NOT_OURS = "Set EXPORTER_URL to the root of the exporter."
 POLL_FAILS = (
@@ -175,8 +173,8 @@ def _answers(snapshot: Snapshot) -> Finding:
     active = sum(provider.is_active is True for provider in providers)
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     slowest = max((fetch.duration_seconds for fetch in fetches), default=0.0)
-    if not providers:
-        return failed("no providers", NO_PROVIDERS)
+    if emptiness(snapshot):
+        return failed(emptiness(snapshot), NO_PROVIDERS)
     invalid = sum(snapshot.invalid_fields.values())
     left_out = f", {counted(invalid, 'value')} not understood" if invalid else ""
     listed = counted(len(providers), "provider")

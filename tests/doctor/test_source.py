@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from exporter import __version__
+from exporter.check import NO_PROVIDERS
 from exporter.doctor.addresses import EXPORTER, Addresses
 from exporter.doctor.case import Case
 from exporter.doctor.diagnosis import State
@@ -17,7 +18,6 @@ from exporter.doctor.source import (
     FIRST_POLL,
     LINKS,
     LONGEST_POLL_SECONDS,
-    NO_PROVIDERS,
     NOT_OURS,
     POLL_FAILS,
     POLLER_DEAD,
