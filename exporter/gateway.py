@@ -11,11 +11,12 @@ import requests
 from requests.auth import AuthBase
 
 from exporter import SERVICE_NAME, __version__
+from exporter.authorities import Authorities
 from exporter.clock import Clock
 from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.transport import LATE, CuttableAdapter, Session, check_status, translated
+from exporter.transport import LATE, CuttableAdapter, Session, check_status, translated, trusted
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -39,7 +40,14 @@ class Reply:
 class GatewayClient:
     """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
 
-    def __init__(self, endpoint: Endpoint, base_url: str, key: AdminKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        base_url: str,
+        key: AdminKey,
+        clock: Clock,
+        authorities: Authorities | None = None,
+    ) -> None:
         """Prepare a session; nothing is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
@@ -55,6 +63,7 @@ class GatewayClient:
         # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
         self._auth = _BearerAuth(key)
         self._session = self._open_session()
+        self._trusted = trusted(authorities)
 
     def get(self, deadline: float) -> Reply:
         """Ask, follow redirects, and try again where that makes sense.
@@ -126,7 +135,9 @@ class GatewayClient:
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
         url = self._origin + self._target
         with translated():
-            return self._session.get(url, timeout=remaining, allow_redirects=False, stream=True)
+            return self._session.get(
+                url, timeout=remaining, allow_redirects=False, stream=True, verify=self._trusted
+            )
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
         """Return the seconds to wait before the next try, or None when none makes sense."""

@@ -171,7 +171,8 @@ class Poller:
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
-        client = GatewayClient(endpoint, self._settings.gateway_url, key, self._clock)
+        settings = self._settings
+        client = GatewayClient(endpoint, settings.gateway_url, key, self._clock, settings.authorities)
         return Fetcher(client, self._inbox, self._clock)
 
     def _start(self, endpoint: Endpoint, deadline: float) -> Turn:
@@ -194,6 +195,7 @@ class Poller:
             answer, readings = self._answer(turn.endpoint, result, custom)
             error = answer if isinstance(answer, GatewayError) else None
             if error:
+                error.names = self._settings.names
                 self._fetchers[turn.endpoint].forget_redirect()
             fetch = Fetch(
                 endpoint=turn.endpoint,

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from exporter.authorities import Authorities
 from exporter.connecting import NO_CONNECTION, Connector
 from exporter.errors import GatewayError, Outcome
 
@@ -70,6 +72,20 @@ class Session(requests.Session):
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
         """Find none."""
         return iter(())
+
+
+class ProxiedSession(requests.Session):
+    """Uses the proxies of the environment, but neither its authorities nor the passwords of ~/.netrc."""
+
+    def __init__(self) -> None:
+        """Begin with the authorities that requests ships."""
+        super().__init__()
+        self.trust_env = False
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Add the proxies."""
+        proxies = {**get_environ_proxies(url), **(proxies or {})}
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -152,6 +168,11 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> t
                 sock.bind(self.source_address)
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+def trusted(authorities: Authorities | None) -> str:
+    """Return what to pass as `verify` with each request: without it, requests reads the environment."""
+    return str(authorities.path) if authorities else DEFAULT_CA_BUNDLE_PATH
 
 
 def check_status(response: requests.Response) -> None:

@@ -11,23 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset(
-        {
-            "clock",
-            "connecting",
-            "connections",
-            "endpoints",
-            "errors",
-            "files",
-            "heap",
-            "output",
-            "sender",
-            "signals",
-        }
-    )
-    | frozenset({"custom.expression"}),
-    frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
-    frozenset({"settings", "snapshot"}),
+    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
+    | frozenset({"connecting", "custom.expression", "quotes"}),
+    frozenset({"authorities", "credentials", "custom.metric", "healthsocket", "document"}),
+    frozenset({"settings", "snapshot", "transport"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
     | frozenset({"custom.values"}),
     frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from exporter import __version__
+from exporter.authorities import Authorities
 from exporter.clock import SystemClock
 from exporter.connecting import Connector
 from exporter.credentials import AdminKey, read_key
@@ -21,6 +22,8 @@ from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
 from tests.clocks import MovedClock
+from tests.faults.certificates import Tls, write_authority
+from tests.faults.peer import Gateway, Says, State, both
 from tests.keys import fixed_key, refuse
 from tests.network import HOST, Network
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
@@ -497,6 +500,34 @@ def test_https_to_a_plain_port() -> None:
     """TLS towards a port that speaks plain HTTP is `tls`."""
     with DrippingPeer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as peer:
         assert Outcome.TLS is fail_once_at(peer.url.replace("http:", "https:")).outcome
+
+
+@pytest.fixture
+def secure() -> Iterator[str]:
+    """The address of a gateway with a certificate of a private authority."""
+    with Gateway() as running:
+        running.become(State(both(Says(answer(200, b"{}"))), tls=Tls.GOOD))
+        yield f"https://{running.address}"
+
+
+def test_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorities of the settings are trusted, whatever the environment names for requests."""
+    authorities = Authorities("SSL_CERT_FILE", write_authority(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, secure, fixed_key(KEY), clock, authorities)
+
+    assert b"{}" == client.get(clock.age() + TIMEOUT).body
+    client.close()
+
+
+def test_authorities_that_requests_ships(
+    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without authorities in the settings, those that the environment names for requests are not trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+
+    assert Outcome.TLS is fail_once_at(secure).outcome
 
 
 def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:

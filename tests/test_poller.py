@@ -374,6 +374,22 @@ def test_records_of_failure_and_recovery(running: Rig, gateway: ReplayGateway) -
     )
 
 
+def test_hint_names_the_variable_in_use(
+    gateway: ReplayGateway, settings_for: Callable[..., Settings], clock: MovedClock, tmp_path: Path
+) -> None:
+    """With the key in a file, the hint of a refused key names that file's variable and not the other one."""
+    (tmp_path / "key").write_text("wrong-key")
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    gateway.replay(LIST, "14-list-user-key-not-admin.http")
+    with rig(settings_for(ADMIN_KEY="", ADMIN_KEY_FILE=str(tmp_path / "key")), clock) as running:
+        running.poller.poll_once()
+        hints = [line["hint"] for line in running.lines() if line["message"] == "Fetch failed"]
+
+    assert 2 == len(hints)
+    assert all("into the file that ADMIN_KEY_FILE names." in hint for hint in hints)
+    assert all("ADMIN_KEY " not in hint and "ADMIN_KEY." not in hint for hint in hints)
+
+
 def test_records_of_changes(running: Rig, gateway: ReplayGateway) -> None:
     """Health changes, newcomers and leavers are told, with the trace of their poll."""
     running.poller.poll_once()

@@ -20,11 +20,12 @@ import requests
 from requests.auth import AuthBase
 
 from exporter import SERVICE_NAME, __version__
+from exporter.authorities import Authorities
 from exporter.clock import Clock
 from exporter.doctor.addresses import Identity
 from exporter.errors import ExporterError, GatewayError, Outcome
 from exporter.settings import is_loopback
-from exporter.transport import CuttableAdapter, Session, check_status, translated
+from exporter.transport import CuttableAdapter, Session, check_status, translated, trusted
 
 T = TypeVar("T")
 
@@ -81,6 +82,7 @@ def get(
     parameters: Mapping[str, str | list[str]] = MappingProxyType({}),
     identity: Identity | None = None,
     seconds: float = REQUEST_SECONDS,
+    authorities: Authorities | None = None,
 ) -> Reply:
     """Ask once.
 
@@ -90,11 +92,12 @@ def get(
         parameters: The query.
         identity: As whom; None sends nothing, not even what ~/.netrc has.
         seconds: Until the answer is complete.
+        authorities: Whose certificates are trusted; None: those that requests ships.
 
     Raises:
         NoAnswer: When the status is not one of success, or no complete answer came in time.
     """
-    request = _Request(url, parameters, identity, seconds)
+    request = _Request(url, parameters, identity, seconds, authorities)
     inbox: queue.SimpleQueue[Reply | NoAnswer] = queue.SimpleQueue()
     threading.Thread(target=request.run, args=(inbox,), name="inquiry", daemon=True).start()
     result = clock.receive(inbox, seconds)
@@ -110,12 +113,18 @@ class _Request:
     """One request in a thread of its own, so that a peer that drips byte by byte holds nobody."""
 
     def __init__(
-        self, url: str, parameters: Mapping[str, str | list[str]], identity: Identity | None, seconds: float
+        self,
+        url: str,
+        parameters: Mapping[str, str | list[str]],
+        identity: Identity | None,
+        seconds: float,
+        authorities: Authorities | None,
     ) -> None:
         self._url = url
         self._parameters = parameters
         self._seconds = seconds
         self._auth = _Auth(identity)
+        self._trusted = trusted(authorities)
         self.adapter = CuttableAdapter()
 
     def run(self, inbox: queue.SimpleQueue[Reply | NoAnswer]) -> None:
@@ -142,6 +151,7 @@ class _Request:
                 timeout=self._seconds,
                 allow_redirects=False,
                 stream=True,
+                verify=self._trusted,
                 # A proxy of the environment does not know this machine.
                 proxies={"no_proxy": host} if is_loopback(host) else None,
             ) as response:

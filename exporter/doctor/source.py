@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -41,8 +40,6 @@ POLL_FAILS = (
     'If the checks of the gateway above went well, read the records "Fetch failed" in the exporter\'s log.'
 )
 FIRST_POLL = "The first poll is under way: run this again in a few seconds."
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where requests finds the authorities that it trusts."""
 LONGEST_POLL_SECONDS = 60.0
 SAMPLE = r"^{name}(?:\{{([^}}]*)\}})? (\S+)$"
 
@@ -63,13 +60,10 @@ def own_address(environ: Mapping[str, str]) -> str | None:
 
 def settings(case: Case) -> Finding:
     """Read everything that the exporter would read at its start."""
-    problems = _missing_authorities(case.environ)
     try:
         case.settings = load_given(case.environ).settings
     except SettingsError as error:
-        problems = [*error.problems, *problems]
-    if problems or case.settings is None:
-        return failed(counted(len(problems), "problem"), "\n".join(problems))
+        return failed(counted(len(error.problems), "problem"), "\n".join(error.problems))
     return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))
 
 
@@ -123,14 +117,6 @@ def exporter_poll(case: Case) -> Finding:
     if page.fetches == 0:
         return Finding(State.WAITING, "no poll has ended yet", FIRST_POLL)
     return failed(f"the last poll failed; last good one: {last}", POLL_FAILS)
-
-
-def _missing_authorities(environ: Mapping[str, str]) -> list[str]:
-    """Name what would end each connection by TLS before it begins."""
-    if not environ.get("GATEWAY_API_URL", "").strip().startswith("https:"):
-        return []
-    named = [(name, environ[name]) for name in CA_VARIABLES if environ.get(name)]
-    return [f"{name} names a file that is not there." for name, path in named if not Path(path).exists()]
 
 
 def _described(settings: Settings) -> str:
