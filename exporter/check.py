@@ -26,6 +26,9 @@ CAPABILITIES = (
 CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "LEFT OUT", "FIRST SERIES")
 HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
 NOTHING = "-"
+NO_PROVIDERS = (
+    "A gateway whose database is down answers like this: look at the database, and at the gateway's log."
+)
 
 
 def poll(settings: Settings, custom: CustomMetrics = ()) -> Snapshot:
@@ -36,6 +39,20 @@ def poll(settings: Settings, custom: CustomMetrics = ()) -> Snapshot:
     poller.poll_once()
     poller.close()
     return poller.published.current.snapshot
+
+
+def is_well(snapshot: Snapshot) -> bool:
+    """Tell whether both endpoints answered well, and with at least one provider."""
+    return snapshot.up and not emptiness(snapshot)
+
+
+def emptiness(snapshot: Snapshot) -> str:
+    """Return which answer has no provider, or nothing: one poll cannot tell whether there should be some."""
+    if snapshot.providers == ():
+        return "no providers"
+    if snapshot.stats is not None and snapshot.stats.total == 0:
+        return "no providers in the counts"
+    return ""
 
 
 def as_text(snapshot: Snapshot) -> str:
@@ -53,6 +70,8 @@ def as_text(snapshot: Snapshot) -> str:
     lines += [
         f"\n{count} x {field} could not be understood" for field, count in snapshot.invalid_fields.items()
     ]
+    if emptiness(snapshot):
+        lines += ["", f"FAILED {emptiness(snapshot)}\n       {NO_PROVIDERS}"]
     return "\n".join(lines)
 
 
@@ -60,7 +79,8 @@ def as_json(snapshot: Snapshot) -> str:
     """Return the outcome of the poll as one JSON object."""
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     document = {
-        "ok": snapshot.up,
+        "ok": is_well(snapshot),
+        "hint": NO_PROVIDERS if emptiness(snapshot) else "",
         "fetches": [_fetch_object(fetch) for fetch in fetches],
         "stats": snapshot.stats,
         "providers": None

@@ -82,7 +82,8 @@ def run(environ: Mapping[str, str]) -> None:
 def check(as_json: bool) -> None:
     """Poll the gateway once and say what it answered.
 
-    Exit code 0 when both endpoints answered well, 1 when not, 2 when a setting is wrong.
+    Exit code 0 when both endpoints answered well and with at least one provider, 1 when not, 2 when a setting
+    is wrong.
     """
     _be_interruptible()
     # It opens no port: who may come in does not matter.
@@ -93,7 +94,7 @@ def check(as_json: bool) -> None:
         click.echo(f"Note: {warning}", err=True)
     snapshot = checks.poll(given.settings, given.custom.metrics if given.custom else ())
     click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
-    sys.exit(0 if snapshot.up else EXIT_NOT_WELL)
+    sys.exit(0 if checks.is_well(snapshot) else EXIT_NOT_WELL)
 
 
 @cli.command()

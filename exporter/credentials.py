@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter.errors import SettingsError
 from exporter.files import read_file
+from exporter.quotes import unquoted
 
 LOGGER = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ def check_key(text: str) -> Secret:
     Raises:
         SettingsError: Without a word of the key.
     """
+    if unquoted(text) != text:
+        raise SettingsError(
+            ["ADMIN_KEY, or its file, is in quotes, which would be part of the key: remove them."]
+        )
     if not (text.isascii() and text.isprintable() and " " not in text):
         raise SettingsError(
             ["ADMIN_KEY, or its file, has blanks or characters that are not printable ASCII."]

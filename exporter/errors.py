@@ -54,8 +54,7 @@ HINTS: Mapping[Outcome, str] = MappingProxyType(
         Outcome.REDIRECT: "The gateway redirects elsewhere, and the key is not sent there: set "
         "GATEWAY_API_URL to the final address.",
         Outcome.UNAUTHORIZED: "The gateway does not know this key: put a valid admin key into ADMIN_KEY.",
-        Outcome.FORBIDDEN: "The gateway wants an admin key: check that ADMIN_KEY is set to the key of an "
-        "administrator.",
+        Outcome.FORBIDDEN: "The gateway wants an admin key: put the key of an administrator into ADMIN_KEY.",
         Outcome.RATE_LIMITED: "The gateway limits our requests: raise SCRAPE_INTERVAL or look for others "
         "that use its quota.",
         Outcome.CLIENT_ERROR: "The gateway refused the request: check that GATEWAY_API_URL is its root, "
@@ -106,6 +105,7 @@ class GatewayError(ExporterError):
         is_transient: Whether another attempt can succeed where outcome and status do not say so.
         attempts: GET requests made, redirects and retries included.
         request_id: The gateway's `x-request-id` of the last attempt, if any.
+        names: Variables that the hint names, each with what is in use instead.
     """
 
     def __init__(
@@ -120,8 +120,12 @@ class GatewayError(ExporterError):
         self.is_transient = is_transient
         self.attempts = 0
         self.request_id: str | None = None
+        self.names: Sequence[tuple[str, str]] = ()
 
     @property
     def hint(self) -> str:
         """Say what was seen and what to do about it, for log and person."""
-        return f"{HINTS[self.outcome]} ({self.detail})"
+        text = HINTS[self.outcome]
+        for variable, in_use in self.names:
+            text = text.replace(variable, in_use)
+        return f"{text} ({self.detail})"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from opentelemetry import context, trace
 
+from exporter.clock import Clock
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import GatewayClient, Reply
@@ -37,6 +38,8 @@ class Arrival:
 
     turn: Turn
     result: Reply | GatewayError
+    at: float
+    """Age, by the clock, when the answer was complete or the fetch had failed."""
 
 
 Inbox = queue.SimpleQueue[Arrival | None]
@@ -46,10 +49,11 @@ Inbox = queue.SimpleQueue[Arrival | None]
 class Fetcher:
     """Starts fetches of one endpoint, one at a time; results arrive in the inbox."""
 
-    def __init__(self, client: GatewayClient, inbox: Inbox) -> None:
+    def __init__(self, client: GatewayClient, inbox: Inbox, clock: Clock) -> None:
         """Fetch with `client`."""
         self._client = client
         self._inbox = inbox
+        self._clock = clock
         self._turn: Turn | None = None
 
     def start(self, turn: Turn, deadline: float) -> None:
@@ -57,7 +61,7 @@ class Fetcher:
         if self._turn is not None and self._turn.running:
             self._client.cut()
             error = GatewayError(Outcome.TIMEOUT, "the previous fetch of this endpoint still hangs")
-            self._inbox.put(Arrival(turn, error))
+            self._inbox.put(Arrival(turn, error, self._clock.age()))
             return
         self._turn = turn
         name = f"fetch-{turn.endpoint}"
@@ -80,10 +84,11 @@ class Fetcher:
         token = context.attach(trace.set_span_in_context(turn.span))
         try:
             result = self._get(deadline)
+            at = self._clock.age()
         finally:
             context.detach(token)
             turn.running = False
-        self._inbox.put(Arrival(turn, result))
+        self._inbox.put(Arrival(turn, result, at))
 
     def _get(self, deadline: float) -> Reply | GatewayError:
         try:

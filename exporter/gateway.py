@@ -11,13 +11,13 @@ import requests
 from requests.auth import AuthBase
 
 from exporter import SERVICE_NAME, __version__
+from exporter.authorities import Authorities
 from exporter.clock import Clock
 from exporter.credentials import AdminKey, Secret
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.transport import (
     LATE,
-    NO_CONNECTION,
     RETRIED_STATUS,
     CuttableAdapter,
     Session,
@@ -48,7 +48,14 @@ class Reply:
 class GatewayClient:
     """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
 
-    def __init__(self, endpoint: Endpoint, base_url: str, key: AdminKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        base_url: str,
+        key: AdminKey,
+        clock: Clock,
+        authorities: Authorities | None = None,
+    ) -> None:
         """Prepare a session; nothing is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
@@ -65,6 +72,7 @@ class GatewayClient:
         # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
         self._auth = _BearerAuth(key)
         self._session = self._open_session()
+        self._authorities = authorities
 
     def get(self, deadline: float) -> Reply:
         """Ask, follow redirects, and try again where that makes sense.
@@ -77,7 +85,7 @@ class GatewayClient:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
         self._attempts = 0
-        self._adapter.is_cut = self._adapter.is_connecting = False
+        self._adapter.is_cut, self._adapter.connector = False, None
         for failures in count(1):
             try:
                 return self._get_by_redirects(deadline)
@@ -96,7 +104,7 @@ class GatewayClient:
         Returns:
             The timeout that takes the place of its result, with what is known of it so far.
         """
-        error = GatewayError(Outcome.TIMEOUT, NO_CONNECTION if self._adapter.is_connecting else LATE)
+        error = GatewayError(Outcome.TIMEOUT, self._adapter.lateness)
         # Before the other thread goes on, for which the end of the connection is the end of the headers.
         self._describe(error)
         self._adapter.cut()
@@ -138,7 +146,7 @@ class GatewayClient:
         if remaining <= 0:
             raise GatewayError(Outcome.TIMEOUT, LATE)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
-        return self._session.open(self._origin + self._target, remaining)
+        return self._session.open(self._origin + self._target, remaining, self._authorities)
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
         """Return the seconds to wait before the next try, or None when none makes sense."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.errors import SettingsError
+from exporter.quotes import unquoted
 from exporter.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def load_given(environ: Mapping[str, str]) -> Given:
 
 def read_web_file(environ: Mapping[str, str]) -> Reading | None:
     """Return the web configuration file, problems and all; None where there is none."""
-    path = environ.get(WEB_CONFIG_FILE, "").strip()
+    path = unquoted(environ.get(WEB_CONFIG_FILE, "").strip())
     if not path:
         return None
     # Not everybody needs YAML and bcrypt, which take their time to import.
@@ -57,7 +58,7 @@ def read_web_file(environ: Mapping[str, str]) -> Reading | None:
 
 
 def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:
-    path = environ.get(CUSTOM_METRICS_FILE, "").strip()
+    path = unquoted(environ.get(CUSTOM_METRICS_FILE, "").strip())
     if not path:
         return None
     # Neither does everybody need JMESPath.

@@ -154,7 +154,7 @@ FETCHES = Instrument(
 FETCH_DURATION = Instrument(
     "gatewayz_exporter_fetch_duration_seconds",
     Kind.HISTOGRAM,
-    "Time of a fetch from the gateway: redirects, retries and decoding included.",
+    "Time of a fetch from the gateway: redirects, retries and the decoding of its own answer included.",
     ("endpoint",),
 )
 LAST_RELOAD = Instrument(

@@ -136,17 +136,20 @@ class Poller:
         return not self._stopping.is_set()
 
     def _receive(self, until: float) -> Arrival | None:
-        """Return the next result, or None at `until` and when asked to stop; replace what goes stale."""
+        """Return the next result, or None at `until` and when asked to stop; replace what goes stale.
+
+        After `until` it returns the results that are there already, one a call.
+        """
         while not self._stopping.is_set():
             now = self._clock.age()
-            if now >= until:
-                return None
             if now >= self._store.current.stale_at:
                 self.publish()
             wake = min(until, self._store.current.stale_at, now + TICK_SECONDS)
-            arrival = self._clock.receive(self._inbox, wake - now)
+            arrival = self._clock.receive(self._inbox, max(0.0, wake - now))
             if arrival is not None:
                 return arrival
+            if now >= until:
+                return None
         return None
 
     def _fetch_all(self, custom: CustomMetrics) -> tuple[Fetch, ...]:
@@ -155,20 +158,22 @@ class Poller:
         turns = [self._start(endpoint, deadline) for endpoint in Endpoint]
         fetches: list[Fetch] = []
         while turns and (arrival := self._receive(deadline)):
-            if arrival.turn in turns:
+            # Late by its own time, and not by ours: the other answer may have taken long to decode.
+            if arrival.turn in turns and arrival.at <= deadline:
                 turns.remove(arrival.turn)
-                fetches.append(self._end(arrival.turn, arrival.result, custom))
+                fetches.append(self._end(arrival, custom))
         for turn in turns:
             error = self._fetchers[turn.endpoint].cut()
             if self._stopping.is_set():
                 turn.span.end()
             else:
-                fetches.append(self._end(turn, error, custom))
+                fetches.append(self._end(Arrival(turn, error, deadline), custom))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
-        client = GatewayClient(endpoint, self._settings.gateway_url, key, self._clock)
-        return Fetcher(client, self._inbox)
+        settings = self._settings
+        client = GatewayClient(endpoint, settings.gateway_url, key, self._clock, settings.authorities)
+        return Fetcher(client, self._inbox, self._clock)
 
     def _start(self, endpoint: Endpoint, deadline: float) -> Turn:
         span = self._tracer.start_span(
@@ -179,12 +184,18 @@ class Poller:
         self._fetchers[endpoint].start(turn, deadline)
         return turn
 
-    def _end(self, turn: Turn, result: Reply | GatewayError, custom: CustomMetrics) -> Fetch:
-        """Decode the answer, and close the fetch and its span."""
+    def _end(self, arrival: Arrival, custom: CustomMetrics) -> Fetch:
+        """Decode the answer, and close the fetch and its span.
+
+        The duration ends with the last byte, and continues with the decoding of this answer alone.
+        """
+        turn, result = arrival.turn, arrival.result
         with trace.use_span(turn.span, end_on_exit=True):
+            decoding_started = self._clock.age()
             answer, readings = self._answer(turn.endpoint, result, custom)
             error = answer if isinstance(answer, GatewayError) else None
             if error:
+                error.names = self._settings.names
                 self._fetchers[turn.endpoint].forget_redirect()
             fetch = Fetch(
                 endpoint=turn.endpoint,
@@ -194,7 +205,7 @@ class Poller:
                 status=(error or result).status,
                 attempts=(error or result).attempts,
                 request_id=(error or result).request_id,
-                duration_seconds=self._clock.age() - turn.started,
+                duration_seconds=arrival.at - turn.started + self._clock.age() - decoding_started,
                 custom=readings,
             )
             _describe(turn.span, fetch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from exporter.authorities import AUTHORITIES, Authorities, find_authorities
 from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
 from exporter.proxies import is_loopback
+from exporter.quotes import unquoted
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
 OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -70,6 +72,8 @@ VARIABLES = (
     Variable("CUSTOM_METRICS_FILE", "", str, "File that defines custom metrics; read again before each poll"),
 )
 
+INTERVAL_ALIAS = "PROVIDER_SCRAPE_INTERVAL"
+WEB_VARIABLES = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS", "METRICS")
 METRICS_EXPORTERS = ("prometheus", "otlp", "none")
@@ -120,6 +124,10 @@ class Settings:
     telemetry: TelemetrySettings
     warnings: tuple[str, ...]
     """What is unwise, but no error; to be logged once."""
+    authorities: Authorities | None
+    """None: those that `requests` ships."""
+    names: tuple[tuple[str, str], ...]
+    """Variables that hints name, each with what is in use instead."""
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -154,6 +162,7 @@ class _Reader:
         self._warnings: list[str] = []
 
     def settings(self) -> Settings:
+        self._remove_quotes((*self._variables, INTERVAL_ALIAS, *AUTHORITIES))
         url = self._gateway_url()
         key = self._admin_key()
         interval = self._interval()
@@ -162,6 +171,7 @@ class _Reader:
         log_level = self._one_of("LOG_LEVEL", self._value("LOG_LEVEL").lower(), LOG_LEVELS)
         web = self.web()
         telemetry = self._telemetry()
+        authorities = self._authorities(url)
         self.raise_problems()
         return Settings(
             gateway_url=url,
@@ -174,15 +184,25 @@ class _Reader:
             web=web,
             telemetry=telemetry,
             warnings=tuple(self._warnings),
+            authorities=authorities,
+            names=self._names(authorities),
         )
 
     def web(self) -> WebSettings:
-        names = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
-        return WebSettings(*map(self._value, names))
+        self._remove_quotes(WEB_VARIABLES)
+        return WebSettings(*map(self._value, WEB_VARIABLES))
 
     def raise_problems(self) -> None:
         if self._problems:
             raise SettingsError(tuple(dict.fromkeys(self._problems)))
+
+    def _remove_quotes(self, names: Iterable[str]) -> None:
+        """Report values in quotes, and read on as if they had none."""
+        for name in names:
+            text = self._environ.get(name, "")
+            if unquoted(text) != text:
+                self._problems.append(f"{name} is in quotes, which would be part of the value: remove them.")
+                self._environ[name] = unquoted(text)
 
     def _value(self, name: str) -> Any:
         variable = self._variables[name]
@@ -235,7 +255,7 @@ class _Reader:
         return Path(path) if path else None
 
     def _interval(self) -> float:
-        name, alias = "SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL"
+        name, alias = "SCRAPE_INTERVAL", INTERVAL_ALIAS
         text, other = self._environ.get(name), self._environ.get(alias)
         if text and other and text != other:
             self._problems.append(
@@ -264,6 +284,26 @@ class _Reader:
                 "data would vanish between two polls."
             )
         return stale_after
+
+    def _authorities(self, url: str) -> Authorities | None:
+        authorities = find_authorities(self._environ)
+        # Where there is no TLS, a variable for other programs must not stop this one.
+        if authorities is None or not url.startswith("https:"):
+            return authorities
+        problem = authorities.problem()
+        if problem:
+            self._problems.append(problem)
+        return authorities
+
+    def _names(self, authorities: Authorities | None) -> tuple[tuple[str, str], ...]:
+        names = {}
+        if "ADMIN_KEY_FILE" in self._environ:
+            names["ADMIN_KEY"] = "the file that ADMIN_KEY_FILE names"
+        if INTERVAL_ALIAS in self._environ:
+            names["SCRAPE_INTERVAL"] = INTERVAL_ALIAS
+        if authorities:
+            names["REQUESTS_CA_BUNDLE"] = authorities.variable
+        return tuple(names.items())
 
     def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
         if value not in allowed:
@@ -328,6 +368,7 @@ def url_problem(text: str, instead: str) -> str | None:
     except ValueError:
         return "is not a valid URL."
     checks = (
+        (unquoted(text) == text, "is in quotes, which would be part of the value: remove them."),
         (url.scheme in ("http", "https"), "must begin with http:// or https://"),
         (bool(url.hostname) and port_is_good, "has no usable host and port."),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import re
 import sys
 import threading
@@ -53,12 +54,14 @@ from exporter.instruments import INSTRUMENTS, EventRecorder, identity, register_
 from exporter.sender import Sender
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
+from exporter.transport import ProxiedSession
 
 SCOPE = "exporter"
 FEWEST_SETS = 64
 """Fleets smaller than this do not wear out a provider of gauges by changing."""
 POINTS_A_REQUEST = 4_000
 """So that a request stays below what collectors take, 4 MiB by gRPC, even with the longest labels."""
+CREDENTIAL_PROVIDER = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
 CARDINALITY_LIMITS: Mapping[type, int] = MappingProxyType({ObservableGauge: sys.maxsize})
 """The default of 2000 would fold all further providers into one overflow series."""
 
@@ -368,7 +371,7 @@ def _otlp_span_exporter(protocol: str | None) -> SpanExporter | None:
         return GrpcExporter()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter()
+    return OTLPSpanExporter(session=_otlp_session("TRACES"))
 
 
 def _otlp_log_exporter(protocol: str | None) -> LogRecordExporter | None:
@@ -380,7 +383,7 @@ def _otlp_log_exporter(protocol: str | None) -> LogRecordExporter | None:
         return GrpcExporter()
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
-    return OTLPLogExporter()
+    return OTLPLogExporter(session=_otlp_session("LOGS"))
 
 
 def _otlp_metric_exporter(protocol: str | None) -> MetricExporter | None:
@@ -392,4 +395,13 @@ def _otlp_metric_exporter(protocol: str | None) -> MetricExporter | None:
         return GrpcExporter(max_export_batch_size=POINTS_A_REQUEST)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(max_export_batch_size=POINTS_A_REQUEST)
+    return OTLPMetricExporter(max_export_batch_size=POINTS_A_REQUEST, session=_otlp_session("METRICS"))
+
+
+def _otlp_session(signal: str) -> ProxiedSession | None:
+    """Return a session that certificates and passwords for the gateway do not reach.
+
+    None where a credential provider is configured: the SDK then uses the session of that provider.
+    """
+    names = (CREDENTIAL_PROVIDER.format(part) for part in ("", f"{signal}_"))
+    return None if any(map(os.environ.get, names)) else ProxiedSession()

@@ -19,9 +19,12 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from exporter.authorities import Authorities
+from exporter.connecting import NO_CONNECTION, Connector
 from exporter.errors import GatewayError, Outcome
 from exporter.proxies import Proxy, proxy_for
 
@@ -46,7 +49,6 @@ OUTCOME_BY_CAUSE: tuple[tuple[type[BaseException], Outcome], ...] = (
 """The first row that any exception in a chain of causes belongs to decides; `connect` if none does."""
 
 LATE = "no complete answer before the deadline"
-NO_CONNECTION = "no connection before the deadline"
 DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.NameResolutionError, "no address for the host name"),
     (urllib3.exceptions.ConnectTimeoutError, NO_CONNECTION),
@@ -77,9 +79,19 @@ class Session(requests.Session):
     """Leaves redirects to us: requests would parse them, and read their bodies whole, even if told not to."""
 
     def open(
-        self, url: str, timeout: float, parameters: Mapping[str, str | list[str]] | None = None
+        self,
+        url: str,
+        timeout: float,
+        authorities: Authorities | None,
+        parameters: Mapping[str, str | list[str]] | None = None,
     ) -> requests.Response:
         """Send a GET request, through the proxy that the environment names for it; the body is not read.
+
+        Args:
+            url: What is requested.
+            timeout: Seconds for a connection, and from one byte of the answer to the next.
+            authorities: Whose certificates are trusted; None: those that requests ships.
+            parameters: The query.
 
         Raises:
             GatewayError: When no head of an answer comes.
@@ -89,12 +101,32 @@ class Session(requests.Session):
         proxies = {urlsplit(url).scheme: proxy.url if proxy else ""}
         with translated(proxy):
             return self.get(
-                url, params=parameters, timeout=timeout, proxies=proxies, allow_redirects=False, stream=True
+                url,
+                params=parameters,
+                timeout=timeout,
+                verify=trusted(authorities),
+                proxies=proxies,
+                allow_redirects=False,
+                stream=True,
             )
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
         """Find none."""
         return iter(())
+
+
+class ProxiedSession(requests.Session):
+    """Uses the proxies of the environment, but neither its authorities nor the passwords of ~/.netrc."""
+
+    def __init__(self) -> None:
+        """Begin with the authorities that requests ships."""
+        super().__init__()
+        self.trust_env = False
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Add the proxies."""
+        proxies = {**get_environ_proxies(url), **(proxies or {})}
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -108,7 +140,8 @@ class CuttableAdapter(HTTPAdapter):
         self.connection: HTTPConnection | None = None
         self.sock: socket.socket | None = None
         self.is_cut = False
-        self.is_connecting = False
+        self.connector: Connector | None = None
+        """Of the connection that is being made."""
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -119,6 +152,11 @@ class CuttableAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.PoolManager:
         """Return the pools of connections through a proxy, which are watched as well."""
         return self._watch(super().proxy_manager_for(*args, **kwargs))
+
+    @property
+    def lateness(self) -> str:
+        """What a request that is cut now waits for."""
+        return self.connector.lateness if self.connector else LATE
 
     def cut(self) -> None:
         """Shut the socket; of a TLS connection below its TLS layer, which belongs to another thread."""
@@ -143,9 +181,11 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> t
 
     class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
         def connect(self) -> None:
-            adapter.connection, adapter.is_connecting = self, True
+            adapter.connection = self
+            self._connector = Connector(self._dns_host, self.port, self._prepare, lambda: adapter.is_cut)
+            adapter.connector = self._connector
             super().connect()
-            adapter.sock, adapter.is_connecting = self.sock, False
+            adapter.sock, adapter.connector = self.sock, None
             if adapter.is_cut:
                 adapter.cut()
 
@@ -156,7 +196,31 @@ def _watched_pool(pool: type[HTTPConnectionPool], adapter: CuttableAdapter) -> t
                 # urllib3 names the proxy only where the connection to it fails.
                 raise urllib3.exceptions.ProxyError("CONNECT failed", error) from error
 
+        def _new_conn(self) -> socket.socket:
+            # In the place of urllib3's, which leaves the whole timeout to the first address.
+            try:
+                sock = self._connector.connect(self.timeout)
+            except socket.gaierror as error:
+                raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
+            except TimeoutError as error:
+                raise urllib3.exceptions.ConnectTimeoutError(self, str(error)) from error
+            except OSError as error:
+                raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+            sock.settimeout(self.timeout)
+            return sock
+
+        def _prepare(self, sock: socket.socket) -> None:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            if self.source_address:
+                sock.bind(self.source_address)
+
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+def trusted(authorities: Authorities | None) -> str:
+    """Return what to pass as `verify` with each request: without it, requests reads the environment."""
+    return str(authorities.path) if authorities else DEFAULT_CA_BUNDLE_PATH
 
 
 def check_status(response: requests.Response, is_from_server: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class OtlpReceiver:
     """Keeps what arrives; with `silent` it takes requests and never answers."""
 
     silent: bool = False
+    tls: ssl.SSLContext | None = None
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -36,6 +38,8 @@ class OtlpReceiver:
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -50,7 +54,7 @@ class OtlpReceiver:
     @property
     def url(self) -> str:
         """The address to put into OTEL_EXPORTER_OTLP_ENDPOINT."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def _take(self, path: str, body: bytes) -> None:
         self.paths.append(path)

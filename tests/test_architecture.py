@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
-    | frozenset({"custom.expression"}),
-    frozenset({"credentials", "custom.metric", "healthsocket", "document", "proxies"}),
+    | frozenset({"connecting", "custom.expression", "quotes"}),
+    frozenset({"authorities", "credentials", "custom.metric", "healthsocket", "document", "proxies"}),
     frozenset({"settings", "snapshot", "transport"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
     | frozenset({"custom.values"}),

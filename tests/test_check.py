@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -62,6 +63,30 @@ def test_failing_endpoint(gateway: ReplayGateway, reply: bytes, outcome: Outcome
     assert ("req_42" in text) is (outcome is Outcome.SERVER_ERROR)
 
 
+@pytest.mark.parametrize(
+    ("recorded", "found"),
+    [
+        ({LIST: "16-list-db-down.http", STATS: "17-stats-db-down.http"}, "no providers"),
+        ({LIST: "19-list-empty-table.http"}, "no providers"),
+        ({STATS: "17-stats-db-down.http"}, "no providers in the counts"),
+    ],
+    ids=["database down", "empty list", "zero counts"],
+)
+def test_empty_gateway(gateway: ReplayGateway, recorded: dict[str, str], found: str) -> None:
+    """An empty answer is exit code 1, with the cause, for `check` as for `doctor`."""
+    for target, name in recorded.items():
+        gateway.replay(target, name)
+
+    code, text = run_check(gateway)
+    document = json.loads(run_check(gateway, "--json")[1])
+    doctor = run_program("doctor", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, METRICS_PORT="0")
+
+    assert (1, 1) == (code, doctor.returncode)
+    assert f"\nFAILED {found}\n       {check.NO_PROVIDERS}\n" in text
+    assert (False, check.NO_PROVIDERS) == (document["ok"], document["hint"])
+    assert re.search(rf"^FAILED +gateway answers +{found}$", doctor.stdout, re.MULTILINE)
+
+
 def test_gateway_that_is_not_there() -> None:
     """A gateway that cannot be resolved is exit code 1, with the reason at both endpoints."""
     result = run_program("check", GATEWAY_API_URL="https://gateway.invalid", ADMIN_KEY=KEY)
@@ -74,7 +99,7 @@ def test_json(gateway: ReplayGateway) -> None:
     code, text = run_check(gateway, "--json")
     document = json.loads(text)
 
-    assert (0, True) == (code, document["ok"])
+    assert (0, True, "") == (code, document["ok"], document["hint"])
     assert [("providers", "ok", 2), ("stats", "ok", 1)] == [
         (fetch["endpoint"], fetch["outcome"], fetch["attempts"]) for fetch in document["fetches"]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -47,6 +48,27 @@ def test_flag_wins_over_the_variable(tmp_path: Path, arguments: tuple[str, ...])
         "provider-metrics-exporter: WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?",
         "provider-metrics-exporter: WEB_CONFIG_FILE: http_server_config must be a mapping.",
     ] == told
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"REQUESTS_CA_BUNDLE": "/nowhere.pem"}, "REQUESTS_CA_BUNDLE cannot be read: No such file"),
+        ({"SSL_CERT_FILE": os.devnull}, "SSL_CERT_FILE cannot be read: Not a regular file"),
+        ({"ADMIN_KEY": '"key"'}, "ADMIN_KEY is in quotes"),
+        ({"GATEWAY_API_URL": "'https://gateway.invalid'"}, "GATEWAY_API_URL is in quotes"),
+    ],
+    ids=["missing bundle", "device", "key in quotes", "URL in quotes"],
+)
+def test_settings_that_cannot_work(command: str, variables: dict[str, str], problem: str) -> None:
+    """A wrong path of certificates and a value in quotes are exit code 2, with one line that names them."""
+    good = {"GATEWAY_API_URL": "https://gateway.invalid", "ADMIN_KEY": "key", "METRICS_PORT": "0"}
+    result = run_program(command, **{**good, **variables})
+
+    (line,) = result.stderr.splitlines()
+    assert (2, "") == (result.returncode, result.stdout)
+    assert line.startswith(f"provider-metrics-exporter: {problem}")
 
 
 def test_healthcheck_takes_the_flag(tmp_path: Path) -> None:

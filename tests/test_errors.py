@@ -111,6 +111,14 @@ def test_gateway_error_before_any_answer() -> None:
     assert (None, None, 0, None) == (error.status, error.retry_after, error.attempts, error.request_id)
 
 
+def test_hint_names_what_is_in_use() -> None:
+    """A hint names what is in use, and not the usual variable; what was seen stays as it is."""
+    error = GatewayError(Outcome.UNAUTHORIZED, "ADMIN_KEY")
+    error.names = (("ADMIN_KEY", "the file that ADMIN_KEY_FILE names"),)
+
+    assert error.hint.endswith("put a valid admin key into the file that ADMIN_KEY_FILE names. (ADMIN_KEY)")
+
+
 def test_gateway_error_keeps_retry_after() -> None:
     """The wait that the gateway asked for is kept."""
     assert 5.0 == GatewayError(Outcome.RATE_LIMITED, "429", retry_after=5.0).retry_after

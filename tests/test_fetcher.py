@@ -11,6 +11,7 @@ from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.fetcher import Arrival, Fetcher, Inbox, Turn
 from exporter.gateway import GatewayClient, Reply
+from tests.clocks import MovedClock
 from tests.keys import fixed_key
 from tests.replay import ReplayGateway, recorded_body
 
@@ -19,7 +20,8 @@ LONG_SECONDS = 60.0
 
 def fetcher(gateway: ReplayGateway, inbox: Inbox) -> Fetcher:
     """Return a fetcher of the counts."""
-    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), SystemClock()), inbox)
+    clock = SystemClock()
+    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock), inbox, clock)
 
 
 def turn() -> Turn:
@@ -51,6 +53,21 @@ def test_result_arrives_with_its_turn(gateway: ReplayGateway) -> None:
 
     assert isinstance(arrived.result, Reply)
     assert (mine, recorded_body("07-stats.http")) == (arrived.turn, arrived.result.body)
+
+
+def test_arrival_has_its_time(gateway: ReplayGateway) -> None:
+    """A result has the time at which it was complete, however late somebody looks for it."""
+    clock = MovedClock()
+    inbox = Inbox()
+    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock)
+    gateway.on_ask = lambda asked: clock.sleep(3)
+    fetching = Fetcher(client, inbox, clock)
+    began = clock.age()
+    fetching.start(turn(), began + LONG_SECONDS)
+    arrived = arrival(inbox)
+    fetching.close()
+
+    assert began + 3 == arrived.at
 
 
 def test_endpoint_is_not_fetched_twice_at_once(gateway: ReplayGateway) -> None:

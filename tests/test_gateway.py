@@ -9,19 +9,24 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
-from urllib3.connection import HTTPConnection
 
 from exporter import __version__
+from exporter.authorities import Authorities
 from exporter.clock import SystemClock
+from exporter.connecting import Connector
 from exporter.credentials import AdminKey, read_key
 from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway import MAX_REDIRECTS, MAX_TRIES, GatewayClient
 from tests.clocks import MovedClock
+from tests.faults.certificates import Tls, write_authority
+from tests.faults.peer import Gateway, Says, State, both
 from tests.forwarder import Forwarder
 from tests.keys import fixed_key, refuse
+from tests.network import HOST, Network
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 
 KEY = "test-admin-key"
@@ -693,6 +698,34 @@ def test_https_to_a_plain_port() -> None:
         assert Outcome.TLS is fail_once_at(peer.url.replace("http:", "https:")).outcome
 
 
+@pytest.fixture
+def secure() -> Iterator[str]:
+    """The address of a gateway with a certificate of a private authority."""
+    with Gateway() as running:
+        running.become(State(both(Says(answer(200, b"{}"))), tls=Tls.GOOD))
+        yield f"https://{running.address}"
+
+
+def test_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorities of the settings are trusted, whatever the environment names for requests."""
+    authorities = Authorities("SSL_CERT_FILE", write_authority(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, secure, fixed_key(KEY), clock, authorities)
+
+    assert b"{}" == client.get(clock.age() + TIMEOUT).body
+    client.close()
+
+
+def test_authorities_that_requests_ships(
+    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without authorities in the settings, those that the environment names for requests are not trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+
+    assert Outcome.TLS is fail_once_at(secure).outcome
+
+
 def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:
     """A path in GATEWAY_API_URL stays in front of the endpoint's."""
     gateway.answers["/base/providers/stats"] = answer(200, b"{}")
@@ -817,19 +850,24 @@ def test_nothing_is_decompressed_after_a_cut(providers: Client, gateway: ReplayG
     assert Outcome.TIMEOUT is error.outcome
 
 
-def test_cut_before_there_is_a_connection(stats: Client) -> None:
-    """A fetch that is cut while it connects says that there was no connection."""
+def test_cut_before_there_is_a_connection() -> None:
+    """A fetch that is cut while it connects names the address, and comes back long before its deadline."""
     with FullServer() as server:
         client = GatewayClient(Endpoint.STATS, server.url, fixed_key(KEY), SystemClock())
-        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 2))
+        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 60))
         thread.start()
-        details = {client.cut().detail}
-        while "no connection before the deadline" not in details and thread.is_alive():
-            details.add(client.cut().detail)
+        while "tried" not in client._adapter.lateness and thread.is_alive():
+            pass
+
+        error = client.cut()
         thread.join(10)
         client.close()
 
-    assert "no connection before the deadline" in details
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.0.1") == (
+        error.outcome,
+        error.detail,
+    )
+    assert not thread.is_alive()
 
 
 class FullServer:
@@ -854,16 +892,65 @@ class FullServer:
             waiting.close()
 
 
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> Iterator[Network]:
+    """A host with several addresses, of which 127.0.0.1 is the gateway's."""
+    with Network(monkeypatch) as running:
+        running.port = urlsplit(gateway.url).port or 0
+        yield running
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_host_with_a_silent_address(
+    network: Network, monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway, way: str
+) -> None:
+    """A gateway or proxy whose first address does not answer is reached before the deadline."""
+    network.name(network.silent("127.0.2.1"), "127.0.0.1")
+    url, clock = f"http://{HOST}:{network.port}", SystemClock()
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+        gateway.answers[f"{url}{STATS}"] = gateway.answers[STATS]
+    client, deadline = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock), clock.age() + 1.5
+
+    body = client.get(deadline).body
+    client.close()
+
+    assert recorded_body("07-stats.http") == body
+    assert clock.age() < deadline
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_silent_addresses_are_named(network: Network, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Without a connection in time the addresses that were tried are named, those of a proxy as well."""
+    network.name(network.silent("127.0.2.1"), network.silent("::1"))
+    url = f"http://{HOST}:{network.port}"
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+    client, clock = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), SystemClock()), SystemClock()
+
+    with pytest.raises(GatewayError) as caught:
+        client.get(clock.age() + 0.5)
+    client.close()
+
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.2.1, ::1") == (
+        caught.value.outcome,
+        caught.value.detail,
+    )
+
+
 def test_cut_while_connecting(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut that comes while the connection is being made breaks it when it is there."""
     gateway.silent = True
-    connect = HTTPConnection.connect
+    connect = Connector.connect
 
-    def cut_on_the_way(connection: HTTPConnection) -> None:
+    def cut_on_the_way(connector: Connector, seconds: float) -> socket.socket:
+        sock = connect(connector, seconds)
         stats.client.cut()
-        connect(connection)
+        return sock
 
-    monkeypatch.setattr(HTTPConnection, "connect", cut_on_the_way)
+    monkeypatch.setattr(Connector, "connect", cut_on_the_way)
 
     assert Outcome.CONNECT is stats.error().outcome
 

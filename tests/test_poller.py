@@ -18,6 +18,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter import decode
 from exporter.custom.metric import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
@@ -27,7 +28,7 @@ from exporter.poller import next_beat
 from exporter.settings import Settings
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
 from tests.custom.metrics import gauge, label
-from tests.replay import LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
+from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -373,6 +374,22 @@ def test_records_of_failure_and_recovery(running: Rig, gateway: ReplayGateway) -
     )
 
 
+def test_hint_names_the_variable_in_use(
+    gateway: ReplayGateway, settings_for: Callable[..., Settings], clock: MovedClock, tmp_path: Path
+) -> None:
+    """With the key in a file, the hint of a refused key names that file's variable and not the other one."""
+    (tmp_path / "key").write_text("wrong-key")
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    gateway.replay(LIST, "14-list-user-key-not-admin.http")
+    with rig(settings_for(ADMIN_KEY="", ADMIN_KEY_FILE=str(tmp_path / "key")), clock) as running:
+        running.poller.poll_once()
+        hints = [line["hint"] for line in running.lines() if line["message"] == "Fetch failed"]
+
+    assert 2 == len(hints)
+    assert all("into the file that ADMIN_KEY_FILE names." in hint for hint in hints)
+    assert all("ADMIN_KEY " not in hint and "ADMIN_KEY." not in hint for hint in hints)
+
+
 def test_records_of_changes(running: Rig, gateway: ReplayGateway) -> None:
     """Health changes, newcomers and leavers are told, with the trace of their poll."""
     running.poller.poll_once()
@@ -450,6 +467,77 @@ def test_late_results_are_ignored(settings_for: Callable[..., Settings], gateway
 
         assert 1 == running.value("gatewayz_up")
         assert 2 == running.value("gatewayz_provider_scrape_errors_total")
+
+
+@pytest.fixture
+def decoding(running: Rig, monkeypatch: pytest.MonkeyPatch) -> Decoding:
+    """Decoding that takes its time, by the clock of the exporter."""
+    slow = Decoding(running.clock)
+    monkeypatch.setattr("exporter.poller.parse", slow.parse)
+    return slow
+
+
+class Decoding:
+    """Decodes; the first answer takes `seconds`, in which both fetches come to their end."""
+
+    def __init__(self, clock: MovedClock) -> None:
+        """Take half a second."""
+        self.seconds = 0.5
+        self.started = threading.Event()
+        self._clock = clock
+
+    def parse(self, body: bytes) -> Any:
+        """Decode a document."""
+        if self.started.is_set():
+            return decode.parse(body)
+        self._join()
+        self._clock.now += self.seconds
+        self.started.set()
+        return decode.parse(body)
+
+    def _join(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name.startswith("fetch-"):
+                thread.join(10)
+
+
+def test_answer_that_waits_for_the_decoding_of_the_other(running: Rig, decoding: Decoding) -> None:
+    """An answer that is there before the deadline counts, though the other one is decoded until after it."""
+    decoding.seconds = running.settings.fetch_timeout + 1
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_up")
+    assert ["Updated provider metrics"] == running.messages()
+
+
+def test_duration_is_that_of_the_fetch_itself(running: Rig, decoding: Decoding) -> None:
+    """The duration of a fetch has the decoding of its own answer, and not that of the other one."""
+    running.poller.poll_once()
+
+    durations = running.series("gatewayz_exporter_fetch_duration_seconds_sum")
+    fetches = [span for span in running.spans() if span.name.startswith("fetch ")]
+    assert [0.0, 0.5] == sorted(durations.values())
+    assert [0.0, 500.0] == sorted(float(str((span.attributes or {})["duration_ms"])) for span in fetches)
+
+
+def test_answer_that_comes_after_the_deadline(
+    running: Rig, decoding: Decoding, gateway: ReplayGateway
+) -> None:
+    """An answer that comes after the deadline is a timeout, though it is there when the other is decoded."""
+    decoding.seconds = 0
+    timeout = running.settings.fetch_timeout
+
+    def be_late(asked: Asked) -> None:
+        if asked.target == STATS:
+            running.clock.now += timeout + 1
+
+    gateway.on_ask = be_late
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="timeout")
+    assert timeout == running.value("gatewayz_exporter_fetch_duration_seconds_sum", endpoint="stats")
 
 
 def test_unexpected_exception_in_a_fetch(running: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
+from exporter.authorities import AUTHORITIES, Authorities
 from exporter.errors import SettingsError
 from exporter.settings import (
     VARIABLES,
@@ -26,6 +28,7 @@ SECONDS = ("SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL", "FETCH_TIMEOUT", "STAL
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 BOTH = ("http/protobuf", "http/protobuf")
 """Protocols of traces and logs."""
+NOBODY = Authorities("nothing", Path())
 
 
 def load(**variables: str) -> Settings:
@@ -61,6 +64,8 @@ def test_defaults() -> None:
         web=WebSettings("::", 8001),
         telemetry=TelemetrySettings(None, None, None, (), traced=True),
         warnings=(),
+        authorities=None,
+        names=(),
     )
 
 
@@ -92,6 +97,8 @@ def test_every_variable() -> None:
         web=WebSettings("192.0.2.7", 9001, protect_health=True),
         telemetry=TelemetrySettings(None, None, None, (), traced=True),
         warnings=(),
+        authorities=None,
+        names=(),
     )
 
 
@@ -837,3 +844,110 @@ def test_otlp_endpoint_that_is_no_url() -> None:
 
     assert 2 == len(told)
     assert "METRICS_PORT='x': expected int, got str" in told
+
+
+# Names in hints
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, {}),
+        ({"PROVIDER_SCRAPE_INTERVAL": "60"}, {"SCRAPE_INTERVAL": "PROVIDER_SCRAPE_INTERVAL"}),
+        ({"SSL_CERT_DIR": "."}, {"REQUESTS_CA_BUNDLE": "SSL_CERT_DIR"}),
+        ({"REQUESTS_CA_BUNDLE": "."}, {"REQUESTS_CA_BUNDLE": "REQUESTS_CA_BUNDLE"}),
+    ],
+    ids=str,
+)
+def test_names_in_use(variables: dict[str, str], expected: dict[str, str]) -> None:
+    """Hints name the variable that is set, and not another one for the same thing."""
+    assert expected == dict(load(**variables).names)
+
+
+def test_name_of_the_key_file(tmp_path: Path) -> None:
+    """With the key in a file, hints name that file's variable."""
+    (tmp_path / "key").write_text(KEY)
+    settings = load(ADMIN_KEY="", ADMIN_KEY_FILE=str(tmp_path / "key"))
+
+    assert {"ADMIN_KEY": "the file that ADMIN_KEY_FILE names"} == dict(settings.names)
+
+
+# Authorities
+
+
+def test_authorities_of_the_gateway(tmp_path: Path) -> None:
+    """Authorities that the environment names are part of the settings."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    settings = load(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+
+    assert Authorities("SSL_CERT_FILE", tmp_path / "ca.pem") == settings.authorities
+    assert None is load().authorities
+
+
+@pytest.mark.parametrize("name", AUTHORITIES)
+def test_authorities_that_cannot_be_used(name: str, tmp_path: Path) -> None:
+    """A wrong path is a problem where TLS is used, and does not matter where it is not."""
+    variables = {name: str(tmp_path / "nothing.pem")}
+
+    assert problems(**variables)[0].startswith(f"{name} cannot be read: No such file or directory.")
+    assert str(tmp_path) not in problems(**variables)[0]
+    assert name == (load(GATEWAY_API_URL="http://localhost", **variables).authorities or NOBODY).variable
+
+
+# Quotes
+
+
+IN_QUOTES = {
+    "GATEWAY_API_URL": "https://gateway.example",
+    "ADMIN_KEY": KEY,
+    "SCRAPE_INTERVAL": "60",
+    "PROVIDER_SCRAPE_INTERVAL": "60",
+    "METRICS_PORT": "8001",
+    "METRICS_HOST": "::1",
+    "FETCH_TIMEOUT": "10",
+    "STALE_AFTER": "180",
+    "LOG_LEVEL": "info",
+    "WEB_CONFIG_FILE": "web.yml",
+    "PROTECT_HEALTH_ROUTES": "true",
+    "CUSTOM_METRICS_FILE": "custom.yaml",
+    "REQUESTS_CA_BUNDLE": ".",
+    "SSL_CERT_FILE": ".",
+}
+"""A good value of each variable but that of the key's file."""
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize(("name", "value"), IN_QUOTES.items())
+def test_value_in_quotes(name: str, value: str, quote: str) -> None:
+    """A value in quotes is refused with one problem that says so, without the value."""
+    assert (f"{name} is in quotes, which would be part of the value: remove them.",) == problems(
+        **{name: f"{quote}{value}{quote}"}
+    )
+
+
+def test_every_variable_is_tried_in_quotes() -> None:
+    """No variable is left out of the test above."""
+    assert {variable.name for variable in VARIABLES} - {"ADMIN_KEY_FILE"} <= set(IN_QUOTES)
+
+
+def test_key_file_in_quotes(tmp_path: Path) -> None:
+    """Quotes around the name of the key's file, and those around the key in it, are refused."""
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "quoted").write_text(f'"{KEY}"\n')
+
+    assert ("ADMIN_KEY_FILE is in quotes, which would be part of the value: remove them.",) == problems(
+        ADMIN_KEY="", ADMIN_KEY_FILE=f"'{tmp_path / 'key'}'"
+    )
+    assert (
+        "ADMIN_KEY, or its file, is in quotes, which would be part of the key: remove them.",
+    ) == problems(ADMIN_KEY="", ADMIN_KEY_FILE=str(tmp_path / "quoted"))
+
+
+def test_web_settings_in_quotes() -> None:
+    """Commands that need no gateway refuse quotes as well, in what they read."""
+    with pytest.raises(SettingsError) as caught:
+        load_web_settings({"METRICS_PORT": '"8001"', "ADMIN_KEY": '"key"'})
+
+    assert (
+        "METRICS_PORT is in quotes, which would be part of the value: remove them.",
+    ) == caught.value.problems

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, count
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as OtlpMetric
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 from opentelemetry.sdk.metrics.export import (
@@ -41,10 +43,13 @@ from exporter.telemetry import (
     Metrics,
     Telemetry,
     _otlp_metric_exporter,
+    _otlp_session,
     prepare_environment,
 )
+from exporter.transport import ProxiedSession
 from tests.clocks import MovedClock
 from tests.custom.metrics import gauge
+from tests.faults.certificates import Tls, server_contexts, write_authority
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway
 from tests.rig import rig
@@ -290,6 +295,44 @@ def test_stale_data_are_not_sent(
 
         assert {} == exporting.series("gatewayz_provider_health_status")
         assert published(text_string_to_metric_families(exporting.text)) == sent(receiver.metrics)
+
+
+def test_settings_of_the_gateway_do_not_reach_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each signal is sent with the certificate and the headers of OTLP, whatever else is set for requests."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+    with OtlpReceiver(tls=server_contexts()[Tls.GOOD]) as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(write_authority(tmp_path / "ca.pem")))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20mine")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        http = "http/protobuf"
+        telemetry = Telemetry(TelemetrySettings(http, http, http, (receiver.url,), traced=True))
+        telemetry.tracer.start_span("one").end()
+        assert telemetry.logger_provider is not None
+        telemetry.logger_provider.get_logger("test").emit(body="one")
+        telemetry.metrics.push()
+        telemetry.shutdown(20)
+
+    assert {"/v1/traces", "/v1/logs", "/v1/metrics"} == set(receiver.paths)
+    assert {"Bearer mine"} == {lower(headers)["authorization"] for headers in receiver.headers}
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by their names in lower case."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize("part", ["", "LOGS_"])
+def test_credential_provider_brings_its_own_session(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a credential provider the SDK is left to use the session of that provider."""
+    assert isinstance(_otlp_session("LOGS"), ProxiedSession)
+    monkeypatch.setenv(f"OTEL_PYTHON_EXPORTER_OTLP_HTTP_{part}CREDENTIAL_PROVIDER", "cloud")
+
+    assert None is _otlp_session("LOGS")
 
 
 def test_metrics_are_not_sent_by_themselves(

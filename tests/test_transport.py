@@ -1,4 +1,4 @@
-"""Requests take the proxy of the environment, and what the proxy does is not put down to the server."""
+"""Requests take the proxy of the environment and the authorities of the settings; failures name the proxy."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from exporter.authorities import Authorities
 from exporter.errors import GatewayError, Outcome
-from exporter.transport import CuttableAdapter, Session, check_status
+from exporter.transport import CuttableAdapter, ProxiedSession, Session, check_status, trusted
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, State
 from tests.forwarder import Forwarder
 from tests.replay import STATS, ReplayGateway, answer, recorded_body
 
+PATH = "/x"
 PLAIN = "http://another.example"
 SECURE = "https://another.example"
 """The name in the certificate of `Tls.WRONG_NAME`."""
 TIMEOUT = 10.0
 
 
-def get(url: str, is_from_server: bool = True, timeout: float = TIMEOUT) -> bytes:
+def get(
+    url: str, is_from_server: bool = True, timeout: float = TIMEOUT, authorities: Authorities | None = None
+) -> bytes:
     """Return the body of a good answer."""
     with Session() as session:
         session.mount("http://", CuttableAdapter())
         session.mount("https://", CuttableAdapter())
-        with session.open(url + STATS, timeout) as response:
+        with session.open(url + STATS, timeout, authorities) as response:
             check_status(response, is_from_server)
             return response.content
 
 
-def error(url: str, is_from_server: bool = True) -> GatewayError:
+def error(url: str, is_from_server: bool = True, authorities: Authorities | None = None) -> GatewayError:
     """Return the error of a bad one."""
     with pytest.raises(GatewayError) as caught:
-        get(url, is_from_server)
+        get(url, is_from_server, authorities=authorities)
     return caught.value
 
 
@@ -60,24 +65,24 @@ def test_forwarded(proxy: Forwarder) -> None:
 
 def test_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request by TLS goes through a tunnel, whose end is the server."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
     with Gateway() as server:
         server.become(State(tls=Tls.WRONG_NAME))
         proxy.server = server.address
 
-        assert recorded_body("07-stats.http") == get(SECURE)
+        assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
     assert ["another.example:443"] == proxy.targets
     assert "Proxy-Authorization" not in server.asked[0].headers
 
 
 def test_failure_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that is not trusted is the server's, behind whatever proxy."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
     with Gateway() as server:
         server.become(State(tls=Tls.UNTRUSTED))
         proxy.server = server.address
 
-        assert Outcome.TLS is error(SECURE).outcome
+        assert Outcome.TLS is error(SECURE, authorities=authorities).outcome
 
 
 def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,12 +194,12 @@ def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
 
 def test_status_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes through a tunnel is the server's own answer, even a 407."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
     with Gateway() as server:
         server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
         proxy.server = server.address
 
-        assert Outcome.CLIENT_ERROR is error(SECURE, False).outcome
+        assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
 
 
 def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,3 +210,45 @@ def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             get(SECURE, timeout=0.2)
 
     assert Outcome.TIMEOUT is caught.value.outcome
+
+
+@pytest.fixture
+def peer() -> Iterator[Gateway]:
+    """A server with a certificate of a private authority."""
+    with Gateway() as running:
+        running.become(State({PATH: Says(answer(200, b"ok"))}, tls=Tls.GOOD))
+        yield running
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_authorities_of_the_environment(
+    peer: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A session that uses proxies alone trusts what it is told to, and never what the environment names."""
+    authority = str(write_authority(tmp_path / "ca.pem"))
+    monkeypatch.setenv(name, authority)
+    with ProxiedSession() as session:
+        with pytest.raises(requests.exceptions.SSLError):
+            session.get(f"https://{peer.address}{PATH}", timeout=5)
+        monkeypatch.setenv(name, str(tmp_path / "nothing.pem"))
+        session.verify = authority
+
+        assert b"ok" == session.get(f"https://{peer.address}{PATH}", timeout=5).content
+
+
+def test_proxies_of_the_environment(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends by the proxy of the environment, but not to the hosts that are exempt from it."""
+    monkeypatch.setenv("http_proxy", gateway.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    gateway.answers = {"http://collector.example/x": answer(200), PATH: answer(200)}
+    with ProxiedSession() as session:
+        session.get("http://collector.example/x", timeout=5)
+        session.get(f"{gateway.url}{PATH}", timeout=5)
+
+    assert ["http://collector.example/x", PATH] == gateway.targets
+
+
+def test_trusted(tmp_path: Path) -> None:
+    """What a request trusts is never left to the environment: it is a path in either case."""
+    assert str(tmp_path) == trusted(Authorities("SSL_CERT_DIR", tmp_path))
+    assert Path(trusted(None)).is_file()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
+from exporter.authorities import find_authorities
 from exporter.clock import Clock
 from exporter.doctor.addresses import Addresses
 from exporter.doctor.inquiry import Reply, get
@@ -68,7 +69,8 @@ class Case:
             NoAnswer: When it does not answer well.
         """
         url = self.addresses.urls[stage] + path
-        reply = get(url, self.clock, parameters, self.addresses.identities.get(stage))
+        identity = self.addresses.identities.get(stage)
+        reply = get(url, self.clock, parameters, identity, authorities=find_authorities(self.environ))
         if reply.date is not None:
             self.ahead[stage] = reply.date - self.clock.date()
         return reply

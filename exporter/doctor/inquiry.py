@@ -19,6 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from exporter import SERVICE_NAME, __version__
+from exporter.authorities import Authorities
 from exporter.clock import Clock
 from exporter.doctor.addresses import Identity
 from exporter.errors import ExporterError, GatewayError, Outcome
@@ -79,6 +80,7 @@ def get(
     parameters: Mapping[str, str | list[str]] = MappingProxyType({}),
     identity: Identity | None = None,
     seconds: float = REQUEST_SECONDS,
+    authorities: Authorities | None = None,
 ) -> Reply:
     """Ask once.
 
@@ -88,11 +90,12 @@ def get(
         parameters: The query.
         identity: As whom; None sends nothing, not even what ~/.netrc has.
         seconds: Until the answer is complete.
+        authorities: Whose certificates are trusted; None: those that requests ships.
 
     Raises:
         NoAnswer: When the status is not one of success, or no complete answer came in time.
     """
-    request = _Request(url, parameters, identity, seconds)
+    request = _Request(url, parameters, identity, seconds, authorities)
     inbox: queue.SimpleQueue[Reply | NoAnswer] = queue.SimpleQueue()
     threading.Thread(target=request.run, args=(inbox,), name="inquiry", daemon=True).start()
     result = clock.receive(inbox, seconds)
@@ -108,12 +111,18 @@ class _Request:
     """One request in a thread of its own, so that a peer that drips byte by byte holds nobody."""
 
     def __init__(
-        self, url: str, parameters: Mapping[str, str | list[str]], identity: Identity | None, seconds: float
+        self,
+        url: str,
+        parameters: Mapping[str, str | list[str]],
+        identity: Identity | None,
+        seconds: float,
+        authorities: Authorities | None,
     ) -> None:
         self._url = url
         self._parameters = parameters
         self._seconds = seconds
         self._auth = _Auth(identity)
+        self._authorities = authorities
         self.adapter = CuttableAdapter()
 
     def run(self, inbox: queue.SimpleQueue[Reply | NoAnswer]) -> None:
@@ -133,7 +142,7 @@ class _Request:
             session.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
             session.headers["Accept"] = "application/json, text/plain;q=0.9, */*;q=0.1"
             session.auth = self._auth
-            with session.open(self._url, self._seconds, self._parameters) as response:
+            with session.open(self._url, self._seconds, self._authorities, self._parameters) as response:
                 return _reply(response)
 
 

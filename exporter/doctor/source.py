@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from exporter.check import NO_PROVIDERS, emptiness
+from exporter.connecting import NO_CONNECTION
 from exporter.doctor.addresses import EXPORTER
 from exporter.doctor.case import Case, Page
 from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown, spoken
@@ -18,7 +19,6 @@ from exporter.given import load_given, read_web_file
 from exporter.healthcheck import ANY_ADDRESS
 from exporter.settings import Settings, load_web_settings
 from exporter.snapshot import Fetch, Snapshot
-from exporter.transport import NO_CONNECTION
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)
@@ -35,17 +35,12 @@ LINK_BY_OUTCOME = MappingProxyType(
 )
 """Every other outcome belongs to the answers."""
 
-NO_PROVIDERS = (
-    "A gateway whose database is down answers like this: look at the database, and at the gateway's log."
-)
 POLLER_DEAD = "Its poller has died or hangs: read the end of its log, and restart it."
 NOT_OURS = "Set EXPORTER_URL to the root of the exporter."
 POLL_FAILS = (
     'If the checks of the gateway above went well, read the records "Fetch failed" in the exporter\'s log.'
 )
 FIRST_POLL = "The first poll is under way: run this again in a few seconds."
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where requests finds the authorities that it trusts."""
 LONGEST_POLL_SECONDS = 60.0
 SAMPLE = r"^{name}(?:\{{([^}}]*)\}})? (\S+)$"
 
@@ -66,13 +61,10 @@ def own_address(environ: Mapping[str, str]) -> str | None:
 
 def settings(case: Case) -> Finding:
     """Read everything that the exporter would read at its start."""
-    problems = _missing_authorities(case.environ)
     try:
         case.settings = load_given(case.environ).settings
     except SettingsError as error:
-        problems = [*error.problems, *problems]
-    if problems or case.settings is None:
-        return failed(counted(len(problems), "problem"), "\n".join(problems))
+        return failed(counted(len(error.problems), "problem"), "\n".join(error.problems))
     return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))
 
 
@@ -128,14 +120,6 @@ def exporter_poll(case: Case) -> Finding:
     return failed(f"the last poll failed; last good one: {last}", POLL_FAILS)
 
 
-def _missing_authorities(environ: Mapping[str, str]) -> list[str]:
-    """Name what would end each connection by TLS before it begins."""
-    if not environ.get("GATEWAY_API_URL", "").strip().startswith("https:"):
-        return []
-    named = [(name, environ[name]) for name in CA_VARIABLES if environ.get(name)]
-    return [f"{name} names a file that is not there." for name, path in named if not Path(path).exists()]
-
-
 def _described(settings: Settings) -> str:
     # Without their paths and queries, which may hold a key.
     telemetry = settings.telemetry
@@ -176,8 +160,8 @@ def _answers(snapshot: Snapshot) -> Finding:
     active = sum(provider.is_active is True for provider in providers)
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     slowest = max((fetch.duration_seconds for fetch in fetches), default=0.0)
-    if not providers:
-        return failed("no providers", NO_PROVIDERS)
+    if emptiness(snapshot):
+        return failed(emptiness(snapshot), NO_PROVIDERS)
     invalid = sum(snapshot.invalid_fields.values())
     left_out = f", {counted(invalid, 'value')} not understood" if invalid else ""
     listed = counted(len(providers), "provider")

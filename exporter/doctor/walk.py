@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exporter import check
+from exporter.authorities import AUTHORITIES, find_authorities
 from exporter.clock import Clock
 from exporter.doctor import grafana, metrics, source, telemetry
 from exporter.doctor.addresses import (
@@ -43,7 +44,7 @@ REMEDIES: Mapping[Outcome, str] = MappingProxyType(
         "{variable} are right.",
         Outcome.TIMEOUT: "Look at the load and the log of {name}, and at what is between it and here.",
         Outcome.TLS: "Check the certificate's dates, name and issuer; a private CA goes into "
-        "REQUESTS_CA_BUNDLE; https:// needs a TLS port.",
+        "{authorities}; https:// needs a TLS port.",
         Outcome.PROXY: "The proxy on the way to {name} did not let the request through: check its address, "
         "credentials and rules; NO_PROXY takes hosts that need no proxy.",
         Outcome.REDIRECT: "It redirects elsewhere: set {variable} to the final address.",
@@ -166,7 +167,13 @@ def _remedy(error: NoAnswer, case: Case, name: str) -> str:
         text = REFUSED if stage.credentials else NOT_ASKED
     else:
         text = REMEDIES.get(error.outcome, WRONG_SERVER)
-    return text.format(name=stage.title, variable=stage.variable, credentials=stage.credentials)
+    authorities = find_authorities(case.environ)
+    return text.format(
+        name=stage.title,
+        variable=stage.variable,
+        credentials=stage.credentials,
+        authorities=authorities.variable if authorities else AUTHORITIES[0],
+    )
 
 
 def _secrets(case: Case) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.authorities import Authorities
 from exporter.clock import SystemClock
 from exporter.credentials import Secret
 from exporter.doctor import inquiry
@@ -33,13 +34,15 @@ def peer() -> Iterator[Gateway]:
         yield running
 
 
-def ask(peer: Gateway, played: Answer | None = None, **state: object) -> NoAnswer:
+def ask(
+    peer: Gateway, played: Answer | None = None, authorities: Authorities | None = None, **state: object
+) -> NoAnswer:
     """Return what came of a question that is not answered well."""
     peer.become(State({} if played is None else {"/x": played}, **state))  # type: ignore[arg-type]
     scheme = "https" if state.get("tls") else "http"
     begun = time.monotonic()
     with pytest.raises(NoAnswer) as caught:
-        get(f"{scheme}://{peer.address}/x", CLOCK, seconds=SHORT)
+        get(f"{scheme}://{peer.address}/x", CLOCK, seconds=SHORT, authorities=authorities)
     assert time.monotonic() - begun < SHORT + 1
     return caught.value
 
@@ -125,15 +128,16 @@ def test_nobody_there(peer: Gateway) -> None:
     assert Outcome.DNS is caught.value.outcome
 
 
-def test_tls(peer: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A private authority is trusted by REQUESTS_CA_BUNDLE, and not without."""
+def test_tls(peer: Gateway, tmp_path: Path) -> None:
+    """A private authority is trusted when it is given, and not without."""
     says = Says(answer(200, b"ok"))
     error = ask(peer, says, tls=Tls.GOOD)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+    authorities = Authorities("SSL_CERT_FILE", write_authority(tmp_path / "ca.pem"))
 
     assert Outcome.TLS is error.outcome
-    assert b"ok" == get(f"https://{peer.address}/x", CLOCK).body
-    assert "certificate required" in ask(peer, says, tls=Tls.WANTS_CERTIFICATE_1_3).detail
+    assert b"ok" == get(f"https://{peer.address}/x", CLOCK, authorities=authorities).body
+    strict = ask(peer, says, authorities, tls=Tls.WANTS_CERTIFICATE_1_3)
+    assert "certificate required" in strict.detail
 
 
 def test_no_proxy_to_this_machine(peer: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from exporter import __version__
+from exporter.authorities import AUTHORITIES, WANTED
+from exporter.check import NO_PROVIDERS
 from exporter.doctor.addresses import EXPORTER, Addresses
 from exporter.doctor.case import Case
 from exporter.doctor.diagnosis import State
@@ -17,7 +19,6 @@ from exporter.doctor.source import (
     FIRST_POLL,
     LINKS,
     LONGEST_POLL_SECONDS,
-    NO_PROVIDERS,
     NOT_OURS,
     POLL_FAILS,
     POLLER_DEAD,
@@ -173,12 +174,12 @@ def test_wrong_settings(tmp_path: Path) -> None:
     assert "1 problem" == judge_settings({"ADMIN_KEY": KEY})[1]
 
 
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("name", AUTHORITIES)
 def test_authorities_that_are_not_there(tmp_path: Path, name: str) -> None:
     """A bundle that does not exist breaks every https:// and is named."""
     environ = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY, name: str(tmp_path / "ca.pem")}
 
-    assert f"{name} names a file that is not there." == judge_settings(environ)[2]
+    assert f"{name} cannot be read: No such file or directory. {WANTED}" == judge_settings(environ)[2]
     assert State.OK is judge_settings({**environ, name: str(tmp_path)})[0]
     assert State.OK is judge_settings({**environ, "GATEWAY_API_URL": "http://localhost"})[0]
 

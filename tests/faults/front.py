@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -70,8 +71,9 @@ def settle() -> None:
 
 
 def settings_for(url: str, **variables: str) -> Settings:
-    """Return settings for a gateway."""
-    return load_settings({"GATEWAY_API_URL": url, "ADMIN_KEY": KEY, **variables})
+    """Return settings for a gateway, with the authorities of this process's environment."""
+    authorities = {"REQUESTS_CA_BUNDLE": os.environ.get("REQUESTS_CA_BUNDLE", "")}
+    return load_settings({"GATEWAY_API_URL": url, "ADMIN_KEY": KEY, **authorities, **variables})
 
 
 @contextmanager

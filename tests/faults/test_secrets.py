@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from exporter.authorities import Authorities
 from exporter.clock import SystemClock
 from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError
@@ -193,16 +194,16 @@ def test_commands(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
-def test_exceptions(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceptions(case: Case, tmp_path: Path) -> None:
     """No exception of a fetch has a secret in its text, its `repr`, its causes or its traceback."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
     with Gateway() as gateway:
         gateway.become(case.state)
         url = f"{'https' if case.https else 'http'}://{gateway.address}"
         settings = load_settings({"GATEWAY_API_URL": url, "ADMIN_KEY": KEY})
         texts = [repr(settings), str(settings)]
         for endpoint in Endpoint:
-            client = GatewayClient(endpoint, url, fixed_key(KEY), SystemClock())
+            client = GatewayClient(endpoint, url, fixed_key(KEY), SystemClock(), authorities)
             texts += [repr(client), repr(vars(client))]
             texts += errors(client)
             client.close()

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
+from exporter.authorities import AUTHORITIES
 from exporter.errors import SettingsError
 from exporter.settings import VARIABLES, Settings, load_settings
 
@@ -51,7 +52,7 @@ OPEN = [
     for variable in VARIABLES
     if variable.name not in ("GATEWAY_API_URL", "ADMIN_KEY", "ADMIN_KEY_FILE")
 ]
-OPEN += ["PROVIDER_SCRAPE_INTERVAL", *(name.format("PROTOCOL") for name in OTLP)]
+OPEN += ["PROVIDER_SCRAPE_INTERVAL", *AUTHORITIES, *(name.format("PROTOCOL") for name in OTLP)]
 OPEN += ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED"]
 """Variables that hold no secret."""
 

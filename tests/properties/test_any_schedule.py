@@ -73,12 +73,13 @@ class Machine(MovedClock):
         if len(self.polls) == len(self.script):
             self.on_end()
 
-    def fetcher(self, client: object, inbox: Inbox) -> MagicMock:
+    def fetcher(self, client: object, inbox: Inbox, clock: object) -> MagicMock:
         """Return what takes the place of a `Fetcher`: no thread, only a time at which it is done."""
 
         def start(turn: Turn, deadline: float) -> None:
-            arrival = Arrival(turn, Reply(b"[]", 200, 1, None))
-            self._arrivals.append((self.now + self.round.fetch * self.interval, arrival))
+            takes = self.round.fetch * self.interval
+            arrival = Arrival(turn, Reply(b"[]", 200, 1, None), self.age() + takes)
+            self._arrivals.append((self.now + takes, arrival))
 
         cut = GatewayError(Outcome.TIMEOUT, "cut")
         return MagicMock(start=start, cut=lambda: cut)
@@ -92,7 +93,8 @@ class Machine(MovedClock):
             self.now = max(self.now, moment)
             found: Any = arrival
             return found  # type: ignore[no-any-return]
-        self.now = target + (0 if self._is_polling else self.round.late * self.interval)
+        # A look at what is there already takes no time.
+        self.now = target + (0 if self._is_polling or not seconds else self.round.late * self.interval)
         return None
 
 
