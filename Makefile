@@ -2,13 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEWEST := $(VENV)/newest
 CHART := deploy/helm/provider-metrics-exporter
 SOAK ?= --write docs/reliability.md
 BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+# What the tests need, without its bounds; a version that is pinned there has its reason, and stays.
+UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	wanted = project["dependencies"] + project["optional-dependencies"]["test"]; \
+	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test properties faults soak bench stack dashboards chart docs pictures dist sbom audit lock
+.PHONY: demo run check test newest properties faults soak bench stack dashboards chart docs pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -19,6 +24,13 @@ run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
 
 test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
+
+newest:  ## the tests with the newest versions that there are, bounds ignored: what an upgrade would break
+	@$(PYTHON) -c '$(MODERN)'
+	@$(PYTHON) -m venv --clear $(NEWEST)
+	@$(PYTHON) -c '$(UNBOUND)' >$(NEWEST)/requirements.txt
+	@$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(NEWEST)/requirements.txt
+	@$(NEWEST)/bin/python -m pytest --quiet --numprocesses=2
 
 properties: $(VENV)/test.stamp  ## what holds for any input, with other inputs in every run, for some minutes
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --hypothesis-profile=search tests/properties

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from bench import large, report, telemetry
+from bench import large, nginx, report, telemetry
 from bench.check import compare, first_data, learn_moments
 from bench.contestants import CONTESTANTS, OURS, PAUSED, start, start_limit
 from bench.fleet import fleet
@@ -71,7 +71,7 @@ def _report(folder: Path, sizes: Sequence[int], rounds: int) -> str:
         _measure(results, folder / str(size), size, rounds, begun)
     _say(begun, "done")
     command = " ".join(["python -m bench", *(f"--size {size}" for size in sizes), f"--rounds {rounds}"])
-    return f"{report.as_markdown(results, command)}\n\n{telemetry.as_markdown(results)}"
+    return f"{report.as_markdown(results, command, nginx.version())}\n\n{telemetry.as_markdown(results)}"
 
 
 def _measure(results: Results, folder: Path, size: int, rounds: int, begun: float) -> None:

@@ -17,6 +17,7 @@ from bench.check import first_data
 from bench.contestants import CONTESTANTS, Running, start
 from bench.fleet import fleet
 from bench.gateway import gateway
+from bench.nginx import version
 from bench.processes import cpu_seconds, memory
 from bench.report import machine, number, table
 from bench.scrape import last_update, scrape
@@ -63,7 +64,7 @@ def report_on(folder: Path) -> str:
         )
     head = ["Providers", "List, MB", "Poll, s", "CPU, s", f"CPU a provider, against {SMALL:,}", "Peak, MiB"]
     head += ["Log", "Listed afterwards", "Scrapes refused meanwhile"]
-    return f"{machine([load], 'python -m bench --large')}\n\n{table(head, rows)}"
+    return f"{machine([load], 'python -m bench --large', version())}\n\n{table(head, rows)}"
 
 
 def _try(folder: Path, size: int) -> Outcome:

@@ -64,6 +64,12 @@ def nginx(folder: Path, server: str, http: str = "") -> Iterator[Nginx]:
         yield Nginx(f"http://127.0.0.1:{port}", process)
 
 
+def version() -> str:
+    """Return the version of nginx."""
+    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return said.strip().rpartition("/")[2]
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     while True:
         try:

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import statistics
-import subprocess
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,21 +142,20 @@ def _lines() -> Iterator[Line]:
     yield from (Line(f"Kilobytes: {ask}", f"bytes {ask}", KILOBYTE) for ask in ASKS)
 
 
-def as_markdown(results: Results, command: str) -> str:
-    """Return the whole report."""
-    parts = [machine(results.loads, command), _goals(results), _bodies(results)]
+def as_markdown(results: Results, command: str, nginx: str) -> str:
+    """Return the whole report; `nginx` is the version of that program."""
+    parts = [machine(results.loads, command, nginx), _goals(results), _bodies(results)]
     parts += [f"### {size:,} providers\n\n{_figures(results, size)}" for size in results.sizes()]
     return "\n\n".join(parts)
 
 
-def machine(loads: Sequence[float], command: str) -> str:
+def machine(loads: Sequence[float], command: str, nginx: str) -> str:
     """Return what was run on what."""
-    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     text = (
         f"`{command}`: {os.cpu_count()} CPUs ({cpu.group(1) if cpu else platform.machine()}), "
-        f"Python {platform.python_version()}, nginx {nginx.strip().rpartition('/')[2]}, {packages}. "
+        f"Python {platform.python_version()}, nginx {nginx}, {packages}. "
         f"Load of the machine before the rounds: {min(loads):.1f} to {max(loads):.1f}."
     )
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,15 +1,13 @@
 """The audit finds what must not be in the tree and what must not be installed, and says what it cannot know.
 
 The scan for secrets is the real one. pip, uv and pip-audit are played from recordings: what they would say of
-a withdrawn version or a vulnerability depends on the registry.
+a withdrawn version or a vulnerability depends on the registry. So is git, which the machine may lack.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +17,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GIT = ("git", "-c", "user.name=audit", "-c", "user.email=audit@example.com")
 PLANTED = b"gw_live_" + hashlib.sha256(b"planted").hexdigest()[:32].encode()
 
 GOOD = {"is_yanked": False, "metadata": {"name": "click", "version": "8.4.2"}}
@@ -81,10 +78,8 @@ class Tools:
         self.play("pip", pip(GOOD))
         self.play("pip-audit", advisories(SOUND))
         self.play("uv", ("", "", 0))
-        for name in ("git", "detect-secrets-hook"):
-            found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-            assert found, f"{name} is not to be had"
-            (folder / name).symlink_to(found)
+        hook = "detect-secrets-hook"
+        (folder / hook).symlink_to(Path(sys.executable).parent / hook)
 
     def play(self, name: str, *answers: tuple[str, str, int]) -> None:
         """Let a program give these answers: its output, its complaints, its exit code."""
@@ -122,19 +117,19 @@ def tools(tmp_path: Path) -> Tools:
     return Tools(folder)
 
 
-def repository(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Make a repository with these files."""
+def tree(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Make a folder with these files."""
     folder.mkdir()
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    subprocess.run([*GIT, "init", "--quiet"], cwd=folder, check=True)
-    subprocess.run([*GIT, "add", "--all"], cwd=folder, check=True)
     return folder
 
 
 def audit(folder: Path, tools: Tools) -> tuple[int, list[str]]:
-    """Return exit code and output of an audit, which has nothing to complain about itself."""
+    """Return exit code and output of an audit, in whose folder git tracks every file."""
+    tracked = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    tools.play("git", ("".join(f"{name}\0" for name in tracked), "", 0))
     result = subprocess.run(
         [sys.executable, str(ROOT / ".ci" / "audit.py")],
         cwd=folder,
@@ -151,7 +146,7 @@ def audit(folder: Path, tools: Tools) -> tuple[int, list[str]]:
 @pytest.fixture
 def of_tools(tmp_path: Path, tools: Tools) -> Callable[[], tuple[int, list[str]]]:
     """Runs the audit where there is no secret, and leaves out what it says of them."""
-    folder = repository(tmp_path / "tree", {"empty.txt": b""})
+    folder = tree(tmp_path / "tree", {"empty.txt": b""})
 
     def run() -> tuple[int, list[str]]:
         code, lines = audit(folder, tools)
@@ -173,7 +168,7 @@ def test_planted_secrets(tmp_path: Path, tools: Tools) -> None:
         "key.pem": b"-----BEGIN " + b"PRIVATE KEY-----\n",
     }
 
-    code, lines = audit(repository(tmp_path / "tree", {**good, **planted}), tools)
+    code, lines = audit(tree(tmp_path / "tree", {**good, **planted}), tools)
 
     assert 1 == code
     assert "Secrets: 4 in 7 files" == lines[0]
@@ -188,7 +183,7 @@ def test_planted_secrets(tmp_path: Path, tools: Tools) -> None:
 
 def test_nothing_tracked(tmp_path: Path, tools: Tools) -> None:
     """To have scanned nothing is no success."""
-    code, lines = audit(repository(tmp_path / "tree", {}), tools)
+    code, lines = audit(tree(tmp_path / "tree", {}), tools)
 
     assert (1, "Secrets: the scan failed") == (code, lines[0])
 
@@ -203,6 +198,7 @@ def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Too
             "Advisories: 1 packages, no known vulnerabilities",
         ],
     ) == of_tools()
+    assert ["ls-files -z"] == tools.calls("git")
     locks = sorted(f"--requirement=requirements/{path.name}" for path in (ROOT / "requirements").iterdir())
     for name in ("pip", "pip-audit"):
         (call,) = tools.calls(name)

@@ -114,8 +114,9 @@ def test_report_tells_what_was_missed() -> None:
         results.add(SIZE, GOALS[-1].other, {START: 0.5, "bodies": 10, "differing bodies": 2})
     results.loads.append(0.5)
 
-    text = as_markdown(results, "the command")
+    text = as_markdown(results, "the command", "1.2.3")
 
+    assert " nginx 1.2.3, " in " ".join(text.split())
     assert "| Start to first data | plain OTel | 6 (≤ 3: **missed**) |" in text
     assert "| Start to first data, ms | 3,000 | 500 |  |  |" in text
     assert "| plain OTel | 6 of 30 |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -184,7 +185,7 @@ def secrets(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     (folder / "start.sh").write_text('echo "$@"; env; cat "$SLACK_API_URL_FILE"\n', encoding="utf-8")
     return subprocess.run(
         ["/bin/sh", str(folder / "secrets.sh"), "--an-argument"],
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), **variables},
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(folder), **variables},
         capture_output=True,
         text=True,
         timeout=10,

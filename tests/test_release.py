@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
+from collections.abc import Iterator
 from datetime import date
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -24,16 +26,31 @@ FOLLOWERS = {
 """Files that have to name the version, since what reads them knows no Python."""
 NOT_OURS = ("requirements/", "CHANGELOG.md", "docs/doctor.md", "tests/golden/")
 """Where the same number may be another's version, or history, or of a recorded answer."""
+IGNORED = (".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()))
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def naming(text: str) -> set[str]:
-    """Return the tracked files that have a text in them, as a number of its own."""
-    pattern = rf"(^|[^0-9.]){re.escape(text)}($|[^0-9.])"
-    found = subprocess.run(
-        ["git", "grep", "-lIE", pattern], cwd=ROOT, capture_output=True, text=True, check=False
+def files() -> Iterator[str]:
+    """Yield the paths of the files of the tree, without those that .gitignore names."""
+    for folder, folders, names in os.walk(ROOT):
+        base = Path(folder).relative_to(ROOT)
+        folders[:] = [name for name in folders if not is_ignored(base / name)]
+        yield from ((base / name).as_posix() for name in names if not is_ignored(base / name))
+
+
+def is_ignored(path: Path) -> bool:
+    """Tell whether git leaves a path out; a pattern with a slash in front is a path, another is a name."""
+    return any(
+        fnmatch(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
+        for pattern in IGNORED
     )
-    return {name for name in found.stdout.splitlines() if not name.startswith(NOT_OURS)}
+
+
+def naming(text: str) -> set[str]:
+    """Return the files of the tree that have a text in them, as a number of its own."""
+    number = re.compile(rf"(?<![0-9.]){re.escape(text)}(?![0-9.])".encode())
+    ours = (name for name in files() if not name.startswith(NOT_OURS))
+    return {name for name in ours if number.search((ROOT / name).read_bytes())}
 
 
 def test_version_is_everywhere_the_same() -> None:

@@ -23,7 +23,8 @@ from tests.faults.peer import Answer, Drips, Gateway, Resets, Says, Silence, Sta
 from tests.replay import answer
 
 CLOCK = SystemClock()
-SHORT = 0.5
+SHORT, LONG = 0.5, 10.0
+"""Deadlines: of what ends by them, and of what a busy machine has to reach before them."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -35,15 +36,19 @@ def peer() -> Iterator[Gateway]:
 
 
 def ask(
-    peer: Gateway, played: Answer | None = None, authorities: Authorities | None = None, **state: object
+    peer: Gateway,
+    played: Answer | None = None,
+    seconds: float = LONG,
+    authorities: Authorities | None = None,
+    **state: object,
 ) -> NoAnswer:
     """Return what came of a question that is not answered well."""
     peer.become(State({} if played is None else {"/x": played}, **state))  # type: ignore[arg-type]
     scheme = "https" if state.get("tls") else "http"
     begun = time.monotonic()
     with pytest.raises(NoAnswer) as caught:
-        get(f"{scheme}://{peer.address}/x", CLOCK, seconds=SHORT, authorities=authorities)
-    assert time.monotonic() - begun < SHORT + 1
+        get(f"{scheme}://{peer.address}/x", CLOCK, seconds=seconds, authorities=authorities)
+    assert time.monotonic() - begun < seconds + 1
     return caught.value
 
 
@@ -93,7 +98,7 @@ def test_server_without_a_clock(peer: Gateway, date: dict[str, str]) -> None:
 )
 def test_bad_peer(peer: Gateway, played: Answer, outcome: Outcome, detail: str) -> None:
     """Whatever a peer does is named in a few words, in time."""
-    error = ask(peer, played)
+    error = ask(peer, played, SHORT if outcome is Outcome.TIMEOUT else LONG)
 
     assert (outcome, detail) == (error.outcome, error.detail)
     assert (int(detail[-3:]) if detail.startswith("HTTP status") else None) == error.status
@@ -101,7 +106,7 @@ def test_bad_peer(peer: Gateway, played: Answer, outcome: Outcome, detail: str) 
 
 def test_nothing_is_left_behind(peer: Gateway) -> None:
     """A question that was given up leaves no thread and no connection, though the peer still drips."""
-    ask(peer, Drips(HEAD + b"content-length: 1000\r\n\r\n", b"x", 0.05))
+    ask(peer, Drips(HEAD + b"content-length: 1000\r\n\r\n", b"x", 0.05), SHORT)
 
     deadline = time.monotonic() + 2
     while any(thread.name == "inquiry" for thread in threading.enumerate()):
@@ -136,7 +141,7 @@ def test_tls(peer: Gateway, tmp_path: Path) -> None:
 
     assert Outcome.TLS is error.outcome
     assert b"ok" == get(f"https://{peer.address}/x", CLOCK, authorities=authorities).body
-    strict = ask(peer, says, authorities, tls=Tls.WANTS_CERTIFICATE_1_3)
+    strict = ask(peer, says, authorities=authorities, tls=Tls.WANTS_CERTIFICATE_1_3)
     assert "certificate required" in strict.detail
 
 
