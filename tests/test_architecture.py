@@ -11,10 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
+    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "signals"})
     | frozenset({"custom.expression"}),
-    frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
-    frozenset({"settings", "snapshot"}),
+    frozenset({"credentials", "custom.metric", "healthsocket", "document", "threads", "transport"}),
+    frozenset({"answers", "sender", "settings", "snapshot", "turns"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
     | frozenset({"custom.values"}),
     frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),
