@@ -70,7 +70,7 @@ class Access:
         address = scope["client"][0] if scope["client"] else ""
         verdict = await self._passwords.judge(*credentials, address) if credentials else Verdict.WRONG
         if verdict is Verdict.BUSY:
-            return PlainTextResponse("Too many passwords to compare.\n", 503, {"Retry-After": "1"})
+            return PlainTextResponse("No password can be compared now.\n", 503, {"Retry-After": "1"})
         if verdict is Verdict.WRONG:
             return PlainTextResponse("User and password, please.\n", 401, {"WWW-Authenticate": CHALLENGE})
         return None

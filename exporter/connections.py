@@ -19,6 +19,8 @@ MAX_REQUEST_BYTES = 65_536
 """Of a request; Prometheus sends some hundred, and no route takes a body."""
 MAX_PIPELINED = 16
 """Requests on one connection that wait for the answer to the one before them."""
+ABORT = "exporter.abort"
+"""Extension of ASGI: `abort` breaks off the connection of a request."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -37,6 +39,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        # An answer goes on when all that was written has left for the system; at 0, one over TLS never would.
+        transport.set_write_buffer_limits(high=1)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.abort)
         # Accepted before the end and made after it began, it would be waited for; nobody tells it to close.
         if self._is_ending():
@@ -63,6 +67,7 @@ class Connection(HttpToolsProtocol):
         self._set_date()
         self._wait(REQUEST_SECONDS)
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
     def on_headers_complete(self) -> None:
         """Begin to answer, or put the request behind those that wait."""

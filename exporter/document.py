@@ -25,6 +25,8 @@ SHOWN = re.compile(r"[\w.@ -]{1,40}")
 FEW = 5
 DEEPEST = 5
 """Levels that are read: one more than any file has."""
+NO_ALIAS = "an alias or anchor (* or &) is not supported: write the value out, or quote the text."
+NO_MERGE = "a merge key (<<) is not supported: write the keys out."
 
 
 def parse(path: Path) -> Tree:
@@ -34,7 +36,7 @@ def parse(path: Path) -> Tree:
         SettingsError: When it cannot be read, without any of its text.
     """
     try:
-        node = yaml.compose(read_file(path).decode(), yaml.SafeLoader)
+        node = yaml.compose(read_file(path).decode(), _Loader)
     except OSError as error:
         raise SettingsError([f"the file cannot be read: {error.strerror}."]) from error
     except UnicodeDecodeError as error:
@@ -51,11 +53,22 @@ def parse(path: Path) -> Tree:
     return tree or {}
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases before they are resolved: a few hundred bytes can stand for millions of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            raise SettingsError([f"line {event.start_mark.line + 1}: {NO_ALIAS}"])
+        return super().compose_node(parent, index)
+
+
 def _plain(node: yaml.Node, level: int = 0) -> object:
     """Return a node's content; the toolkit reads 1 as well as "1" where it expects a text.
 
     Raises:
-        SettingsError: When a key is there twice, is no text, or lies too deep, or a text cannot be written.
+        SettingsError: When a key is there twice, merges another mapping, is no text, or lies too deep, or a
+            text cannot be written.
     """
     line = node.start_mark.line + 1
     if isinstance(node, yaml.ScalarNode):
@@ -69,6 +82,8 @@ def _plain(node: yaml.Node, level: int = 0) -> object:
         if not isinstance(key, yaml.ScalarNode) or key.value in mapping:
             line = key.start_mark.line + 1
             raise SettingsError([f"line {line}: a key that is no text, or is there twice."])
+        if key.tag == "tag:yaml.org,2002:merge":
+            raise SettingsError([f"line {key.start_mark.line + 1}: {NO_MERGE}"])
         mapping[_text(key)] = _plain(value, level + 1)
     return mapping
 

@@ -3,6 +3,7 @@
 ExporterError
 ├── SettingsError   the environment cannot be used            exit code 2
 ├── ListenError     the metrics address cannot be bound       exit code 3
+├── ThreadError     the system refuses another thread         one fetch, answer or push is left out
 └── GatewayError    one fetch failed, with its `Outcome`      the poll goes on
 
 Foreign exceptions are translated into `GatewayError` in `transport` and `decode`, nowhere else.
@@ -68,7 +69,8 @@ HINTS: Mapping[Outcome, str] = MappingProxyType(
         "and that its version fits this exporter.",
         Outcome.EMPTY: "The gateway suddenly reports no providers at all, as it does when its database is "
         "down: look at the database. The last good data stay until they are stale.",
-        Outcome.INTERNAL: "This is a bug in the exporter: please report it with this log record.",
+        Outcome.INTERNAL: "The exporter itself failed: look at the limits of threads and memory where "
+        "the system refuses a thread. All else is a bug: please report it with this log record.",
     }
 )
 
@@ -92,6 +94,10 @@ class SettingsError(ExporterError):
 
 class ListenError(ExporterError):
     """The address for `/metrics` cannot be bound; the text names host, port and reason."""
+
+
+class ThreadError(ExporterError):
+    """The system refuses another thread: the limit of processes or of memory is reached."""
 
 
 class GatewayError(ExporterError):

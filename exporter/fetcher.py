@@ -15,8 +15,9 @@ from opentelemetry import context, trace
 
 from exporter.clock import Clock
 from exporter.endpoints import Endpoint
-from exporter.errors import GatewayError, Outcome
+from exporter.errors import GatewayError, Outcome, ThreadError
 from exporter.gateway import GatewayClient, Reply
+from exporter.threads import start
 
 LOGGER = logging.getLogger(__name__)
 
@@ -57,15 +58,22 @@ class Fetcher:
         self._turn: Turn | None = None
 
     def start(self, turn: Turn, deadline: float) -> None:
-        """Begin, unless the endpoint's previous thread still hangs: then the result is a timeout at once."""
+        """Begin, or bring the result at once.
+
+        It is a timeout while the endpoint's previous thread still hangs, and `internal` without a thread.
+        """
         if self._turn is not None and self._turn.running:
             self._client.cut()
             error = GatewayError(Outcome.TIMEOUT, "the previous fetch of this endpoint still hangs")
             self._inbox.put(Arrival(turn, error, self._clock.age()))
             return
-        self._turn = turn
         name = f"fetch-{turn.endpoint}"
-        threading.Thread(target=self._run, args=(turn, deadline), name=name, daemon=True).start()
+        try:
+            start(threading.Thread(target=self._run, args=(turn, deadline), name=name, daemon=True))
+        except ThreadError as error:
+            self._inbox.put(Arrival(turn, GatewayError(Outcome.INTERNAL, str(error)), self._clock.age()))
+        else:
+            self._turn = turn
 
     def cut(self) -> GatewayError:
         """Break off what is running, and return what stands for its result: what arrives later is late."""

@@ -8,9 +8,12 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum, auto
+from functools import partial
 
 import bcrypt
-from starlette.concurrency import run_in_threadpool
+
+from exporter.errors import ThreadError
+from exporter.threads import run_in_thread
 
 MAX_BYTES = 72
 """What bcrypt uses of a password: like Go's comparison, ours leaves out the rest."""
@@ -28,7 +31,7 @@ class Verdict(Enum):
     RIGHT = auto()
     WRONG = auto()
     BUSY = auto()
-    """There was none, since too many wait for theirs."""
+    """There was none, since too many wait for theirs, or the system refuses the thread for it."""
 
 
 class Passwords:
@@ -72,7 +75,10 @@ class Passwords:
 
     async def _compare(self, digest: bytes, user: bytes, password: bytes) -> Verdict:
         hashed = self._hashes.get(user, self._stand_in)
-        is_right = await run_in_threadpool(bcrypt.checkpw, password, hashed)
+        try:
+            is_right = await run_in_thread(partial(bcrypt.checkpw, password, hashed))
+        except ThreadError:
+            return Verdict.BUSY
         if is_right and user in self._hashes:
             self._right.add(digest)
             return Verdict.RIGHT

@@ -7,9 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from exporter.errors import ThreadError
+from exporter.threads import start
+
 T = TypeVar("T")
 
 LOGGER = logging.getLogger(__name__)
+
+HINT = "Look at the limits of threads and memory of this process."
 
 
 class Sender(Generic[T]):
@@ -26,9 +31,17 @@ class Sender(Generic[T]):
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, item: T) -> None:
-        """Begin to send an item; to be called only when not busy, so that there is one thread at most."""
-        self._thread = threading.Thread(target=self._run, args=(item,), name="sender", daemon=True)
-        self._thread.start()
+        """Begin to send an item; to be called only when not busy, so that there is one thread at most.
+
+        Without a thread the item is left out, which the log tells.
+        """
+        thread = threading.Thread(target=self._run, args=(item,), name="sender", daemon=True)
+        try:
+            start(thread)
+        except ThreadError as error:
+            LOGGER.error("Metrics not sent", extra={"hint": f"No thread for the delivery: {error}. {HINT}"})
+        else:
+            self._thread = thread
 
     def finish(self) -> None:
         """Wait until nothing is on its way."""

@@ -21,8 +21,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
-from exporter.errors import ListenError
+from exporter.errors import ListenError, ThreadError
 from exporter.settings import WebSettings
+from exporter.threads import start
 
 LOGGER = logging.getLogger(__name__)
 
@@ -204,10 +205,14 @@ class Server(uvicorn.Server):
 
 
 def end_within(seconds: float, code: int) -> None:
-    """End the process with `code` when it has not ended by itself within `seconds`."""
+    """End the process with `code` when it has not ended by itself within `seconds`.
+
+    Where the system refuses the thread for that, it has to end by itself.
+    """
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
-    timer.start()
+    with contextlib.suppress(ThreadError):
+        start(timer)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

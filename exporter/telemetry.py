@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
@@ -49,11 +50,12 @@ from starlette.middleware import Middleware
 from exporter import SERVICE_NAME, __version__
 from exporter.custom.gauges import custom_gauges, series_of
 from exporter.custom.metric import CustomMetrics
-from exporter.errors import SettingsError
+from exporter.errors import SettingsError, ThreadError
 from exporter.instruments import INSTRUMENTS, EventRecorder, identity, register_gauges, register_lost_records
 from exporter.sender import Sender
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
+from exporter.threads import start
 from exporter.transport import ProxiedSession
 
 SCOPE = "exporter"
@@ -163,9 +165,12 @@ class Telemetry:
             if closing is not None
         ]
         for closer in closers:
-            closer.start()
+            # Without a thread nothing is sent: it could take longer than there is time.
+            with suppress(ThreadError):
+                start(closer)
         for closer in closers:
-            closer.join(seconds / len(closers))
+            if closer.ident is not None:
+                closer.join(seconds / len(closers))
 
     def _spans_leave(self) -> bool:
         return self._spans is not None and self.tracer_provider is not None

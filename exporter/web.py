@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from opentelemetry import trace
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from exporter.answers import Answers, SharedBody
 from exporter.clock import Clock
+from exporter.errors import ThreadError
 from exporter.exposition import Published
 from exporter.negotiation import negotiate
 from exporter.snapshot import Poll
 from exporter.status import StatusPage
+from exporter.threads import run_in_thread
+from exporter.turns import Turns
 
 HEALTH_PATHS = ("/-/healthy", "/-/ready")
 DEAD_POLLER = "The poller has not renewed its data in time: it hangs or has died. Look at the log.\n"
@@ -30,6 +34,8 @@ class Web:
         self._published = published
         self._clock = clock
         self._page = page
+        self._scrapes, self._pages = Answers(), Answers()
+        self._renderings = Turns()
 
     def app(self, scrape_middleware: Sequence[Middleware] = ()) -> Starlette:
         """Return the ASGI application; the middleware is put around `/metrics` alone."""
@@ -55,8 +61,11 @@ class Web:
         variant = negotiate(",".join(headers.getlist("accept")), ",".join(headers.getlist("accept-encoding")))
         body = exposition.encoded(variant)
         if body is None:
-            body = await run_in_threadpool(exposition.encode, variant)
-        response = Response(body, media_type=variant.format.value)
+            try:
+                body = await run_in_thread(partial(exposition.encode, variant))
+            except ThreadError as error:
+                return _unavailable(f"The metrics cannot be encoded: {error}.\n")
+        response = SharedBody(self._scrapes, body, variant.format.value)
         response.headers["Vary"] = "Accept, Accept-Encoding"
         if variant.gzip:
             response.headers["Content-Encoding"] = "gzip"
@@ -67,10 +76,16 @@ class Web:
         exposition = self._published.current
         overdue = exposition.is_overdue(self._clock.age())
         query = request.query_params.get("q", "").strip()
-        html = await run_in_threadpool(
-            self._page.render, exposition.snapshot, overdue, self._clock.date(), query
-        )
-        return Response(html, media_type="text/html", headers=dict(self._page.headers))
+        render = partial(self._page.render, exposition.snapshot, overdue, self._clock.date(), query)
+        try:
+            html = await self._renderings.run(render)
+        except ThreadError as error:
+            return _unavailable(f"The page cannot be rendered: {error}.\n")
+        if html is None:
+            return _unavailable("Too many wait for this page.\n")
+        response = SharedBody(self._pages, html, "text/html")
+        response.headers.update(self._page.headers)
+        return response
 
     async def healthy(self, request: Request) -> Response:
         """Tell whether the poll loop turns: 200 or 503."""
@@ -92,6 +107,10 @@ def _app(routes: Sequence[Route]) -> Starlette:
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     return app
+
+
+def _unavailable(text: str) -> Response:
+    return PlainTextResponse(text, 503, {"Retry-After": "1"})
 
 
 def _link_to(poll: Poll | None) -> None:

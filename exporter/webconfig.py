@@ -78,6 +78,8 @@ HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Headers that may be set, with the values that they may have; empty: any."""
 HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$([./A-Za-z0-9]{53})")
 CHEAPEST = "04"
+MAX_COST = 14
+"""Of a bcrypt hash; each more doubles the time of a comparison, which takes about a second at this one."""
 DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 UNITS: Mapping[str, float] = MappingProxyType(
     {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -280,10 +282,16 @@ class _Reader:
         for user, text in section.values.items():
             if not user or ":" in user:
                 section.complain(user, "cannot be sent as a user: it is empty or holds a colon.")
-            if isinstance(text, str) and _is_hash(text):
-                hashes[user] = Secret(text)
-            else:
+            if not isinstance(text, str) or not _is_hash(text):
                 section.complain(user, "is no bcrypt hash, such as `htpasswd -nBC 10` makes.")
+            elif (cost := int(text[4:6])) > MAX_COST:
+                section.complain(
+                    user,
+                    f"has the bcrypt cost {cost}: one comparison would take seconds or more. The highest "
+                    f"cost is {MAX_COST}; `htpasswd -nBC 10` makes a new hash.",
+                )
+            else:
+                hashes[user] = Secret(text)
         return MappingProxyType(hashes)
 
     def _rate_limit(self) -> RateLimit | None:

@@ -11,10 +11,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
+    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "signals"})
     | frozenset({"connecting", "custom.expression", "quotes"}),
-    frozenset({"authorities", "credentials", "custom.metric", "healthsocket", "document", "proxies"}),
-    frozenset({"settings", "snapshot", "transport"}),
+    frozenset(
+        {"authorities", "credentials", "custom.metric", "healthsocket", "document", "proxies", "threads"}
+    ),
+    frozenset({"answers", "sender", "settings", "snapshot", "transport", "turns"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
     | frozenset({"custom.values"}),
     frozenset({"instruments", "fetcher", "journal", "exposition", "webconfig"}),

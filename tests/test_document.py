@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import hypothesis
@@ -43,7 +44,6 @@ def test_values(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"a: b: c", "the file is not valid YAML (line 1, column 5)."),
-        (b"a: *b", "the file is not valid YAML (line 1, column 4)."),
         (b"a: 1\n---\nb: 1", "the file is not valid YAML (line 2, column 1)."),
         (b"\x00", "the file is not valid YAML."),
         (b"[" * 2000, "the file is not valid YAML."),
@@ -55,7 +55,6 @@ def test_values(tmp_path: Path) -> None:
         (b"a: 1\na: 2", "line 2: a key that is no text, or is there twice."),
         (b"a:\n  b: 1\n  b: 2", "line 3: a key that is no text, or is there twice."),
         (b"? [a]\n: b", "line 1: a key that is no text, or is there twice."),
-        (b"a: &a [*a]", "line 1: nothing is as deep as this."),
         (b"a: {b: {c: {d: {e: {}}}}}", "line 1: nothing is as deep as this."),
     ],
 )
@@ -65,6 +64,46 @@ def test_file_that_cannot_be(tmp_path: Path, content: bytes, problem: str) -> No
         parsed(tmp_path, content)
 
     assert (problem,) == caught.value.problems
+
+
+ALIAS = "an alias or anchor (* or &) is not supported: write the value out, or quote the text."
+MERGE = "a merge key (<<) is not supported: write the keys out."
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a: *b", f"line 1: {ALIAS}"),
+        (b"a: 1\nb: &b 1", f"line 2: {ALIAS}"),
+        (b"a: &a [*a]", f"line 1: {ALIAS}"),
+        (b"a:\n  - 1\n  - &b {c: 1}\nd: *b", f"line 3: {ALIAS}"),
+        (b"&a b: 1", f"line 1: {ALIAS}"),
+        (b"--- &a\nb: 1", f"line 1: {ALIAS}"),
+        (b"a:\n  <<: {b: 1}", f"line 2: {MERGE}"),
+    ],
+)
+def test_alias(tmp_path: Path, content: bytes, problem: str) -> None:
+    """Aliases, anchors and merge keys are refused with their line, and without the text of the file."""
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, content)
+
+    assert (problem,) == caught.value.problems
+
+
+def test_nested_aliases(tmp_path: Path) -> None:
+    """A few hundred bytes of aliases of aliases, which stand for millions of values, are refused unread."""
+    lists = [f"{name}: &{name} [{','.join(['*' + before] * 100)}]" for before, name in pairwise("abcd")]
+
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, "\n".join(["a: &a [x]", *lists]).encode())
+
+    assert (f"line 1: {ALIAS}",) == caught.value.problems
+
+
+@pytest.mark.parametrize("text", ["'*b'", "a*b", "a & b", "'<<'"])
+def test_text_that_looks_like_an_alias(tmp_path: Path, text: str) -> None:
+    """The signs are texts where they are quoted, or in the middle."""
+    assert {"a": text.strip("'")} == parsed(tmp_path, f"a: {text}".encode())
 
 
 def test_no_file(tmp_path: Path) -> None:

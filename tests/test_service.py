@@ -389,7 +389,9 @@ def test_custom_metrics_file(gateway: ReplayGateway, tmp_path: Path) -> None:
 def test_long_comparison_does_not_hold_the_end(gateway: ReplayGateway, tmp_path: Path) -> None:
     """A password that is compared for minutes does not keep the program from ending in time."""
     path = Folder(tmp_path).write(basic_auth_users={USER: hashed().replace("$04$", "$24$")})
-    with program(**variables(gateway, WEB_CONFIG_FILE=str(path))) as running:
+    # No cost that the file may have takes that long.
+    costlier = "from exporter import webconfig; webconfig.MAX_COST = 24"
+    with program(code=costlier, **variables(gateway, WEB_CONFIG_FILE=str(path))) as running:
         port = running.record("Listening")["port"]
         with socket.create_connection(("127.0.0.1", port), timeout=10) as waiting:
             credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

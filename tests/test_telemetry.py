@@ -170,6 +170,7 @@ def test_custom_series_wear_out_the_gauges() -> None:
     for generation in range(6):
         metrics.collect(limits(*(f"{generation}-{number}" for number in range(FEWEST_SETS))))
         worn.add(id(metrics._gauges))
+        assert len(metrics._seen) <= 2 * FEWEST_SETS
 
     assert 1 < len(worn)
 

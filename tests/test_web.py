@@ -6,9 +6,13 @@ import gzip
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import pytest
 import requests
@@ -19,6 +23,7 @@ from exporter.exposition import GRACE_SECONDS, Format
 from exporter.server import Server, bind
 from exporter.settings import Settings, WebSettings
 from exporter.status import StatusPage
+from exporter.turns import MAX_WAITING
 from exporter.web import Web
 from tests.clocks import MovedClock
 from tests.replay import LIST, STATS, ReplayGateway, answer
@@ -57,10 +62,10 @@ class Site:
             time.sleep(0.01)
 
 
-@pytest.fixture
-def site(running: Rig) -> Iterator[Site]:
-    """The exporter behind its web server, before the first poll."""
-    web = Web(running.poller.published, running.clock, StatusPage(running.settings.interval))
+@contextmanager
+def serving(running: Rig, page: StatusPage) -> Iterator[Site]:
+    """Put the web server before an exporter."""
+    web = Web(running.poller.published, running.clock, page)
     server = Server(web.app(running.telemetry.scrape_middleware()))
     listener = bind(WebSettings("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -69,6 +74,13 @@ def site(running: Rig) -> Iterator[Site]:
     server.should_exit = True
     thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def site(running: Rig) -> Iterator[Site]:
+    """The exporter behind its web server, before the first poll."""
+    with serving(running, StatusPage(running.settings.interval)) as served:
+        yield served
 
 
 def test_metrics_before_the_first_poll(site: Site) -> None:
@@ -179,6 +191,46 @@ def test_status_page(site: Site) -> None:
     assert (200, "text/html; charset=utf-8") == (response.status_code, response.headers["Content-Type"])
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "AiMo" in response.text
+
+
+class BlockedPage(StatusPage):
+    """Renders each page only when it is let go."""
+
+    def __init__(self, interval: float) -> None:
+        """Begin blocked."""
+        super().__init__(interval)
+        self.let_go = threading.Event()
+        self.renderings = 0
+
+    def render(self, *values: Any, **more: Any) -> bytes:
+        """Wait, and render."""
+        self.renderings += 1
+        assert self.let_go.wait(20)
+        return super().render(*values, **more)
+
+
+def test_page_that_many_ask_for(running: Rig) -> None:
+    """Some requests for the page wait for one rendering at a time, others get 503; all else goes on."""
+    page, more = BlockedPage(running.settings.interval), 5
+    with serving(running, page) as site, ThreadPoolExecutor(MAX_WAITING + more) as pool:
+        site.rig.poller.poll_once()
+        asked = [pool.submit(site.get, f"/?q={number}") for number in range(MAX_WAITING + more)]
+        refused = [future.result() for future in islice(as_completed(asked, 20), more)]
+        beside = [site.get(path).status_code for path in ("/metrics", "/-/healthy", "/-/ready")]
+        site.rig.poller.poll_once()
+        polls = site.rig.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="ok")
+        renderings = page.renderings
+        page.let_go.set()
+        answers = Counter(future.result().status_code for future in asked)
+        after = site.get("/")
+
+    assert {(503, "1", "Too many wait for this page.\n")} == {
+        (answer.status_code, answer.headers["Retry-After"], answer.text) for answer in refused
+    }
+    assert [200, 200, 200] == beside
+    assert (2, 1) == (polls, renderings)
+    assert {200: MAX_WAITING, 503: more} == answers
+    assert 200 == after.status_code
 
 
 def test_search(site: Site) -> None:

@@ -19,7 +19,17 @@ from cryptography.hazmat.primitives import serialization
 from exporter import tls as tls_module
 from exporter import webconfig
 from exporter.tls import ServerContext, knows_curve
-from exporter.webconfig import CIPHERS, CLIENT_AUTH, HEADERS, SECTIONS, TLS_KEYS, RateLimit, WebConfig, read
+from exporter.webconfig import (
+    CIPHERS,
+    CLIENT_AUTH,
+    HEADERS,
+    MAX_COST,
+    SECTIONS,
+    TLS_KEYS,
+    RateLimit,
+    WebConfig,
+    read,
+)
 from tests.certificates import MUTUAL, PASSWORD, Folder, hashed
 
 
@@ -517,9 +527,25 @@ def test_hash_that_cannot_be(folder: Folder, text: object) -> None:
     )
 
 
-def test_high_cost_is_read_at_once(folder: Folder) -> None:
-    """A hash of the highest cost is checked without a comparison, which would take days."""
-    assert config(folder, basic_auth_users={"alice": GOOD_HASH.replace("$04$", "$31$")}).users
+def test_costs_that_are_allowed(folder: Folder) -> None:
+    """A hash is taken up to the highest cost, without a comparison at that cost."""
+    costs = range(4, MAX_COST + 1)
+    hashes = {f"u{cost}": GOOD_HASH.replace("$04$", f"${cost:02}$") for cost in costs}
+
+    assert hashes == {
+        user: secret.reveal() for user, secret in config(folder, basic_auth_users=hashes).users.items()
+    }
+
+
+@pytest.mark.parametrize("cost", [15, 19, 20, 31])
+def test_cost_that_is_too_high(folder: Folder, cost: int) -> None:
+    """A hash whose comparison takes seconds or days is refused by the user's name, with the limit."""
+    text = GOOD_HASH.replace("$04$", f"${cost}$")
+
+    assert (
+        f"basic_auth_users.alice has the bcrypt cost {cost}: one comparison would take seconds or more. "
+        "The highest cost is 14; `htpasswd -nBC 10` makes a new hash.",
+    ) == problems(folder, basic_auth_users={"alice": text})
 
 
 @pytest.mark.parametrize("user", ["", "a:b"])

@@ -40,7 +40,7 @@ class ExtractedLabel:
     name: str
     path: Expression
     max_values: int
-    """Different values that it may have, all series together."""
+    """Different values that it may have at a time, all series together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 
 from exporter.clock import Clock
@@ -32,12 +32,13 @@ Record = tuple[Mapping[str, str], object]
 
 
 class CustomValues:
-    """Reads custom metrics, and knows which values their labels have had; for the poller's thread alone."""
+    """Reads custom metrics, and knows the live values of their labels; for the poller's thread alone."""
 
     def __init__(self, clock: Clock) -> None:
         """Know of no values."""
         self._clock = clock
-        self._values: defaultdict[tuple[CustomMetric, str], set[str]] = defaultdict(set)
+        self._live: dict[CustomMetric, Mapping[str, Set[str]]] = {}
+        """Values by label of the series in the last answer."""
 
     def read(
         self, metrics: CustomMetrics, endpoint: Endpoint, document: object, answer: Answer
@@ -51,8 +52,7 @@ class CustomValues:
             answer: What it was decoded to.
         """
         defined = set(metrics)
-        for key in [key for key in self._values if key[0] not in defined]:
-            del self._values[key]
+        self._live = {metric: live for metric, live in self._live.items() if metric in defined}
         asked = [metric for metric in metrics if metric.source is endpoint]
         if not asked:
             return NO_READINGS
@@ -61,41 +61,72 @@ class CustomValues:
         return MappingProxyType({metric: self._series(metric, records, end) for metric in asked})
 
     def _series(self, metric: CustomMetric, records: Sequence[Record], end: float) -> CustomSeries:
-        samples: list[CustomSample] = []
         dropped: Counter[DropReason] = Counter()
+        found = self._found(metric, records, end, dropped)
+        samples = _bounded(metric, found, self._live.get(metric, {}))
+        if len(samples) < len(found):
+            dropped[DropReason.TOO_MANY_LABEL_VALUES] = len(found) - len(samples)
+        self._live[metric] = {label.name: _values(samples, label) for label in metric.labels}
+        return CustomSeries(tuple(samples), MappingProxyType(dict(dropped)))
+
+    def _found(
+        self, metric: CustomMetric, records: Sequence[Record], end: float, dropped: Counter[DropReason]
+    ) -> list[CustomSample]:
+        """Return the series that records have, and count what is no series."""
+        samples: list[CustomSample] = []
         for number, record in enumerate(records):
             if self._clock.age() >= end:
                 dropped[DropReason.OUT_OF_TIME] = len(records) - number
                 break
-            found = self._sample(metric, record)
-            if isinstance(found, DropReason):
-                dropped[found] += 1
-            elif found is not None:
-                samples.append(found)
-        return CustomSeries(tuple(samples), MappingProxyType(dict(dropped)))
+            try:
+                sample = _sample(metric, record)
+            except ValueError:
+                dropped[DropReason.INVALID] += 1
+                continue
+            if sample is not None:
+                samples.append(sample)
+        return samples
 
-    def _sample(self, metric: CustomMetric, record: Record) -> CustomSample | DropReason | None:
-        """Return a series, None where the gateway says nothing, or why it is left out."""
-        labels, content = record
-        try:
-            value = 1.0 if metric.path is None else _number(metric.path.evaluate(content))
-            if value is None:
-                return None
-            found = {label.name: _text(label.path.evaluate(content)) for label in metric.labels}
-        except ValueError:
-            return DropReason.INVALID
-        if metric.kind is CustomKind.INFO and not any(found.values()):
-            return None
-        if not all(self._admits(metric, label, found[label.name]) for label in metric.labels):
-            return DropReason.TOO_MANY_LABEL_VALUES
-        return CustomSample(value, {**labels, **dict(metric.constant_labels), **found})
 
-    def _admits(self, metric: CustomMetric, label: ExtractedLabel, text: str) -> bool:
-        """Tell whether a label may have a value: once its bound is reached, only those that it has had."""
-        known = self._values[metric, label.name]
-        if text and len(known) < label.max_values:
-            known.add(text)
-        return not text or text in known
+def _sample(metric: CustomMetric, record: Record) -> CustomSample | None:
+    """Return a series, None where the gateway says nothing.
+
+    Raises:
+        ValueError: When the value is no number, or a label is no text.
+    """
+    labels, content = record
+    value = 1.0 if metric.path is None else _number(metric.path.evaluate(content))
+    if value is None:
+        return None
+    found = {label.name: _text(label.path.evaluate(content)) for label in metric.labels}
+    if metric.kind is CustomKind.INFO and not any(found.values()):
+        return None
+    return CustomSample(value, {**labels, **dict(metric.constant_labels), **found})
+
+
+def _bounded(
+    metric: CustomMetric, found: Sequence[CustomSample], live: Mapping[str, Set[str]]
+) -> list[CustomSample]:
+    """Return the series within the bounds of their labels: values of the last answer first, then in order."""
+    if not metric.labels:
+        return list(found)
+    known = {label.name: _values(found, label) & live.get(label.name, set()) for label in metric.labels}
+    samples = []
+    for sample in found:
+        texts = {label: sample.labels[label.name] for label in metric.labels}
+        if all(_fits(text, known[label.name], label) for label, text in texts.items()):
+            samples.append(sample)
+            for label, text in texts.items():
+                known[label.name] |= {text} - {""}
+    return samples
+
+
+def _fits(text: str, known: Set[str], label: ExtractedLabel) -> bool:
+    return not text or text in known or len(known) < label.max_values
+
+
+def _values(samples: Sequence[CustomSample], label: ExtractedLabel) -> set[str]:
+    return {sample.labels[label.name] for sample in samples} - {""}
 
 
 def _records(document: object, answer: Answer) -> Sequence[Record]:

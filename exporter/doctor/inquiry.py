@@ -22,7 +22,8 @@ from exporter import SERVICE_NAME, __version__
 from exporter.authorities import Authorities
 from exporter.clock import Clock
 from exporter.doctor.addresses import Identity
-from exporter.errors import ExporterError, GatewayError, Outcome
+from exporter.errors import ExporterError, GatewayError, Outcome, ThreadError
+from exporter.threads import start
 from exporter.transport import CuttableAdapter, Session, check_status, translated
 
 T = TypeVar("T")
@@ -97,7 +98,10 @@ def get(
     """
     request = _Request(url, parameters, identity, seconds, authorities)
     inbox: queue.SimpleQueue[Reply | NoAnswer] = queue.SimpleQueue()
-    threading.Thread(target=request.run, args=(inbox,), name="inquiry", daemon=True).start()
+    try:
+        start(threading.Thread(target=request.run, args=(inbox,), name="inquiry", daemon=True))
+    except ThreadError as error:
+        raise NoAnswer(Outcome.INTERNAL, str(error)) from error
     result = clock.receive(inbox, seconds)
     if result is None:
         request.adapter.cut()

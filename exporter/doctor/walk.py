@@ -52,7 +52,8 @@ REMEDIES: Mapping[Outcome, str] = MappingProxyType(
         Outcome.CLIENT_ERROR: "Set {variable} to the root of {name}, with its sub path if it has one.",
         Outcome.SERVER_ERROR: "It is just starting, or it fails: wait a minute, then look into the log of "
         "{name}.",
-        Outcome.INTERNAL: "This is a bug in the exporter: please report it.",
+        Outcome.INTERNAL: "The exporter itself failed: look at the limits of threads and memory where the "
+        "system refuses a thread. All else is a bug: please report it.",
     }
 )
 WRONG_SERVER = "Check that {variable} is the root of {name}, and not a login page or proxy before it."

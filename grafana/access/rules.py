@@ -95,6 +95,8 @@ class Field:
     required: bool = True
 
 
+NO_ALIAS = "an alias or anchor (* or &) is not supported; write the value out, or quote the text"
+NO_MERGE = "a merge key (<<) is not supported; write the keys out"
 NAME = f"text of 1 to {MAX_NAME} characters without blanks at its ends"
 FILE = (
     Field("teams", list, "a list of teams", required=False),
@@ -139,12 +141,23 @@ def load_rules(path: Path) -> Rules:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that occurs twice in a mapping, of which PyYAML would drop the first without a word."""
+    """Refuses what PyYAML reads in a way that nobody expects.
+
+    Of a key that occurs twice it drops the first without a word, and a few aliases can stand for gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            raise yaml.composer.ComposerError(None, None, NO_ALIAS, event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         # Keys that are lists or mappings are refused by PyYAML itself.
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for number, key in enumerate(keys):
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, NO_MERGE, key.start_mark)
             if key.value in [earlier.value for earlier in keys[:number]]:
                 problem = f"the key {key.value!r} occurs twice; keep one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)

@@ -197,16 +197,41 @@ def test_more_values_than_allowed(clock: MovedClock) -> None:
     assert {DropReason.TOO_MANY_LABEL_VALUES: 2} == read.dropped
 
 
-def test_bound_holds_from_answer_to_answer(clock: MovedClock) -> None:
-    """A label that is new in each answer stays bounded, and its first values are not pushed out by others."""
-    metric = gauge("v", labels=(label("tier", max_values=2),))
-    values = CustomValues(clock)
-    kept = []
-    for tiers in ("ab", "ca", "cd", "ba"):
-        rows = [{"slug": f"p{n}", "v": 1, "tier": tier} for n, tier in enumerate(tiers)]
-        kept.append([sample.labels["tier"] for sample in read_with(values, (metric,), rows)[metric].samples])
+def tiers(values: CustomValues, metric: CustomMetric, *answers: str) -> list[str]:
+    """Return the tiers that have a series, answer by answer; a letter is the tier of one provider."""
+    found = []
+    for answer in answers:
+        rows = [{"slug": f"p{n}", "v": 1, "tier": tier} for n, tier in enumerate(answer)]
+        samples = read_with(values, (metric,), rows)[metric].samples
+        found.append("".join(sample.labels["tier"] for sample in samples))
+    return found
 
-    assert [["a", "b"], ["a"], [], ["b", "a"]] == kept
+
+def test_bound_counts_live_values(clock: MovedClock) -> None:
+    """A value that the gateway no longer tells makes room for another one."""
+    metric = gauge("v", labels=(label("tier", max_values=2),))
+
+    assert ["ab", "ca", "cd", "ef"] == tiers(CustomValues(clock), metric, "ab", "ca", "cd", "ef")
+
+
+def test_live_values_keep_their_place(clock: MovedClock) -> None:
+    """Values of the last answer come before new ones, wherever in the list they stand."""
+    metric = gauge("v", labels=(label("tier", max_values=2),))
+
+    assert ["ab", "ba", "b", "bc"] == tiers(CustomValues(clock), metric, "ab", "cbda", "b", "bcd")
+
+
+def test_series_that_is_left_out_takes_no_place(clock: MovedClock) -> None:
+    """A value counts for its bound only where the series is published: the other labels have to allow it."""
+    metric = gauge("v", labels=(label("tier", max_values=1), label("color", max_values=1)))
+    values = CustomValues(clock)
+    found = []
+    for rows in (["xr"], ["xs", "yr"], ["xs", "yr"], ["yr"]):
+        records = [{"slug": row, "v": 1, "tier": row[0], "color": row[1]} for row in rows]
+        samples = read_with(values, (metric,), records)[metric].samples
+        found.append([sample.labels["provider"] for sample in samples])
+
+    assert [["xr"], [], ["xs"], ["yr"]] == found
 
 
 def test_each_metric_and_label_has_a_bound_of_its_own(clock: MovedClock) -> None:
@@ -220,13 +245,13 @@ def test_each_metric_and_label_has_a_bound_of_its_own(clock: MovedClock) -> None
 
 
 def test_values_of_metrics_that_are_gone_are_forgotten(clock: MovedClock) -> None:
-    """A metric that is defined anew begins anew."""
+    """A metric that is defined anew begins anew: its former values have no place of their own."""
     metric = gauge("v", labels=(label("tier", max_values=1),))
     values = CustomValues(clock)
-    for metrics, tier, count in (((metric,), "a", 1), ((gauge("v"),), "b", 1), ((metric,), "c", 1)):
-        read = read_with(values, metrics, [{"slug": "a", "v": 1, "tier": tier}])
+    assert ["a"] == tiers(values, metric, "a")
+    tiers(values, gauge("v"), "")
 
-        assert count == len(read[metrics[0]].samples)
+    assert ["b"] == tiers(values, metric, "ba")
 
 
 # Info

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
+from bench.fleet import fleet
 from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import Outcome
 from tests.faults.cases import CASES, OPEN_END
 from tests.faults.front import KEY
 from tests.faults.matrix import Row
+from tests.faults.outside import Exporter, exporter, wait_until
 from tests.faults.peer import Answer, Gateway, State, Streams, list_only
 from tests.process import program
+from tests.replay import LIST, ReplayGateway, answer
 
 MOST_MEMORY = 160 * MEBIBYTE
 """Above what the program takes when idle; it is given 256 MiB in docker-compose.yml."""
@@ -67,6 +72,43 @@ def peak_of(process: int) -> int:
 def forget_peak(process: int) -> None:
     """Let the most be what it is now."""
     Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+READERS = 100
+MOST_FOR_READERS = 64 * MEBIBYTE
+"""Far less than one body each, which would be 450 MiB."""
+
+
+def ask_and_read_nothing(running: Exporter) -> socket.socket:
+    """Return a connection on which the largest answer waits to be taken."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(("127.0.0.1", running.port))
+    connection.sendall(b"GET /metrics HTTP/1.1\r\naccept-encoding: identity\r\n\r\n")
+    return connection
+
+
+def test_silent_readers(gateway: ReplayGateway, tmp_path: Path, matrix: Callable[[Row], None]) -> None:
+    """Clients that take nothing of the answers for 10,000 providers cost little, and hold no scrape."""
+    gateway.answers[LIST] = answer(200, fleet(10_000)[0].providers)
+    with ExitStack() as stack:
+        running = stack.enter_context(exporter(gateway, tmp_path / "log", SCRAPE_INTERVAL="600"))
+        running.wait_for("Updated provider metrics")
+        # The list takes longer to be published than to be logged.
+        wait_until(lambda: "provider-09999" in running.scrape())
+        forget_peak(running.process.pid)
+        before = peak_of(running.process.pid)
+        silent = [stack.enter_context(ask_and_read_nothing(running)) for _ in range(READERS)]
+        assert all(connection.recv(1) for connection in silent)
+        text = running.scrape()
+        peak = peak_of(running.process.pid)
+        metrics = running.up()
+        remarks = running.remarks()
+
+    assert "provider-09999" in text
+    assert peak - before < MOST_FOR_READERS, f"{(peak - before) / MEBIBYTE:.0f} MiB"
+    case = "100 scrapers take nothing of 4 MiB each"
+    matrix(Row("Clients", 7, case, "scraped beside them", metrics, remarks))
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -736,6 +736,26 @@ folders:
         "folders: []\nteams: []\nfolders:\n" + FIRST,
         ["line 3, column 1: not valid YAML: the key 'folders' occurs twice; keep one of them."],
     ),
+    "alias": (
+        "folders: *f",
+        [
+            "line 1, column 10: not valid YAML: an alias or anchor (* or &) is not supported; write the "
+            "value out, or quote the text."
+        ],
+    ),
+    "anchor": (
+        "folders:\n  - &a {}\n  - *a",
+        [
+            "line 2, column 5: not valid YAML: an alias or anchor (* or &) is not supported; write the "
+            "value out, or quote the text."
+        ],
+    ),
+    "merge key": (
+        "<<: {folders: []}",
+        [
+            "line 1, column 1: not valid YAML: a merge key (<<) is not supported; write the keys out.",
+        ],
+    ),
     "list as key": ("{[a]: b}", ["line 1, column 2: not valid YAML: found unhashable key."]),
     "not YAML": (
         "folders: [",

@@ -14,7 +14,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.custom.config import read
-from exporter.custom.metric import CustomMetrics
+from exporter.custom.metric import CustomMetrics, DropReason
+from exporter.custom.values import CustomValues
+from exporter.decode import decode
+from exporter.endpoints import Endpoint
+from tests.clocks import MovedClock
+from tests.custom.metrics import gauge, label
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import json_values, near_lists, near_stats, texts, written
 from tests.rig import OPENMETRICS, TEXT
@@ -139,3 +144,27 @@ def test_poll(
                     assert metric.help == openmetrics[metric.name].documentation
                     assert text[metric.name].samples == openmetrics[metric.name].samples
                     assert len(series.samples) == len(text[metric.name].samples)
+
+
+@FEW
+@given(
+    bound=st.integers(1, 3),
+    answers=st.lists(st.lists(st.text("abcdef", min_size=1, max_size=1), max_size=8), min_size=1, max_size=5),
+)
+def test_bound_of_a_label(bound: int, answers: list[list[str]]) -> None:
+    """As many values have series as there are or as the bound allows, those of the answer before first."""
+    metric = gauge("v", labels=(label("tier", max_values=bound),))
+    values = CustomValues(MovedClock())
+    live: set[str] = set()
+    for answer in answers:
+        rows: list[object] = [
+            {"slug": str(number), "v": 1, "tier": tier} for number, tier in enumerate(answer)
+        ]
+        series = values.read((metric,), Endpoint.PROVIDERS, rows, decode(Endpoint.PROVIDERS, rows))[metric]
+        found = [sample.labels["tier"] for sample in series.samples]
+
+        assert min(bound, len(set(answer))) == len(set(found))
+        assert live & set(answer) <= set(found)
+        assert [tier for tier in answer if tier in found] == found
+        assert len(answer) - len(found) == series.dropped.get(DropReason.TOO_MANY_LABEL_VALUES, 0)
+        live = set(found)
