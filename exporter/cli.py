@@ -12,18 +12,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from exporter import __version__
+from exporter import __version__, values
 from exporter.clock import SystemClock
 from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
 from exporter.given import Given, load_given
 from exporter.settings import VARIABLES, Settings, load_web_settings
 from exporter.signals import handle_stop
+from exporter.terminal import printable
 
+SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS = 6.0, 604_800.0
 Command = TypeVar("Command", bound=Callable[..., object])
 
 EXIT_NOT_WELL = 1
@@ -33,6 +35,18 @@ EXIT_LISTEN = 3
 POLLS_A_DAY = 60
 """Polls of the demo in one of its days, so that each of its 24 hours is seen at least twice."""
 DEMO_HOST = "127.0.0.1"
+
+
+def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return the callback of a flag whose text one of `exporter.values` reads."""
+
+    def convert(context: click.Context, parameter: click.Parameter, text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(f'"{printable(text)}" {error}') from error
+
+    return convert
 
 
 def _environment_help(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -165,28 +179,30 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
 @click.option(
     "--day",
     "day_seconds",
-    type=click.FloatRange(min=6),
-    default=120.0,
+    callback=_read_by(values.duration(SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS)),
+    metavar="DURATION",
+    default="2m",
     show_default=True,
-    help="Seconds that one day of the script takes.",
+    help="Time that one day of the script takes, such as 90s or 10m.",
 )
 @click.option("--gateway-only", is_flag=True, help="Run the gateway alone, with ADMIN_KEY as its key.")
 @click.option(
     "--listen",
+    callback=_read_by(values.listen_address),
+    metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
-    metavar="HOST:PORT",
     help="Where the gateway listens; port 0 takes a free one.",
 )
 @click.pass_obj
-def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: str) -> None:
+def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: tuple[str, int]) -> None:
     """Run with an embedded gateway that plays a day.
 
     Neither a gateway nor a key is needed. The script of the day is printed.
     """
     from exporter.demo import DemoGateway, describe
 
-    host, port = _address(listen)
+    host, port = listen
     if gateway_only and not os.environ.get("ADMIN_KEY"):
         _fail(
             EXIT_SETTINGS,
@@ -196,7 +212,7 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
     except OSError as error:
-        _fail(EXIT_LISTEN, f"cannot listen on {listen}: {error.strerror}")
+        _fail(EXIT_LISTEN, f"cannot listen on {values.address(host, port)}: {error.strerror}")
     click.echo(f"Script of the day ({day_seconds:g} s, again and again):\n\n{describe(day_seconds)}\n")
     click.echo(f"Gateway      {gateway.url}/  (the same script)")
     if gateway_only:
@@ -262,13 +278,6 @@ def _fail(code: int, *problems: str) -> NoReturn:
     for problem in problems:
         click.echo(f"provider-metrics-exporter: {problem}", err=True)
     sys.exit(code)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--listen")
-    return host.strip("[]"), int(port)
 
 
 def _be_interruptible() -> None:

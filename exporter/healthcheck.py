@@ -9,6 +9,7 @@ import requests
 
 from exporter import healthsocket
 from exporter.settings import WebSettings
+from exporter.values import address
 
 PATH = "/-/healthy"
 TIMEOUT_SECONDS = 3.0
@@ -56,4 +57,4 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
 
 def _address(settings: WebSettings) -> str:
     host = "127.0.0.1" if settings.host in ANY_ADDRESS else settings.host
-    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    return address(host, settings.port)

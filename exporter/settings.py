@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
+from exporter import values
 from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
+from exporter.terminal import printable
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
 OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -24,53 +25,74 @@ MAX_FETCH_SHARE = 0.8
 STALE_INTERVALS = 3
 """Intervals after which data are stale when STALE_AFTER is not set."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
-StaleSeconds = Annotated[float, msgspec.Meta(ge=0.1, le=STALE_INTERVALS * 86_400)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 86_400.0
+"""Bounds of the interval and of the deadline of a fetch."""
+LOG_LEVELS: Mapping[str, str] = MappingProxyType(
+    {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
+)
+"""Levels by their spellings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: name, default, the type of its value, and what it means."""
+    """One environment variable: name, default, the reader of its value, and what it means."""
 
     name: str
     default: str
-    kind: Any
+    read: Callable[[str], Any]
     meaning: str
 
 
 VARIABLES = (
-    Variable("GATEWAY_API_URL", "", str, "Root of the gateway, for example https://api.example.com"),
-    Variable("ADMIN_KEY", "", str, "Admin key of the gateway, sent as bearer token"),
+    Variable("GATEWAY_API_URL", "", values.utf8, "Root of the gateway, for example https://api.example.com"),
+    Variable("ADMIN_KEY", "", values.utf8, "Admin key of the gateway, sent as bearer token"),
     Variable(
         "ADMIN_KEY_FILE",
         "",
-        str,
+        values.utf8,
         "File that holds the admin key, instead of ADMIN_KEY; read again before each request",
     ),
-    Variable("SCRAPE_INTERVAL", "60", Seconds, "Seconds from poll to poll (alias: PROVIDER_SCRAPE_INTERVAL)"),
-    Variable("METRICS_PORT", "8001", Port, "Port of /metrics and the status page; 0 takes a free one"),
-    Variable("METRICS_HOST", "::", str, "Address to listen on; :: is every address, IPv6 and IPv4"),
     Variable(
-        "FETCH_TIMEOUT", "10", Seconds, "Hard deadline of a fetch in seconds, at most 0.8 x SCRAPE_INTERVAL"
+        "SCRAPE_INTERVAL",
+        "60s",
+        values.duration(SHORTEST_SECONDS, LONGEST_SECONDS),
+        "Time from poll to poll, such as 60s or 5m (alias: PROVIDER_SCRAPE_INTERVAL)",
+    ),
+    Variable("METRICS_PORT", "8001", values.port, "Port of /metrics and the status page; 0 takes a free one"),
+    Variable("METRICS_HOST", "::", values.host, "Address to listen on; :: is every address, IPv6 and IPv4"),
+    Variable(
+        "FETCH_TIMEOUT",
+        "10s",
+        values.duration(SHORTEST_SECONDS, LONGEST_SECONDS),
+        "Hard deadline of a fetch, at most 0.8 x SCRAPE_INTERVAL",
     ),
     Variable(
         "STALE_AFTER",
         "",
-        StaleSeconds,
-        "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
+        values.duration(SHORTEST_SECONDS, STALE_INTERVALS * LONGEST_SECONDS),
+        "Time after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
     ),
-    Variable("LOG_LEVEL", "info", str, "debug, info, warning or error"),
+    Variable("LOG_LEVEL", "info", values.choice(LOG_LEVELS), "debug, info, warning (or warn) or error"),
     Variable(
-        "WEB_CONFIG_FILE", "", str, "File that says who may come in: TLS, passwords (flag: --web.config.file)"
+        "WEB_CONFIG_FILE",
+        "",
+        values.utf8,
+        "File that says who may come in: TLS, passwords (flag: --web.config.file)",
     ),
     Variable(
-        "PROTECT_HEALTH_ROUTES", "false", bool, "Whether /-/healthy and /-/ready ask for a password, too"
+        "PROTECT_HEALTH_ROUTES",
+        "false",
+        values.boolean,
+        "Whether /-/healthy and /-/ready ask for a password, too",
     ),
-    Variable("CUSTOM_METRICS_FILE", "", str, "File that defines custom metrics; read again before each poll"),
+    Variable(
+        "CUSTOM_METRICS_FILE",
+        "",
+        values.utf8,
+        "File that defines custom metrics; read again before each poll",
+    ),
 )
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS", "METRICS")
 METRICS_EXPORTERS = ("prometheus", "otlp", "none")
 """Of OTEL_METRICS_EXPORTER, which holds a list; metrics are published for Prometheus in any case."""
@@ -159,7 +181,7 @@ class _Reader:
         interval = self._interval()
         fetch_timeout = self._fetch_timeout(interval)
         stale_after = self._stale_after(interval)
-        log_level = self._one_of("LOG_LEVEL", self._value("LOG_LEVEL").lower(), LOG_LEVELS)
+        log_level = self._value("LOG_LEVEL")
         web = self.web()
         telemetry = self._telemetry()
         self.raise_problems()
@@ -190,23 +212,21 @@ class _Reader:
 
     def _convert(self, source: str, text: str, variable: Variable) -> Any:
         try:
-            return msgspec.convert(text, variable.kind, strict=False)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            reason = str(error).replace("`", "").replace("Expected", "expected", 1)
-            if isinstance(error, UnicodeEncodeError):
-                reason = "not UTF-8 text"
-            self._problems.append(f"{source}={text!r}: {reason}")
+            return variable.read(text)
+        except ValueError as error:
+            self._problems.append(f"{_shown(source, text)}: {error}")
             # Not a number: what cannot be read contradicts no other setting.
             return math.nan
 
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")
-        problem = (
-            url_problem(text, "the key is ADMIN_KEY")
-            if text
-            else "is not set: it must be the gateway's root, for example https://api.example.com"
-        )
-        if problem:
+        if not text:
+            self._problems.append(
+                "GATEWAY_API_URL is not set: it must be the gateway's root, for example "
+                "https://api.example.com"
+            )
+            return ""
+        if problem := url_problem(text, "the key is ADMIN_KEY"):
             self._problems.append(f"GATEWAY_API_URL: {problem}")
             return ""
         url = urlsplit(text)
@@ -239,7 +259,7 @@ class _Reader:
         text, other = self._environ.get(name), self._environ.get(alias)
         if text and other and text != other:
             self._problems.append(
-                f"{name}={text!r} and its alias {alias}={other!r} differ: keep one of them."
+                f"{_shown(name, text)} and its alias {_shown(alias, other)} differ: keep one of them."
             )
         if other and not text:
             return float(self._convert(alias, other, self._variables[name]))
@@ -267,7 +287,7 @@ class _Reader:
 
     def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
         if value not in allowed:
-            self._problems.append(f"{name}={value!r}: expected one of {', '.join(allowed)}")
+            self._problems.append(f"{_shown(name, value)}: expected one of {', '.join(allowed)}")
         return value
 
     def _telemetry(self) -> TelemetrySettings:
@@ -313,6 +333,10 @@ class _Reader:
         own, general = f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
         variable = own if own in self._environ else general
         return variable, self._environ.get(variable, "")
+
+
+def _shown(name: str, text: str) -> str:
+    return f'{name}="{printable(text)}"'
 
 
 def url_problem(text: str, instead: str) -> str | None:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
-    | frozenset({"custom.expression"}),
+    | frozenset({"custom.expression", "terminal", "values"}),
     frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
     frozenset({"settings", "snapshot"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})

@@ -79,7 +79,7 @@ def test_custom_metrics_are_told_with_the_rest(tmp_path: Path) -> None:
 
         told = [line for line in result.stderr.splitlines() if "CUSTOM_METRICS_FILE" in line]
         assert 2 == result.exit_code
-        assert "METRICS_PORT='x'" in result.stderr
+        assert 'METRICS_PORT="x"' in result.stderr
         before = "provider-metrics-exporter: CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
         assert [
             f"{before}name is taken: the exporter has a metric or series of that name.",
@@ -124,12 +124,23 @@ def test_wrong_port_for_the_healthcheck() -> None:
     assert 2 == invoke("healthcheck", METRICS_PORT="x").exit_code
 
 
-@pytest.mark.parametrize("listen", ["8001", "host:", ":1", "host:99999", "host:x"])
+@pytest.mark.parametrize("listen", ["8001", "host:", "::1", "host:99999", "host:x"])
 def test_wrong_address_for_the_demo(listen: str) -> None:
-    """An address that is not HOST:PORT is refused."""
+    """An address that has no host or port is refused in plain words."""
     result = invoke("demo", "--listen", listen)
 
-    assert (2, True) == (result.exit_code, "is not HOST:PORT" in result.output)
+    assert (2, True) == (result.exit_code, f'"{listen}" must be host:port or :port' in result.output)
+
+
+@pytest.mark.parametrize(
+    ("day", "rule"),
+    [("soon", "must be a duration such as 60, 60s or 5m"), ("5s", "must be between 6s and 7d")],
+)
+def test_wrong_day_for_the_demo(day: str, rule: str) -> None:
+    """A day that is no duration, or too short, is refused in plain words."""
+    result = invoke("demo", "--day", day)
+
+    assert (2, True) == (result.exit_code, f'"{day}" {rule}' in result.output)
 
 
 def test_demo_polls_its_own_gateway() -> None:
@@ -148,7 +159,7 @@ def test_demo_polls_its_own_gateway() -> None:
 
 def test_demo_moves() -> None:
     """A compressed day brings failures and recoveries by itself."""
-    with program("demo", "--day", "12", METRICS_PORT="0") as running:
+    with program("demo", "--day", "12s", METRICS_PORT="0") as running:
         changed = running.record("Provider health changed", 30)
         failed = running.record("Fetch failed", 60)
         recovered = running.record("Recovered", 60)

@@ -165,7 +165,7 @@ def test_wrong_settings(tmp_path: Path) -> None:
     assert (
         State.FAILED,
         "4 problems",
-        "GATEWAY_API_URL: is not set: it must be the gateway's root, for example https://api.example.com\n"
+        "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com\n"
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.\n"
         "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?\n"
         "CUSTOM_METRICS_FILE: metrics must be the list of metrics; [] is one without any.",
