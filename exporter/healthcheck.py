@@ -48,7 +48,7 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
     # A proxy of the environment is for the gateway, not for this machine.
     session.trust_env = False
     try:
-        url = f"http://{_address(settings)}{PATH}"
+        url = f"http://{_address(settings)}{settings.route_prefix}{PATH}"
         response = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         return False, f"no answer on port {settings.port}: {type(error).__name__}"

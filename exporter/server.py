@@ -12,7 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,7 +23,9 @@ from starlette.types import ASGIApp
 
 from exporter.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
 from exporter.errors import ListenError
+from exporter.flags import LISTEN_ADDRESS
 from exporter.settings import WebSettings
+from exporter.values import address
 
 LOGGER = logging.getLogger(__name__)
 
@@ -83,8 +86,19 @@ def bind(settings: WebSettings) -> Listener:
         return Listener(fileno=_bind(settings.host, settings.port).detach())
     except (OSError, UnicodeError) as error:
         raise ListenError(
-            f"cannot listen on METRICS_HOST={settings.host} METRICS_PORT={settings.port}: {_reason(error)}"
+            f"cannot listen on {address(settings.host, settings.port)} (METRICS_HOST and METRICS_PORT, or "
+            f"{LISTEN_ADDRESS}): {_reason(error)}"
         ) from error
+
+
+def bind_all(settings: WebSettings) -> Sequence[Listener]:
+    """Return a socket for each address, that of `bind` first.
+
+    Raises:
+        ListenError: With the first address that cannot be bound.
+    """
+    further = (replace(settings, host=host, port=port) for host, port in settings.further)
+    return [bind(each) for each in (settings, *further)]
 
 
 def _reason(error: OSError | UnicodeError) -> str | None:

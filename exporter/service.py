@@ -29,10 +29,10 @@ from exporter.settings import Settings
 from exporter.signals import handle_stop
 from exporter.status import StatusPage
 from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
-from exporter.web import Web
+from exporter.web import Web, health_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.custom.config import Definition
     from exporter.custom.metric import CustomMetrics
@@ -47,7 +47,10 @@ FLUSH_SECONDS = 2.0
 
 
 def run(
-    settings: Settings, web_file: Reading | None, custom: Definition | None, listener: socket.socket
+    settings: Settings,
+    web_file: Reading | None,
+    custom: Definition | None,
+    listeners: Sequence[socket.socket],
 ) -> int:
     """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
 
@@ -55,7 +58,7 @@ def run(
         settings: All of them.
         web_file: The web configuration file, without problems, where there is one.
         custom: The file of custom metrics, without problems, where there is one.
-        listener: Bound, and closed at the end.
+        listeners: Bound, and closed at the end; `healthcheck` finds the exporter by the first.
 
     Raises:
         SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
@@ -65,21 +68,25 @@ def run(
     clock = SystemClock()
     prepare_environment(os.environ)
     output = OutputHandler(STDOUT)
-    logs.configure(output, settings.log_level, clock)
+    formatter = logs.formatter(settings.log_format, is_terminal=os.isatty(STDOUT))
+    logs.configure(output, settings.log_level, clock, formatter)
     telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
     in_force = _custom_metrics(custom, telemetry)
     poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics, in_force)
-    web = Web(poller.published, clock, StatusPage(settings.interval))
+    page = StatusPage(settings.interval, settings.web.telemetry_path)
+    web = Web(poller.published, clock, page, settings.web.telemetry_path, settings.web.route_prefix)
     allow_many_connections()
-    server = _server(settings, web_file, web, telemetry, clock, listener)
+    server = _server(settings, web_file, web, telemetry, clock, listeners[0])
     # The server heeds signals while it serves; these are for the moments before and after.
     handle_stop(server.handle_exit)
     polling = Polling(poller, server)
-    _announce(settings, web_file, listener)
+    for listener in listeners:
+        _announce(settings, web_file, listener)
+    _warn(settings, web_file)
     polling.start()
     try:
-        server.run([listener])
+        server.run(list(listeners))
     finally:
         polling.stop(POLLER_SECONDS)
         LOGGER.info("Stopped")
@@ -149,7 +156,13 @@ def _server(
 
     told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
     in_force = WebFile(web_file, clock, told)
-    access = Access(app, in_force.newest, clock, protect_health=settings.web.protect_health)
+    access = Access(
+        app,
+        in_force.newest,
+        clock,
+        protect_health=settings.web.protect_health,
+        health_paths=health_paths(settings.web.route_prefix),
+    )
     first = web_file.config.tls
     # It never goes while the exporter runs.
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
@@ -185,6 +198,10 @@ def _announce(settings: Settings, web_file: Reading | None, listener: socket.soc
             "stale_after": settings.stale_after,
         },
     )
+
+
+def _warn(settings: Settings, web_file: Reading | None) -> None:
+    config = web_file.config if web_file else None
     warnings = [*settings.warnings, *(config.warnings if config else ())]
     if settings.web.protect_health and not (config and config.users):
         warnings.append("PROTECT_HEALTH_ROUTES without basic_auth_users in WEB_CONFIG_FILE protects nothing.")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from exporter import values
+from exporter import flags, values
 from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
 from exporter.terminal import printable
@@ -31,6 +31,11 @@ LOG_LEVELS: Mapping[str, str] = MappingProxyType(
     {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
 )
 """Levels by their spellings."""
+JSON, CONSOLE = "json", "console"
+"""Formats of the log."""
+TELEMETRY_PATH = "/metrics"
+RESERVED_PATHS = "/-/"
+"""What the paths of the health routes begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ VARIABLES = (
         "WEB_CONFIG_FILE",
         "",
         values.utf8,
-        "File that says who may come in: TLS, passwords (flag: --web.config.file)",
+        "Web configuration file: TLS, passwords (flag: --web.config.file)",
     ),
     Variable(
         "PROTECT_HEALTH_ROUTES",
@@ -100,12 +105,17 @@ METRICS_EXPORTERS = ("prometheus", "otlp", "none")
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the exporter listens, and to whom."""
+    """Listen addresses, paths and access control."""
 
     host: str
     port: int
     protect_health: bool = False
     """Whether the health routes ask for a password where the others do."""
+    further: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports of further addresses to listen on."""
+    telemetry_path: str = TELEMETRY_PATH
+    route_prefix: str = ""
+    """What every path begins with, without a slash at its end; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +152,11 @@ class Settings:
     telemetry: TelemetrySettings
     warnings: tuple[str, ...]
     """What is unwise, but no error; to be logged once."""
+    log_format: str = JSON
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every variable.
+    """Read every variable, and the flags that win over them (`exporter.flags`).
 
     Raises:
         SettingsError: With every problem that was found.
@@ -181,7 +192,8 @@ class _Reader:
         interval = self._interval()
         fetch_timeout = self._fetch_timeout(interval)
         stale_after = self._stale_after(interval)
-        log_level = self._value("LOG_LEVEL")
+        log_level = self._flag(flags.LOG_LEVEL, values.choice(LOG_LEVELS), "") or self._value("LOG_LEVEL")
+        log_format = self._flag(flags.LOG_FORMAT, values.choice({JSON: JSON, CONSOLE: CONSOLE}), JSON)
         web = self.web()
         telemetry = self._telemetry()
         self.raise_problems()
@@ -196,11 +208,19 @@ class _Reader:
             web=web,
             telemetry=telemetry,
             warnings=tuple(self._warnings),
+            log_format=log_format,
         )
 
     def web(self) -> WebSettings:
-        names = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
-        return WebSettings(*map(self._value, names))
+        (host, port), *further = self._listen_addresses()
+        return WebSettings(
+            host,
+            port,
+            self._value("PROTECT_HEALTH_ROUTES"),
+            tuple(further),
+            self._telemetry_path(),
+            self._route_prefix(),
+        )
 
     def raise_problems(self) -> None:
         if self._problems:
@@ -208,15 +228,39 @@ class _Reader:
 
     def _value(self, name: str) -> Any:
         variable = self._variables[name]
-        return self._convert(name, self._environ.get(name, variable.default), variable)
+        return self._convert(name, self._environ.get(name, variable.default), variable.read)
 
-    def _convert(self, source: str, text: str, variable: Variable) -> Any:
+    def _flag(self, name: str, read: Callable[[str], Any], default: Any) -> Any:
+        """Return the value of a flag, the default where it is not set or wrong."""
+        text = self._environ.get(name)
+        return default if text is None else self._convert(name, text, read, default)
+
+    def _convert(self, source: str, text: str, read: Callable[[str], Any], otherwise: Any = math.nan) -> Any:
         try:
-            return variable.read(text)
+            return read(text)
         except ValueError as error:
             self._problems.append(f"{_shown(source, text)}: {error}")
-            # Not a number: what cannot be read contradicts no other setting.
-            return math.nan
+            # Not a number by default: what cannot be read contradicts no other setting.
+            return otherwise
+
+    def _listen_addresses(self) -> tuple[tuple[str, int], ...]:
+        if flags.LISTEN_ADDRESS in self._environ:
+            return tuple(self._flag(flags.LISTEN_ADDRESS, values.listen_addresses, [("", 0)]))
+        return ((self._value("METRICS_HOST"), self._value("METRICS_PORT")),)
+
+    def _telemetry_path(self) -> str:
+        path = str(self._flag(flags.TELEMETRY_PATH, values.url_path, TELEMETRY_PATH))
+        if not path or f"{path}/".startswith(RESERVED_PATHS):
+            self._problems.append(f"{flags.TELEMETRY_PATH} must not be / or begin with {RESERVED_PATHS}")
+        return path
+
+    def _route_prefix(self) -> str:
+        url = self._environ.get(flags.EXTERNAL_URL, "")
+        if url and (problem := url_problem(url, "none is needed")):
+            self._problems.append(f"{flags.EXTERNAL_URL} {problem}")
+        elif url and flags.ROUTE_PREFIX not in self._environ:
+            return str(self._convert(flags.EXTERNAL_URL, urlsplit(url).path, values.url_path))
+        return str(self._flag(flags.ROUTE_PREFIX, values.url_path, ""))
 
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")
@@ -262,7 +306,7 @@ class _Reader:
                 f"{_shown(name, text)} and its alias {_shown(alias, other)} differ: keep one of them."
             )
         if other and not text:
-            return float(self._convert(alias, other, self._variables[name]))
+            return float(self._convert(alias, other, self._variables[name].read))
         return float(self._value(name))
 
     def _fetch_timeout(self, interval: float) -> float:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
-    | frozenset({"custom.expression", "terminal", "values"}),
+    | frozenset({"custom.expression", "flags", "terminal", "values"}),
     frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
     frozenset({"settings", "snapshot"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
@@ -51,6 +51,7 @@ IMMUTABLE_CALLS = frozenset(
         "CustomSeries",
         "Event",
         "Field",
+        "Flag",
         "Instrument",
         "Meta",
         "Provider",

@@ -68,6 +68,15 @@ def test_ipv6_that_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int,
         server.bind(WebSettings("::", 0)).close()
 
 
+def test_bind_all() -> None:
+    """Every address is listened on, the main one first."""
+    listeners = server.bind_all(WebSettings("127.0.0.1", 0, further=(("127.0.0.2", 0), ("::1", 0))))
+
+    for listener, host in zip(listeners, ("127.0.0.1", "127.0.0.2", "::1"), strict=True):
+        with listener:
+            socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
+
+
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
@@ -83,7 +92,9 @@ def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
     with pytest.raises(ListenError) as caught:
         server.bind(WebSettings(host, 0))
 
-    assert str(caught.value).startswith(f"cannot listen on METRICS_HOST={host} METRICS_PORT=0: {reason}")
+    assert str(caught.value).startswith(
+        f"cannot listen on {host}:0 (METRICS_HOST and METRICS_PORT, or --web.listen-address): {reason}"
+    )
     assert not str(caught.value).endswith((": ", "None"))
 
 
@@ -124,7 +135,7 @@ def test_taken_port() -> None:
         with pytest.raises(ListenError) as caught:
             server.bind(WebSettings("127.0.0.1", port))
 
-    assert str(caught.value).endswith(f"METRICS_PORT={port}: Address already in use")
+    assert str(caught.value).endswith("--web.listen-address): Address already in use")
 
 
 class CountingSelector(selectors.DefaultSelector):

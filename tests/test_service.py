@@ -285,8 +285,8 @@ def test_port_taken(gateway: ReplayGateway) -> None:
 
     assert (3, "") == (result.returncode, result.stdout)
     assert (
-        f"provider-metrics-exporter: cannot listen on METRICS_HOST=127.0.0.1 METRICS_PORT={port}: "
-        "Address already in use\n"
+        f"provider-metrics-exporter: cannot listen on 127.0.0.1:{port} (METRICS_HOST and METRICS_PORT, or "
+        "--web.listen-address): Address already in use\n"
     ) == result.stderr
 
 
@@ -432,6 +432,68 @@ def test_both_address_families(gateway: ReplayGateway) -> None:
         ]
 
     assert [200, 200] == codes
+
+
+def test_several_listen_addresses(gateway: ReplayGateway) -> None:
+    """The flag for the address may be repeated, wins over the variables, and each address is served."""
+    flags = ("--web.listen-address=127.0.0.1:0", "--web.listen-address", "[::1]:0")
+    with program("run", *flags, **variables(gateway, METRICS_HOST="x:y", METRICS_PORT="x")) as running:
+        listening = [running.record("Listening") for _ in flags[1:]]
+        running.record("Updated provider metrics")
+        codes = [
+            requests.get(f"http://{host}:{record['port']}/metrics", timeout=5).status_code
+            for host, record in zip(("127.0.0.1", "[::1]"), listening, strict=True)
+        ]
+
+    assert (["127.0.0.1", "::1"], [200, 200]) == ([record["host"] for record in listening], codes)
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_route_prefix(gateway: ReplayGateway, position: str) -> None:
+    """Behind a proxy that passes the path on, every route has its prefix, and `healthcheck` works."""
+    flags = ("--web.external-url=https://host.example/tools/exporter/", "--web.telemetry-path=/prom")
+    arguments = (*flags, "run") if position == "before" else ("run", *flags)
+    with program(*arguments, **variables(gateway)) as running:
+        url = running.url()
+        wait_until_ready(f"{url}/tools/exporter")
+        paths = ("/tools/exporter/prom", "/tools/exporter/", "/tools/exporter", "/", "/prom", "/metrics")
+        answers = [requests.get(url + path, timeout=5) for path in paths]
+        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": url.rpartition(":")[2]}
+        by_socket = run_program("healthcheck", **asking)
+
+    assert [200, 200, 200, 200, 404, 404] == [answer.status_code for answer in answers]
+    assert [f"{url}/tools/exporter/"] * 3 == [answer.url for answer in answers[1:4]]
+    assert 0 == by_socket.returncode
+
+
+def test_prefix_of_the_health_routes(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Health routes below a prefix need no password either."""
+    path = Folder(tmp_path).write(basic_auth_users={USER: hashed()})
+    flags = ("--web.route-prefix=/exporter", f"--web.config.file={path}")
+    with program("run", *flags, **variables(gateway)) as running:
+        url = running.url()
+        codes = [
+            requests.get(f"{url}{path}", timeout=5).status_code
+            for path in ("/exporter/-/healthy", "/-/healthy", "/exporter/metrics")
+        ]
+
+    assert [200, 401, 401] == codes
+
+
+def test_console_format(gateway: ReplayGateway) -> None:
+    """The log for a person is lines of text, without colours where nobody sees them."""
+    with program(
+        "run", "--log.format=console", "--log.level=WARN", **variables(gateway, FETCH_TIMEOUT="100")
+    ) as running:
+        deadline = time.monotonic() + 20
+        while not running.output:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        code, _ = running.end()
+
+    assert 0 == code
+    assert 1 == len(running.output)
+    assert running.output[0][9:].startswith('warning  Questionable setting hint="FETCH_TIMEOUT is cut')
 
 
 def test_unwise_settings_are_told_once(gateway: ReplayGateway) -> None:

@@ -683,6 +683,71 @@ def test_web_settings_that_cannot_be() -> None:
     assert ('METRICS_PORT="x": must be a port from 0 to 65535',) == caught.value.problems
 
 
+# Flags
+
+
+def test_flags_win() -> None:
+    """Each flag wins over its variables, which may then be malformed."""
+    settings = load(
+        **{
+            "--web.listen-address": ":9001,[::1]:9002",
+            "--log.level": "WARN",
+            "--log.format": "console",
+            "METRICS_HOST": "x:y",
+            "METRICS_PORT": "x",
+            "LOG_LEVEL": "loud",
+        }
+    )
+
+    assert ("warning", "console") == (settings.log_level, settings.log_format)
+    assert WebSettings("::", 9001, further=(("::1", 9002),)) == settings.web
+
+
+def test_paths() -> None:
+    """Paths have a slash at their start and none at their end."""
+    web = load(**{"--web.telemetry-path": "prom/", "--web.route-prefix": "tools/exporter/"}).web
+
+    assert ("/prom", "/tools/exporter") == (web.telemetry_path, web.route_prefix)
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix", "expected"),
+    [
+        ("https://host.example/tools/exporter/", "", "/tools/exporter"),
+        ("https://host.example", "", ""),
+        ("https://host.example/tools/exporter", "/", ""),
+        ("https://host.example/tools/exporter", "/other", "/other"),
+    ],
+    ids=["path of the URL", "no path", "stripped by the proxy", "another one"],
+)
+def test_route_prefix(url: str, prefix: str, expected: str) -> None:
+    """The prefix is the path of the external URL, unless another one is set."""
+    web = load(**{"--web.external-url": url, "--web.route-prefix": prefix}).web
+
+    assert expected == web.route_prefix
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "problem"),
+    [
+        ("--web.listen-address", "8001", '="8001": must be host:port or :port, such as '),
+        ("--web.telemetry-path", "/", " must not be / or begin with /-/"),
+        ("--web.telemetry-path", "/-/healthy", " must not be / or begin with /-/"),
+        ("--web.telemetry-path", "/a b", '="/a b": must be a path of letters, digits and -._~, such as '),
+        ("--web.route-prefix", "/a/../b", '="/a/../b": must be a path of letters, digits and -._~, such as '),
+        ("--web.external-url", "host/path", " must begin with http:// or https://"),
+        ("--web.external-url", "https://user:hush@host", " must hold no user or password: none is needed."),
+        ("--log.level", "loud", '="loud": must be debug, info, warning or error'),
+        ("--log.format", "logfmt", '="logfmt": must be json or console'),
+    ],
+)
+def test_flags_that_cannot_be(flag: str, text: str, problem: str) -> None:
+    """What is wrong with a flag is one problem, which names the flag."""
+    (told,) = problems(**{flag: text})
+
+    assert told.startswith(flag + problem)
+
+
 # OpenTelemetry
 
 
