@@ -23,7 +23,7 @@ from exporter.errors import ListenError, SettingsError
 from exporter.flags import FLAGS, Flag
 from exporter.given import WEB_CONFIG_FILES, Given, load_given
 from exporter.settings import VARIABLES, Settings, load_web_settings
-from exporter.signals import handle_stop
+from exporter.signals import handle_hangup, handle_stop
 from exporter.terminal import printable
 
 SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS = 6.0, 604_800.0
@@ -253,6 +253,7 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     click.echo(f"Script of the day ({day_seconds:g} s, again and again):\n\n{describe(day_seconds)}\n")
     click.echo(f"Gateway      {gateway.url}/  (the same script)")
     if gateway_only:
+        handle_hangup(signal.SIG_DFL)
         gateway.serve_forever()
         sys.exit(0)
     # A proxy of the environment does not know this machine's own gateway.
@@ -339,4 +340,5 @@ def _fail(code: int, *problems: str) -> NoReturn:
 def _be_interruptible() -> None:
     """Let Ctrl-C end a command that has an answer to give as a failure, unlike the exporter itself."""
     handle_stop(signal.SIG_DFL)
+    handle_hangup(signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
@@ -151,7 +151,11 @@ class Server(uvicorn.Server):
     """A server whose end, once it is asked for, is certain."""
 
     def __init__(
-        self, app: ASGIApp, tls: ssl.SSLContext | None = None, side_door: SideDoor | None = None
+        self,
+        app: ASGIApp,
+        tls: ssl.SSLContext | None = None,
+        side_door: SideDoor | None = None,
+        on_reload: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to serve.
 
@@ -159,12 +163,14 @@ class Server(uvicorn.Server):
             app: Answers on the sockets that the server is run with.
             tls: Of those sockets; None: plain HTTP.
             side_door: What else it serves.
+            on_reload: Called in the event loop after `handle_reload`.
         """
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
         super().__init__(_config(app))
         self._tls = tls
         self._side_door = side_door
+        self._on_reload = on_reload
 
     @property
     def should_exit(self) -> bool:
@@ -174,10 +180,15 @@ class Server(uvicorn.Server):
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
         self._should_exit = value
-        if value and self._loop is not None:
-            # It may have ended meanwhile.
+        if value:
+            self._call_soon(self._end.set)
+
+    def _call_soon(self, callback: Callable[[], object]) -> None:
+        """Call it in the event loop, if that runs; safe in any thread and in a signal handler."""
+        if self._loop is not None:
+            # The loop may have ended meanwhile.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end.set)
+                self._loop.call_soon_threadsafe(callback)
 
     async def main_loop(self) -> None:
         """Wait for the end; uvicorn's own way wakes ten times a second to look for it."""
@@ -215,6 +226,10 @@ class Server(uvicorn.Server):
         """Begin to end, and see to it that it does not take too long."""
         end_within(LAST_RESORT_SECONDS, code=0)
         super().handle_exit(sig, frame)
+
+    def handle_reload(self, sig: int, frame: FrameType | None) -> None:
+        """Have the files read again; before the server runs they have just been read."""
+        self._call_soon(self._on_reload)
 
 
 def end_within(seconds: float, code: int) -> None:

@@ -26,7 +26,7 @@ from exporter.server import (
     end_within,
 )
 from exporter.settings import Settings
-from exporter.signals import handle_stop
+from exporter.signals import handle_reload, handle_stop
 from exporter.status import StatusPage
 from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
 from exporter.web import Web, health_paths
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from exporter.custom.config import Definition
-    from exporter.custom.metric import CustomMetrics
     from exporter.webconfig import Reading
 
 LOGGER = logging.getLogger(__name__)
@@ -72,14 +71,16 @@ def run(
     logs.configure(output, settings.log_level, clock, formatter)
     telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
-    in_force = _custom_metrics(custom, telemetry)
-    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics, in_force)
+    poller = _poller(settings, clock, telemetry, custom)
     page = StatusPage(settings.interval, settings.web.telemetry_path)
     web = Web(poller.published, clock, page, settings.web.telemetry_path, settings.web.route_prefix)
     allow_many_connections()
-    server = _server(settings, web_file, web, telemetry, clock, listeners[0])
-    # The server heeds signals while it serves; these are for the moments before and after.
+    has_files = settings.admin_key_file or web_file or custom
+    on_reload = poller.reload if has_files else _report_no_files
+    server = _server(settings, web_file, web, telemetry, clock, listeners[0], on_reload)
+    # The server handles stop signals while it serves; these are for the moments before and after.
     handle_stop(server.handle_exit)
+    handle_reload(server.handle_reload)
     polling = Polling(poller, server)
     for listener in listeners:
         _announce(settings, web_file, listener)
@@ -127,14 +128,15 @@ class Polling:
             self._server.should_exit = True
 
 
-def _custom_metrics(file: Definition | None, telemetry: Telemetry) -> Callable[[], CustomMetrics]:
-    """Return what gives the custom metrics in force."""
-    if file is None:
-        return tuple
+def _poller(settings: Settings, clock: Clock, telemetry: Telemetry, definition: Definition | None) -> Poller:
+    """Return the poller, with the custom metrics where a file defines some."""
+    if definition is None:
+        return Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     from exporter.custom.file import CustomFile
 
-    told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
-    return CustomFile(file, told).newest
+    on_change = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
+    file = CustomFile(definition, on_change)
+    return Poller(settings, clock, telemetry.tracer, telemetry.metrics, file.newest, file.reload)
 
 
 def _server(
@@ -144,12 +146,13 @@ def _server(
     telemetry: Telemetry,
     clock: Clock,
     listener: socket.socket,
+    on_reload: Callable[[], None],
 ) -> Server:
     """Return the server, with what the web configuration file asks for before the routes."""
     app = web.app(telemetry.scrape_middleware())
     side_door = _side_door(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
-        return Server(app, side_door=side_door)
+        return Server(app, side_door=side_door, on_reload=on_reload)
     from exporter.access import Access
     from exporter.tls import NewestContext
     from exporter.webfile import WebFile
@@ -166,7 +169,16 @@ def _server(
     first = web_file.config.tls
     # It never goes while the exporter runs.
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
-    return Server(access, tls, side_door)
+
+    def reload() -> None:
+        in_force.reload()
+        on_reload()
+
+    return Server(access, tls, side_door, reload)
+
+
+def _report_no_files() -> None:
+    LOGGER.info("Nothing to reload", extra={"hint": "No setting names a file that is read again."})
 
 
 def _side_door(web: Web, host: str, port: int) -> SideDoor | None:

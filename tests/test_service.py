@@ -348,6 +348,81 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert [] == [line for line in running.output if "$2b$" in line or PASSWORD in line]
 
 
+def test_reload(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """SIGHUP reads every file again at once, also while a fetch hangs, and logs what became of each."""
+    gateway.silent = True
+    folder, custom, key = Folder(tmp_path), tmp_path / "custom.yaml", tmp_path / "key"
+    custom.write_text("metrics: []")
+    key.write_text(KEY)
+    more = {
+        "ADMIN_KEY": "",
+        "ADMIN_KEY_FILE": str(key),
+        "WEB_CONFIG_FILE": str(folder.write(basic_auth_users={USER: hashed()})),
+        "CUSTOM_METRICS_FILE": str(custom),
+        "FETCH_TIMEOUT": "45s",
+    }
+    with program(**variables(gateway, **more)) as running:
+        url = running.url()
+        assert gateway.reached.wait(20)
+        running.process.send_signal(signal.SIGHUP)
+        unchanged = [
+            running.record(f"{name} unchanged") for name in ("Web config", "Admin key", "Custom metrics")
+        ]
+
+        folder.write(basic_auth_users={USER: hashed("new")})
+        custom.write_text("metrics: [1]")
+        key.write_text("another-key")
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Web config reloaded")
+        running.record("Admin key reloaded")
+        problem = running.record("Custom metrics not reloaded")
+        answer = requests.get(f"{url}/metrics", auth=(USER, "new"), timeout=5)
+        code, seconds = running.end()
+
+    assert ["info"] * 3 == [record["level"] for record in unchanged]
+    assert "metric 1 must be a mapping." in problem["hint"]
+    assert (200, 0, True) == (answer.status_code, code, seconds < LIMIT_SECONDS)
+
+
+def test_reload_of_a_certificate(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """A new certificate is served after SIGHUP, by the very next connection."""
+    folder = Folder(tmp_path)
+    with program(**variables(gateway, WEB_CONFIG_FILE=str(folder.write(tls={})))) as running:
+        address = ("localhost", running.record("Listening")["port"])
+        before = ssl.get_server_certificate(address, timeout=5)
+        folder.renew()
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Web config reloaded")
+
+        assert before != ssl.get_server_certificate(address, timeout=5)
+
+
+def test_nothing_to_reload(gateway: ReplayGateway) -> None:
+    """Without files SIGHUP is answered as well, and stops nothing."""
+    with program(**variables(gateway)) as running:
+        url = running.url()
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Nothing to reload")
+
+        assert 200 == requests.get(f"{url}/-/healthy", timeout=5).status_code
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.6, 0.9])
+def test_hangup_at_any_moment_of_the_start(gateway: ReplayGateway, delay: float) -> None:
+    """SIGHUP during the start changes nothing: the files have not been read, or just now."""
+    with program(code=WAIT_FOR_PYTHON, **variables(gateway)) as running:
+        deadline = time.monotonic() + 20
+        while not running.output:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(delay)
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Updated provider metrics")
+        code, _ = running.end()
+
+    assert 0 == code
+
+
 def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> requests.Response:
     """Return the first answer that has what is waited for."""
     deadline = time.monotonic() + 20
