@@ -205,6 +205,7 @@ def test_poll_is_bounded(settings_for: Callable[..., Settings]) -> None:
         ({"METRICS_HOST": "::1", "METRICS_PORT": "9"}, "http://[::1]:9"),
         ({"METRICS_HOST": "0.0.0.0"}, "http://localhost:8001"),
         ({"METRICS_HOST": "exporter.example"}, "http://exporter.example:8001"),
+        ({"--web.listen-address": "[::1]:9", "--web.route-prefix": "/exporter"}, "http://[::1]:9/exporter"),
         ({"METRICS_PORT": "0"}, None),
         ({"METRICS_PORT": "x"}, None),
     ],
@@ -222,6 +223,21 @@ def test_own_address_with_tls(tmp_path: Path) -> None:
 
     folder.write(tls={})
     assert "https://localhost:8001" == own_address({"WEB_CONFIG_FILE": str(file)})
+
+
+def test_metrics_below_another_path(good: Chain) -> None:
+    """The metrics are read where the exporter's own flag says."""
+    good.answers(EXPORTER)["/prom"] = good.answers(EXPORTER).pop("/metrics")
+    good.environ["--web.telemetry-path"] = "/prom"
+
+    assert State.OK is good.walk()["exporter"].finding.state
+
+
+def test_metrics_below_a_wrong_path(good: Chain) -> None:
+    """With a wrong flag the metrics are read from the default path; the check of the settings reports it."""
+    good.environ["--web.telemetry-path"] = "a b"
+
+    assert State.OK is good.walk()["exporter"].finding.state
 
 
 def test_good_exporter(good: Chain) -> None:
