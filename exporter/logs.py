@@ -106,7 +106,11 @@ class ConsoleFormatter(Formatter):
         mark = f"{level:<8}"
         if self._colour and level in COLOURS:
             mark = f"\x1b[{COLOURS[level]}m{mark}\x1b[0m"
-        fields = (f"{name}={_plain(value)}" for name, value in log_data.items() if name not in NOT_FIELDS)
+        fields = (
+            f"{name}={_plain(value)}"
+            for name, value in log_data.items()
+            if name not in NOT_FIELDS and value is not None
+        )
         line = " ".join((time, mark, printable(log_data["message"]), *fields))
         traceback = log_data.get("exc_info", "").splitlines()
         return "\n".join((line, *map(printable, traceback)))
@@ -114,7 +118,7 @@ class ConsoleFormatter(Formatter):
 
 def _plain(value: object) -> str:
     """Return a value without characters that steer a terminal, in quotes where its end would not be seen."""
-    text = printable(str(value))
+    text = str(value).lower() if isinstance(value, bool) else printable(str(value))
     return f'"{text}"' if not text or " " in text else text
 
 

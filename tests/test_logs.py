@@ -125,13 +125,13 @@ def console_line(record: logging.LogRecord, *, is_terminal: bool = False) -> str
 
 
 def test_console_line() -> None:
-    """A record is one short line: local time of day, level, message, fields."""
+    """A record is one short line: local time of day, level, message, and the fields that have a value."""
     record = logging.makeLogRecord(
-        {"msg": "Fetch failed", "levelname": "WARNING", "outcome": "tls", "hint": "a b", "status": None}
+        {"msg": "Fetch failed", "levelname": "WARNING", "hint": "a b", "status": None, "tls": True}
     )
 
     time = datetime.fromtimestamp(1_787_191_300).strftime("%H:%M:%S")
-    assert f'{time} warning  Fetch failed outcome=tls hint="a b" status=None' == console_line(record)
+    assert f'{time} warning  Fetch failed hint="a b" tls=true' == console_line(record)
 
 
 def test_console_line_in_a_terminal() -> None:

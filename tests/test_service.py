@@ -509,6 +509,29 @@ def test_both_address_families(gateway: ReplayGateway) -> None:
     assert [200, 200] == codes
 
 
+def test_what_people_type(gateway: ReplayGateway) -> None:
+    """Units, brackets and colons that other programs take are understood."""
+    typed = {"METRICS_HOST": "[::1]", "METRICS_PORT": ":0", "SCRAPE_INTERVAL": "5m", "STALE_AFTER": "1h30m"}
+    with program(**variables(gateway, LOG_LEVEL="INFO", FETCH_TIMEOUT="500ms", **typed)) as running:
+        listening = running.record("Listening")
+        answer = requests.get(f"http://[::1]:{listening['port']}/-/healthy", timeout=5)
+
+    settings = ("host", "scrape_interval", "fetch_timeout", "stale_after")
+    assert ["::1", 300.0, 0.5, 5400.0] == [listening[name] for name in settings]
+    assert 200 == answer.status_code
+
+
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1:8001", "http://localhost", "999.0.0.1"])
+def test_malformed_host(gateway: ReplayGateway, host: str) -> None:
+    """A malformed address is a wrong setting, in plain words, and never an address that cannot be bound."""
+    result = run_program(**variables(gateway, METRICS_HOST=host))
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert result.stderr.startswith(
+        f'provider-metrics-exporter: METRICS_HOST="{host}": must be an IP address '
+    )
+
+
 def test_several_listen_addresses(gateway: ReplayGateway) -> None:
     """The flag for the address may be repeated, wins over the variables, and each address is served."""
     flags = ("--web.listen-address=127.0.0.1:0", "--web.listen-address", "[::1]:0")
