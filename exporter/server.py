@@ -171,6 +171,7 @@ class Server(uvicorn.Server):
         self._tls = tls
         self._side_door = side_door
         self._on_reload = on_reload
+        self._reload_requested = False
 
     @property
     def should_exit(self) -> bool:
@@ -193,6 +194,7 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait for the end; uvicorn's own way wakes ten times a second to look for it."""
         self._loop = asyncio.get_running_loop()
+        self._reload()
         if not self.should_exit:
             await self._end.wait()
 
@@ -228,8 +230,14 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     def handle_reload(self, sig: int, frame: FrameType | None) -> None:
-        """Have the files read again; before the server runs they have just been read."""
-        self._call_soon(self._on_reload)
+        """Have `on_reload` called, as soon as the server runs."""
+        self._reload_requested = True
+        self._call_soon(self._reload)
+
+    def _reload(self) -> None:
+        if self._reload_requested:
+            self._reload_requested = False
+            self._on_reload()
 
 
 def end_within(seconds: float, code: int) -> None:

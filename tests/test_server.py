@@ -127,6 +127,29 @@ def test_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 256 - server.RESERVED_DESCRIPTORS == server.descriptor_limit()
 
 
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_reload(moment: str) -> None:
+    """A signal to reload is answered once by a running server, also one that came before it ran."""
+    reloads: list[str] = []
+    running = server.Server(Starlette(), on_reload=lambda: reloads.append(threading.current_thread().name))
+    if moment == "before":
+        running.handle_reload(1, None)
+    thread = threading.Thread(
+        target=running.run, args=([server.bind(WebSettings("127.0.0.1", 0))],), name="loop"
+    )
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not reloads and time.monotonic() < deadline:
+        if moment == "while" and running.started:
+            running.handle_reload(1, None)
+            moment = "sent"
+        time.sleep(0.01)
+    running.should_exit = True
+    thread.join(10)
+
+    assert ["loop"] == reloads
+
+
 def test_taken_port() -> None:
     """A port that somebody else listens on cannot be bound."""
     with server.bind(WebSettings("127.0.0.1", 0)) as listener:
