@@ -19,8 +19,8 @@ MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or ne
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
 	@$(BIN)/python -m exporter demo
 
-run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY
-	@$(BIN)/python -m exporter run
+run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY, or write them into .env
+	@$(BIN)/python .ci/dotenv.py $(BIN)/python -m exporter run
 
 test: $(VENV)/test.stamp  ## everything that needs no server and no browser
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term

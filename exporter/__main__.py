@@ -1,17 +1,18 @@
-"""Entry point of the command line; signals are heeded from the first moment on."""
+"""Entry point of the command line; signals are handled from the first moment on."""
 
 from __future__ import annotations
 
 import os
 from types import FrameType
 
-from exporter.signals import handle_stop
+from exporter.signals import handle_hangup, handle_stop
 
 STDERR = 2
 
 
 def main() -> None:
     """Run the command line; exit codes are those of `exporter.cli`."""
+    handle_hangup(_ignore)
     handle_stop(_leave)
     _keep_standard_descriptors()
     # Only now, since it takes a moment in which a signal would end the process by its default.
@@ -23,6 +24,10 @@ def main() -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """End at once: nothing has begun yet that would have to be ended."""
     os._exit(0)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Go on: no file has been read yet that could be read again."""
 
 
 def _keep_standard_descriptors() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -24,7 +24,13 @@ class Access:
     """An ASGI application before another one: lets pass who may, and adds the headers of the file."""
 
     def __init__(
-        self, app: ASGIApp, newest: Callable[[], WebConfig], clock: Clock, *, protect_health: bool
+        self,
+        app: ASGIApp,
+        newest: Callable[[], WebConfig],
+        clock: Clock,
+        *,
+        protect_health: bool,
+        health_paths: Collection[str] = HEALTH_PATHS,
     ) -> None:
         """Stand before `app`.
 
@@ -33,11 +39,13 @@ class Access:
             newest: Returns the configuration in force; asked for each request.
             clock: For the rate limit.
             protect_health: Ask for a password on the health routes, too.
+            health_paths: The paths of the health routes.
         """
         self._app = app
         self._newest = newest
         self._clock = clock
         self._protect_health = protect_health
+        self._health_paths = health_paths
         self._hashes: Mapping[str, str] = {}
         self._passwords = Passwords({})
         self._apply(newest())
@@ -60,7 +68,7 @@ class Access:
 
     async def _refusal(self, scope: Scope) -> Response | None:
         is_protected = bool(self._hashes) and self._protect_health
-        if scope["path"] in HEALTH_PATHS and not is_protected:
+        if scope["path"] in self._health_paths and not is_protected:
             return None
         if self._bucket is not None and (seconds := self._bucket.take()):
             return PlainTextResponse("Too many requests.\n", 429, {"Retry-After": str(math.ceil(seconds))})

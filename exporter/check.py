@@ -16,6 +16,7 @@ from exporter.poller import Poller
 from exporter.settings import Settings, TelemetrySettings
 from exporter.snapshot import Fetch, Provider, Snapshot
 from exporter.telemetry import Telemetry
+from exporter.terminal import printable
 
 CAPABILITIES = (
     ("streaming", "supports_streaming"),
@@ -165,8 +166,3 @@ def _yes_no(value: bool | None) -> str:
 
 def _date(seconds: float | None) -> str:
     return "never" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def printable(text: str) -> str:
-    """Escape what could steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

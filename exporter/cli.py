@@ -12,18 +12,21 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from exporter import __version__
+from exporter import __version__, flags, values
 from exporter.clock import SystemClock
 from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
-from exporter.given import Given, load_given
+from exporter.flags import FLAGS, Flag
+from exporter.given import WEB_CONFIG_FILES, Given, load_given
 from exporter.settings import VARIABLES, Settings, load_web_settings
-from exporter.signals import handle_stop
+from exporter.signals import handle_hangup, handle_stop
+from exporter.terminal import printable
 
+SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS = 6.0, 604_800.0
 Command = TypeVar("Command", bound=Callable[..., object])
 
 EXIT_NOT_WELL = 1
@@ -33,6 +36,19 @@ EXIT_LISTEN = 3
 POLLS_A_DAY = 60
 """Polls of the demo in one of its days, so that each of its 24 hours is seen at least twice."""
 DEMO_HOST = "127.0.0.1"
+CLOSE_SECONDS = 1.0
+
+
+def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return the callback of a flag whose text one of `exporter.values` reads."""
+
+    def convert(context: click.Context, parameter: click.Parameter, text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(f'"{printable(text)}" {error}') from error
+
+    return convert
 
 
 def _environment_help(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -46,52 +62,87 @@ def _default(text: str) -> str:
     return f" (default {text})" if text else ""
 
 
+def _exporter_flags(command: Command) -> Command:
+    """Give a command the flags of `exporter.flags`; what is set joins the environment in `context.obj`."""
+    for flag in reversed(FLAGS):
+        command = click.option(
+            flag.name,
+            f"flag_{FLAGS.index(flag)}",
+            metavar=flag.metavar or None,
+            multiple=bool(flag.metavar),
+            is_flag=not flag.metavar,
+            expose_value=False,
+            callback=_set_flag,
+            help=_flag_help(flag),
+        )(command)
+    return command
+
+
+def _set_flag(context: click.Context, parameter: click.Parameter, value: bool | tuple[str, ...]) -> None:
+    environ = os.environ if context.obj is None else context.obj
+    name = parameter.opts[0]
+    if isinstance(value, bool):
+        text = "true" if value else ""
+    else:
+        text = ",".join(value if name == flags.LISTEN_ADDRESS else value[-1:])
+    context.obj = {**environ, name: text} if text else environ
+
+
+def _flag_help(flag: Flag) -> str:
+    wins = f" (wins over {' and '.join(flag.variables)})" if flag.variables else ""
+    return f"{flag.meaning}{wins}{_default(flag.default)}."
+
+
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog=_environment_help([(variable.name, variable.meaning, variable.default) for variable in VARIABLES]),
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@click.option(
-    "--web.config.file", "web_config_file", metavar="FILE", help="TLS, passwords; wins over WEB_CONFIG_FILE."
-)
+@_exporter_flags
 @click.pass_context
-def cli(context: click.Context, web_config_file: str | None) -> None:
+def cli(context: click.Context) -> None:
     """Publish the providers of an AI gateway as Prometheus metrics, traces and logs.
 
-    Without a command it runs the exporter. All settings are environment variables; those of
-    OpenTelemetry (OTEL_...) and of requests (REQUESTS_CA_BUNDLE, HTTPS_PROXY) work as well.
+    Without a command it runs the exporter. Settings are environment variables; those of OpenTelemetry
+    (OTEL_...) and of requests (REQUESTS_CA_BUNDLE, HTTPS_PROXY) work as well. Flags win over them.
+
+    Signals: SIGHUP reads the files again that the settings name; SIGTERM and SIGINT stop the exporter.
 
     Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
     """
-    context.obj = {**os.environ, "WEB_CONFIG_FILE": web_config_file} if web_config_file else os.environ
     if context.invoked_subcommand is None:
         context.invoke(run)
+    elif flags.CONFIG_CHECK in context.obj and context.invoked_subcommand != run.name:
+        raise click.UsageError(f"{flags.CONFIG_CHECK} belongs to the command run.")
 
 
 @cli.command()
+@_exporter_flags
 @click.pass_obj
 def run(environ: Mapping[str, str]) -> None:
     """Run the exporter (what happens without a command)."""
     given = _everything(environ)
+    if flags.CONFIG_CHECK in environ:
+        sys.exit(_check_configuration(given))
     sys.exit(_run(given, _bind(given.settings)))
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def check(as_json: bool) -> None:
+@click.pass_obj
+def check(environ: Mapping[str, str], as_json: bool) -> None:
     """Poll the gateway once and say what it answered.
 
     Exit code 0 when both endpoints answered well and with at least one provider, 1 when not, 2 when a setting
     is wrong.
     """
     _be_interruptible()
-    # It opens no port: who may come in does not matter.
-    given = _everything({**os.environ, "WEB_CONFIG_FILE": ""})
+    # It opens no port: access control does not matter.
+    given = _everything({**environ, **dict.fromkeys(WEB_CONFIG_FILES, "")})
     from exporter import check as checks
 
-    for warning in given.settings.warnings:
-        click.echo(f"Note: {warning}", err=True)
+    _print_warnings(given)
     snapshot = checks.poll(given.settings, given.custom.metrics if given.custom else ())
     click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
     sys.exit(0 if checks.is_well(snapshot) else EXIT_NOT_WELL)
@@ -166,28 +217,30 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
 @click.option(
     "--day",
     "day_seconds",
-    type=click.FloatRange(min=6),
-    default=120.0,
+    callback=_read_by(values.duration(SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS)),
+    metavar="DURATION",
+    default="2m",
     show_default=True,
-    help="Seconds that one day of the script takes.",
+    help="Time that one day of the script takes, such as 90s or 10m.",
 )
 @click.option("--gateway-only", is_flag=True, help="Run the gateway alone, with ADMIN_KEY as its key.")
 @click.option(
     "--listen",
+    callback=_read_by(values.listen_address),
+    metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
-    metavar="HOST:PORT",
     help="Where the gateway listens; port 0 takes a free one.",
 )
 @click.pass_obj
-def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: str) -> None:
+def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: tuple[str, int]) -> None:
     """Run with an embedded gateway that plays a day.
 
     Neither a gateway nor a key is needed. The script of the day is printed.
     """
     from exporter.demo import DemoGateway, describe
 
-    host, port = _address(listen)
+    host, port = listen
     if gateway_only and not os.environ.get("ADMIN_KEY"):
         _fail(
             EXIT_SETTINGS,
@@ -197,10 +250,11 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
     except OSError as error:
-        _fail(EXIT_LISTEN, f"cannot listen on {listen}: {error.strerror}")
+        _fail(EXIT_LISTEN, f"cannot listen on {values.address(host, port)}: {error.strerror}")
     click.echo(f"Script of the day ({day_seconds:g} s, again and again):\n\n{describe(day_seconds)}\n")
     click.echo(f"Gateway      {gateway.url}/  (the same script)")
     if gateway_only:
+        handle_hangup(signal.SIG_DFL)
         gateway.serve_forever()
         sys.exit(0)
     # A proxy of the environment does not know this machine's own gateway.
@@ -208,13 +262,14 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
     with gateway:
         given = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
-        listener = _bind(given.settings)
+        listeners, web = _bind(given.settings), given.settings.web
         scheme = "https" if given.web_file and given.web_file.config.tls else "http"
-        url = f"{scheme}://localhost:{listener.getsockname()[1]}"
+        url = f"{scheme}://localhost:{listeners[0].getsockname()[1]}{web.route_prefix}"
         click.echo(
-            f"Status page  {url}/\nMetrics      {url}/metrics\n\nCtrl-C ends it. What follows is the log.\n"
+            f"Status page  {url}/\nMetrics      {url}{web.telemetry_path}\n\n"
+            "Ctrl-C ends it. What follows is the log.\n"
         )
-        code = _run(given, listener)
+        code = _run(given, listeners)
     sys.exit(code)
 
 
@@ -230,20 +285,38 @@ def _demo_environment(
     return {**chosen, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _run(given: Given, listener: socket.socket) -> int:
+def _check_configuration(given: Given) -> int:
+    from exporter.telemetry import open_telemetry, prepare_environment
+
+    _print_warnings(given)
+    prepare_environment(os.environ)
+    try:
+        open_telemetry(given.settings.telemetry, lambda: 0).shutdown(CLOSE_SECONDS)
+    except SettingsError as error:
+        _refuse(error)
+    click.echo("The configuration is valid.")
+    return 0
+
+
+def _print_warnings(given: Given) -> None:
+    for warning in given.settings.warnings:
+        click.echo(f"Note: {warning}", err=True)
+
+
+def _run(given: Given, listeners: Sequence[socket.socket]) -> int:
     from exporter.service import run as run_service
 
     try:
-        return run_service(given.settings, given.web_file, given.custom, listener)
+        return run_service(given.settings, given.web_file, given.custom, listeners)
     except SettingsError as error:
         _refuse(error)
 
 
-def _bind(settings: Settings) -> socket.socket:
-    from exporter.server import bind
+def _bind(settings: Settings) -> Sequence[socket.socket]:
+    from exporter.server import bind_all
 
     try:
-        return bind(settings.web)
+        return bind_all(settings.web)
     except ListenError as error:
         _fail(EXIT_LISTEN, str(error))
 
@@ -265,14 +338,8 @@ def _fail(code: int, *problems: str) -> NoReturn:
     sys.exit(code)
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--listen")
-    return host.strip("[]"), int(port)
-
-
 def _be_interruptible() -> None:
     """Let Ctrl-C end a command that has an answer to give as a failure, unlike the exporter itself."""
     handle_stop(signal.SIG_DFL)
+    handle_hangup(signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

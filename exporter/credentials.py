@@ -92,24 +92,35 @@ class AdminKey:
         if self._path is None:
             return self._key
         with self._reading:
-            try:
-                self._replace(read_key(self._path))
-            except SettingsError as error:
-                self._keep(str(error))
+            self._read(self._path, report=False)
             return self._key
 
-    def _replace(self, key: Secret) -> None:
+    def reload(self) -> None:
+        """Read the file now and log the outcome in any case; without a file do nothing."""
+        if self._path is not None:
+            with self._reading:
+                self._read(self._path, report=True)
+
+    def _read(self, path: Path, *, report: bool) -> None:
+        try:
+            self._replace(read_key(path), report)
+        except SettingsError as error:
+            self._keep(str(error), report)
+
+    def _replace(self, key: Secret, report: bool) -> None:
         if self._problem:
             self._problem = ""
             self._on_change(True)
         if key.reveal() != self._key.reveal():
             self._key = key
             LOGGER.info("Admin key reloaded")
+        elif report:
+            LOGGER.info("Admin key unchanged")
 
-    def _keep(self, problem: str) -> None:
-        """Say once why the file is of no use."""
+    def _keep(self, problem: str, report: bool) -> None:
+        """Log why the file cannot be used, once for each reason unless a report is asked for."""
         if not self._problem:
             self._on_change(False)
-        if problem != self._problem:
+        if report or problem != self._problem:
             self._problem = problem
             LOGGER.warning("Admin key not reloaded", extra={"hint": f"{problem} The last good key is used."})

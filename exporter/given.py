@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter import flags
 from exporter.errors import SettingsError
 from exporter.quotes import unquoted
 from exporter.settings import Settings, load_settings
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from exporter.custom.config import Definition
     from exporter.webconfig import Reading
 
-WEB_CONFIG_FILE = "WEB_CONFIG_FILE"
+WEB_CONFIG_FILES = (flags.WEB_CONFIG_FILE, "WEB_CONFIG_FILE")
+"""What names the web configuration file, first the one that wins."""
 CUSTOM_METRICS_FILE = "CUSTOM_METRICS_FILE"
 
 
@@ -35,7 +37,7 @@ def load_given(environ: Mapping[str, str]) -> Given:
         SettingsError: With what is wrong in all of them.
     """
     web_file, custom = read_web_file(environ), _read_custom_metrics(environ)
-    files = {WEB_CONFIG_FILE: web_file, CUSTOM_METRICS_FILE: custom}
+    files = {_web_config_source(environ): web_file, CUSTOM_METRICS_FILE: custom}
     problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
     try:
         settings = load_settings(environ)
@@ -48,13 +50,17 @@ def load_given(environ: Mapping[str, str]) -> Given:
 
 def read_web_file(environ: Mapping[str, str]) -> Reading | None:
     """Return the web configuration file, problems and all; None where there is none."""
-    path = unquoted(environ.get(WEB_CONFIG_FILE, "").strip())
+    path = unquoted(environ.get(_web_config_source(environ), "").strip())
     if not path:
         return None
     # Not everybody needs YAML and bcrypt, which take their time to import.
     from exporter.webconfig import read
 
     return read(Path(path))
+
+
+def _web_config_source(environ: Mapping[str, str]) -> str:
+    return next((name for name in WEB_CONFIG_FILES if environ.get(name, "").strip()), WEB_CONFIG_FILES[-1])
 
 
 def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:

@@ -9,6 +9,7 @@ import requests
 
 from exporter import healthsocket
 from exporter.settings import WebSettings
+from exporter.values import address
 
 PATH = "/-/healthy"
 TIMEOUT_SECONDS = 3.0
@@ -47,7 +48,7 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
     # A proxy of the environment is for the gateway, not for this machine.
     session.trust_env = False
     try:
-        url = f"http://{_address(settings)}{PATH}"
+        url = f"http://{_address(settings)}{settings.route_prefix}{PATH}"
         response = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         return False, f"no answer on port {settings.port}: {type(error).__name__}"
@@ -56,4 +57,4 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
 
 def _address(settings: WebSettings) -> str:
     host = "127.0.0.1" if settings.host in ANY_ADDRESS else settings.host
-    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    return address(host, settings.port)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry import trace
@@ -20,6 +22,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from exporter import SERVICE_NAME
 from exporter.clock import Clock
+from exporter.settings import CONSOLE
+from exporter.terminal import printable
 
 DELIVERY_LOGGERS = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal", "exporter.sender")
 """Where it is said that spans, log records or metrics could not be delivered."""
@@ -28,11 +32,18 @@ DELIVERY_HINT = (
     "that it takes what `detail` names. /metrics is not affected."
 )
 REPEAT_SECONDS = 60.0
+COLOURS: Mapping[str, int] = MappingProxyType({"debug": 2, "warning": 33, "error": 31, "critical": 31})
+"""ANSI codes of the levels in a terminal."""
+NOT_FIELDS = frozenset(
+    {"timestamp", "level", "service", "message", "exc_info", "stack_info", "trace_id", "span_id"}
+)
 
 
-def configure(handler: logging.Handler, level: str, clock: Clock) -> None:
-    """Send every record of the process to `handler`, which writes to standard output."""
-    handler.setFormatter(Formatter())
+def configure(
+    handler: logging.Handler, level: str, clock: Clock, formatter: logging.Formatter | None = None
+) -> None:
+    """Send every record of the process to `handler`, which writes to standard output, as JSON by default."""
+    handler.setFormatter(formatter or Formatter())
     handler.addFilter(DeliveryFilter(clock))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
@@ -75,6 +86,45 @@ class Formatter(JsonFormatter):
         if context.is_valid:
             log_data["trace_id"] = trace.format_trace_id(context.trace_id)
             log_data["span_id"] = trace.format_span_id(context.span_id)
+
+
+class ConsoleFormatter(Formatter):
+    """Lays a record out as one short line for a person: time of day, level, message, fields.
+
+    The lines of a traceback follow it. The ids of the trace are left out.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        """Colour the level where the terminal can show it."""
+        super().__init__()
+        self._colour = colour
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the line of the fields that would be those of the JSON object."""
+        time = datetime.fromisoformat(log_data["timestamp"]).astimezone().strftime("%H:%M:%S")
+        level = log_data["level"]
+        mark = f"{level:<8}"
+        if self._colour and level in COLOURS:
+            mark = f"\x1b[{COLOURS[level]}m{mark}\x1b[0m"
+        fields = (
+            f"{name}={_plain(value)}"
+            for name, value in log_data.items()
+            if name not in NOT_FIELDS and value is not None
+        )
+        line = " ".join((time, mark, printable(log_data["message"]), *fields))
+        traceback = log_data.get("exc_info", "").splitlines()
+        return "\n".join((line, *map(printable, traceback)))
+
+
+def _plain(value: object) -> str:
+    """Return a value without characters that steer a terminal, in quotes where its end would not be seen."""
+    text = str(value).lower() if isinstance(value, bool) else printable(str(value))
+    return f'"{text}"' if not text or " " in text else text
+
+
+def formatter(log_format: str, *, is_terminal: bool) -> logging.Formatter:
+    """Return the formatter of one of the formats of the log."""
+    return ConsoleFormatter(colour=is_terminal) if log_format == CONSOLE else Formatter()
 
 
 class OtlpHandler(LoggingHandler):

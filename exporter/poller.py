@@ -48,6 +48,7 @@ class Poller:
         tracer: trace.Tracer,
         metrics: Metrics,
         custom: Callable[[], CustomMetrics] = tuple,
+        reload_custom: Callable[[], None] = lambda: None,
     ) -> None:
         """Publish the exposition of an exporter that has not polled yet; nothing is sent.
 
@@ -57,6 +58,7 @@ class Poller:
             tracer: Makes the spans of polls.
             metrics: Collected once for each exposition.
             custom: Returns the custom metrics that are defined now; asked before each poll.
+            reload_custom: Reads their file; called in the thread of `run`.
         """
         self._settings = settings
         self._clock = clock
@@ -69,8 +71,10 @@ class Poller:
         self._journal = Journal(clock)
         self._inbox = Inbox()
         told = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
-        key = AdminKey(settings.admin_key, settings.admin_key_file, told)
-        self._fetchers = {endpoint: self._fetcher(endpoint, key) for endpoint in Endpoint}
+        self._key = AdminKey(settings.admin_key, settings.admin_key_file, told)
+        self._fetchers = {endpoint: self._fetcher(endpoint, self._key) for endpoint in Endpoint}
+        self._reload_custom = reload_custom
+        self._reload_requested = False
         self._stopping = threading.Event()
         self.published = Published(self._expose())
 
@@ -84,6 +88,11 @@ class Poller:
     def stop(self) -> None:
         """Let `run` return soon; may be called from any thread."""
         self._stopping.set()
+        self._inbox.put(None)
+
+    def reload(self) -> None:
+        """Let `run` read the admin key and the custom metrics again soon; may be called from any thread."""
+        self._reload_requested = True
         self._inbox.put(None)
 
     def close(self) -> None:
@@ -142,6 +151,10 @@ class Poller:
         """
         while not self._stopping.is_set():
             now = self._clock.age()
+            if self._reload_requested:
+                self._reload_requested = False
+                self._key.reload()
+                self._reload_custom()
             if now >= self._store.current.stale_at:
                 self.publish()
             wake = min(until, self._store.current.stale_at, now + TICK_SECONDS)

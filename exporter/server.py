@@ -12,7 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,8 +23,10 @@ from starlette.types import ASGIApp
 
 from exporter.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
 from exporter.errors import ListenError, ThreadError
+from exporter.flags import LISTEN_ADDRESS
 from exporter.settings import WebSettings
 from exporter.threads import start
+from exporter.values import address
 
 LOGGER = logging.getLogger(__name__)
 
@@ -84,8 +87,19 @@ def bind(settings: WebSettings) -> Listener:
         return Listener(fileno=_bind(settings.host, settings.port).detach())
     except (OSError, UnicodeError) as error:
         raise ListenError(
-            f"cannot listen on METRICS_HOST={settings.host} METRICS_PORT={settings.port}: {_reason(error)}"
+            f"cannot listen on {address(settings.host, settings.port)} (METRICS_HOST and METRICS_PORT, or "
+            f"{LISTEN_ADDRESS}): {_reason(error)}"
         ) from error
+
+
+def bind_all(settings: WebSettings) -> Sequence[Listener]:
+    """Return a socket for each address, that of `bind` first.
+
+    Raises:
+        ListenError: With the first address that cannot be bound.
+    """
+    further = (replace(settings, host=host, port=port) for host, port in settings.further)
+    return [bind(each) for each in (settings, *further)]
 
 
 def _reason(error: OSError | UnicodeError) -> str | None:
@@ -138,7 +152,11 @@ class Server(uvicorn.Server):
     """A server whose end, once it is asked for, is certain."""
 
     def __init__(
-        self, app: ASGIApp, tls: ssl.SSLContext | None = None, side_door: SideDoor | None = None
+        self,
+        app: ASGIApp,
+        tls: ssl.SSLContext | None = None,
+        side_door: SideDoor | None = None,
+        on_reload: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to serve.
 
@@ -146,12 +164,15 @@ class Server(uvicorn.Server):
             app: Answers on the sockets that the server is run with.
             tls: Of those sockets; None: plain HTTP.
             side_door: What else it serves.
+            on_reload: Called in the event loop after `handle_reload`.
         """
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
         super().__init__(_config(app))
         self._tls = tls
         self._side_door = side_door
+        self._on_reload = on_reload
+        self._reload_requested = False
 
     @property
     def should_exit(self) -> bool:
@@ -161,14 +182,20 @@ class Server(uvicorn.Server):
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
         self._should_exit = value
-        if value and self._loop is not None:
-            # It may have ended meanwhile.
+        if value:
+            self._call_soon(self._end.set)
+
+    def _call_soon(self, callback: Callable[[], object]) -> None:
+        """Call it in the event loop, if that runs; safe in any thread and in a signal handler."""
+        if self._loop is not None:
+            # The loop may have ended meanwhile.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end.set)
+                self._loop.call_soon_threadsafe(callback)
 
     async def main_loop(self) -> None:
         """Wait for the end; uvicorn's own way wakes ten times a second to look for it."""
         self._loop = asyncio.get_running_loop()
+        self._reload()
         if not self.should_exit:
             await self._end.wait()
 
@@ -202,6 +229,16 @@ class Server(uvicorn.Server):
         """Begin to end, and see to it that it does not take too long."""
         end_within(LAST_RESORT_SECONDS, code=0)
         super().handle_exit(sig, frame)
+
+    def handle_reload(self, sig: int, frame: FrameType | None) -> None:
+        """Have `on_reload` called, as soon as the server runs."""
+        self._reload_requested = True
+        self._call_soon(self._reload)
+
+    def _reload(self) -> None:
+        if self._reload_requested:
+            self._reload_requested = False
+            self._on_reload()
 
 
 def end_within(seconds: float, code: int) -> None:

@@ -26,16 +26,15 @@ from exporter.server import (
     end_within,
 )
 from exporter.settings import Settings
-from exporter.signals import handle_stop
+from exporter.signals import handle_reload, handle_stop
 from exporter.status import StatusPage
 from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
-from exporter.web import Web
+from exporter.web import Web, health_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.custom.config import Definition
-    from exporter.custom.metric import CustomMetrics
     from exporter.webconfig import Reading
 
 LOGGER = logging.getLogger(__name__)
@@ -47,7 +46,10 @@ FLUSH_SECONDS = 2.0
 
 
 def run(
-    settings: Settings, web_file: Reading | None, custom: Definition | None, listener: socket.socket
+    settings: Settings,
+    web_file: Reading | None,
+    custom: Definition | None,
+    listeners: Sequence[socket.socket],
 ) -> int:
     """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
 
@@ -55,7 +57,7 @@ def run(
         settings: All of them.
         web_file: The web configuration file, without problems, where there is one.
         custom: The file of custom metrics, without problems, where there is one.
-        listener: Bound, and closed at the end.
+        listeners: Bound, and closed at the end; `healthcheck` finds the exporter by the first.
 
     Raises:
         SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
@@ -65,21 +67,27 @@ def run(
     clock = SystemClock()
     prepare_environment(os.environ)
     output = OutputHandler(STDOUT)
-    logs.configure(output, settings.log_level, clock)
+    formatter = logs.formatter(settings.log_format, is_terminal=os.isatty(STDOUT))
+    logs.configure(output, settings.log_level, clock, formatter)
     telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
-    in_force = _custom_metrics(custom, telemetry)
-    poller = Poller(settings, clock, telemetry.tracer, telemetry.metrics, in_force)
-    web = Web(poller.published, clock, StatusPage(settings.interval))
+    poller = _poller(settings, clock, telemetry, custom)
+    page = StatusPage(settings.interval, settings.web.telemetry_path)
+    web = Web(poller.published, clock, page, settings.web.telemetry_path, settings.web.route_prefix)
     allow_many_connections()
-    server = _server(settings, web_file, web, telemetry, clock, listener)
-    # The server heeds signals while it serves; these are for the moments before and after.
+    has_files = settings.admin_key_file or web_file or custom
+    on_reload = poller.reload if has_files else _report_no_files
+    server = _server(settings, web_file, web, telemetry, clock, listeners[0], on_reload)
+    # The server handles stop signals while it serves; these are for the moments before and after.
     handle_stop(server.handle_exit)
+    handle_reload(server.handle_reload)
     polling = Polling(poller, server)
-    _announce(settings, web_file, listener)
+    for listener in listeners:
+        _announce(settings, web_file, listener)
+    _warn(settings, web_file)
     polling.start()
     try:
-        server.run([listener])
+        server.run(list(listeners))
     finally:
         polling.stop(POLLER_SECONDS)
         LOGGER.info("Stopped")
@@ -120,14 +128,15 @@ class Polling:
             self._server.should_exit = True
 
 
-def _custom_metrics(file: Definition | None, telemetry: Telemetry) -> Callable[[], CustomMetrics]:
-    """Return what gives the custom metrics in force."""
-    if file is None:
-        return tuple
+def _poller(settings: Settings, clock: Clock, telemetry: Telemetry, definition: Definition | None) -> Poller:
+    """Return the poller, with the custom metrics where a file defines some."""
+    if definition is None:
+        return Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     from exporter.custom.file import CustomFile
 
-    told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
-    return CustomFile(file, told).newest
+    on_change = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
+    file = CustomFile(definition, on_change)
+    return Poller(settings, clock, telemetry.tracer, telemetry.metrics, file.newest, file.reload)
 
 
 def _server(
@@ -137,23 +146,39 @@ def _server(
     telemetry: Telemetry,
     clock: Clock,
     listener: socket.socket,
+    on_reload: Callable[[], None],
 ) -> Server:
     """Return the server, with what the web configuration file asks for before the routes."""
     app = web.app(telemetry.scrape_middleware())
     side_door = _side_door(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
-        return Server(app, side_door=side_door)
+        return Server(app, side_door=side_door, on_reload=on_reload)
     from exporter.access import Access
     from exporter.tls import NewestContext
     from exporter.webfile import WebFile
 
     told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
     in_force = WebFile(web_file, clock, told)
-    access = Access(app, in_force.newest, clock, protect_health=settings.web.protect_health)
+    access = Access(
+        app,
+        in_force.newest,
+        clock,
+        protect_health=settings.web.protect_health,
+        health_paths=health_paths(settings.web.route_prefix),
+    )
     first = web_file.config.tls
     # It never goes while the exporter runs.
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
-    return Server(access, tls, side_door)
+
+    def reload() -> None:
+        in_force.reload()
+        on_reload()
+
+    return Server(access, tls, side_door, reload)
+
+
+def _report_no_files() -> None:
+    LOGGER.info("Nothing to reload", extra={"hint": "No setting names a file that is read again."})
 
 
 def _side_door(web: Web, host: str, port: int) -> SideDoor | None:
@@ -185,6 +210,10 @@ def _announce(settings: Settings, web_file: Reading | None, listener: socket.soc
             "stale_after": settings.stale_after,
         },
     )
+
+
+def _warn(settings: Settings, web_file: Reading | None) -> None:
+    config = web_file.config if web_file else None
     warnings = [*settings.warnings, *(config.warnings if config else ())]
     if settings.web.protect_health and not (config and config.users):
         warnings.append("PROTECT_HEALTH_ROUTES without basic_auth_users in WEB_CONFIG_FILE protects nothing.")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
+from exporter import flags, values
 from exporter.authorities import AUTHORITIES, Authorities, find_authorities
 from exporter.credentials import Secret, check_key, read_key
 from exporter.errors import SettingsError
 from exporter.proxies import is_loopback
 from exporter.quotes import unquoted
+from exporter.terminal import printable
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
 OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -26,55 +27,81 @@ MAX_FETCH_SHARE = 0.8
 STALE_INTERVALS = 3
 """Intervals after which data are stale when STALE_AFTER is not set."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
-StaleSeconds = Annotated[float, msgspec.Meta(ge=0.1, le=STALE_INTERVALS * 86_400)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 86_400.0
+"""Bounds of the interval and of the deadline of a fetch."""
+LOG_LEVELS: Mapping[str, str] = MappingProxyType(
+    {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
+)
+"""Levels by their spellings."""
+JSON, CONSOLE = "json", "console"
+"""Formats of the log."""
+TELEMETRY_PATH = "/metrics"
+RESERVED_PATHS = "/-/"
+"""What the paths of the health routes begin with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: name, default, the type of its value, and what it means."""
+    """One environment variable: name, default, the reader of its value, and what it means."""
 
     name: str
     default: str
-    kind: Any
+    read: Callable[[str], Any]
     meaning: str
 
 
 VARIABLES = (
-    Variable("GATEWAY_API_URL", "", str, "Root of the gateway, for example https://api.example.com"),
-    Variable("ADMIN_KEY", "", str, "Admin key of the gateway, sent as bearer token"),
+    Variable("GATEWAY_API_URL", "", values.utf8, "Root of the gateway, for example https://api.example.com"),
+    Variable("ADMIN_KEY", "", values.utf8, "Admin key of the gateway, sent as bearer token"),
     Variable(
         "ADMIN_KEY_FILE",
         "",
-        str,
+        values.utf8,
         "File that holds the admin key, instead of ADMIN_KEY; read again before each request",
     ),
-    Variable("SCRAPE_INTERVAL", "60", Seconds, "Seconds from poll to poll (alias: PROVIDER_SCRAPE_INTERVAL)"),
-    Variable("METRICS_PORT", "8001", Port, "Port of /metrics and the status page; 0 takes a free one"),
-    Variable("METRICS_HOST", "::", str, "Address to listen on; :: is every address, IPv6 and IPv4"),
     Variable(
-        "FETCH_TIMEOUT", "10", Seconds, "Hard deadline of a fetch in seconds, at most 0.8 x SCRAPE_INTERVAL"
+        "SCRAPE_INTERVAL",
+        "60s",
+        values.duration(SHORTEST_SECONDS, LONGEST_SECONDS),
+        "Time from poll to poll, such as 60s or 5m (alias: PROVIDER_SCRAPE_INTERVAL)",
+    ),
+    Variable("METRICS_PORT", "8001", values.port, "Port of /metrics and the status page; 0 takes a free one"),
+    Variable("METRICS_HOST", "::", values.host, "Address to listen on; :: is every address, IPv6 and IPv4"),
+    Variable(
+        "FETCH_TIMEOUT",
+        "10s",
+        values.duration(SHORTEST_SECONDS, LONGEST_SECONDS),
+        "Hard deadline of a fetch, at most 0.8 x SCRAPE_INTERVAL",
     ),
     Variable(
         "STALE_AFTER",
         "",
-        StaleSeconds,
-        "Seconds after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
+        values.duration(SHORTEST_SECONDS, STALE_INTERVALS * LONGEST_SECONDS),
+        "Time after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
     ),
-    Variable("LOG_LEVEL", "info", str, "debug, info, warning or error"),
+    Variable("LOG_LEVEL", "info", values.choice(LOG_LEVELS), "debug, info, warning (or warn) or error"),
     Variable(
-        "WEB_CONFIG_FILE", "", str, "File that says who may come in: TLS, passwords (flag: --web.config.file)"
+        "WEB_CONFIG_FILE",
+        "",
+        values.utf8,
+        "Web configuration file: TLS, passwords (flag: --web.config.file)",
     ),
     Variable(
-        "PROTECT_HEALTH_ROUTES", "false", bool, "Whether /-/healthy and /-/ready ask for a password, too"
+        "PROTECT_HEALTH_ROUTES",
+        "false",
+        values.boolean,
+        "Whether /-/healthy and /-/ready ask for a password, too",
     ),
-    Variable("CUSTOM_METRICS_FILE", "", str, "File that defines custom metrics; read again before each poll"),
+    Variable(
+        "CUSTOM_METRICS_FILE",
+        "",
+        values.utf8,
+        "File that defines custom metrics; read again before each poll",
+    ),
 )
 
 INTERVAL_ALIAS = "PROVIDER_SCRAPE_INTERVAL"
 WEB_VARIABLES = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 SIGNALS = ("TRACES", "LOGS", "METRICS")
 METRICS_EXPORTERS = ("prometheus", "otlp", "none")
 """Of OTEL_METRICS_EXPORTER, which holds a list; metrics are published for Prometheus in any case."""
@@ -82,12 +109,17 @@ METRICS_EXPORTERS = ("prometheus", "otlp", "none")
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the exporter listens, and to whom."""
+    """Listen addresses, paths and access control."""
 
     host: str
     port: int
     protect_health: bool = False
     """Whether the health routes ask for a password where the others do."""
+    further: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports of further addresses to listen on."""
+    telemetry_path: str = TELEMETRY_PATH
+    route_prefix: str = ""
+    """What every path begins with, without a slash at its end; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +160,11 @@ class Settings:
     """None: those that `requests` ships."""
     names: tuple[tuple[str, str], ...]
     """Variables that hints name, each with what is in use instead."""
+    log_format: str = JSON
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every variable.
+    """Read every variable, and the flags that win over them (`exporter.flags`).
 
     Raises:
         SettingsError: With every problem that was found.
@@ -168,7 +201,8 @@ class _Reader:
         interval = self._interval()
         fetch_timeout = self._fetch_timeout(interval)
         stale_after = self._stale_after(interval)
-        log_level = self._one_of("LOG_LEVEL", self._value("LOG_LEVEL").lower(), LOG_LEVELS)
+        log_level = self._flag(flags.LOG_LEVEL, values.choice(LOG_LEVELS), "") or self._value("LOG_LEVEL")
+        log_format = self._flag(flags.LOG_FORMAT, values.choice({JSON: JSON, CONSOLE: CONSOLE}), JSON)
         web = self.web()
         telemetry = self._telemetry()
         authorities = self._authorities(url)
@@ -186,11 +220,20 @@ class _Reader:
             warnings=tuple(self._warnings),
             authorities=authorities,
             names=self._names(authorities),
+            log_format=log_format,
         )
 
     def web(self) -> WebSettings:
         self._remove_quotes(WEB_VARIABLES)
-        return WebSettings(*map(self._value, WEB_VARIABLES))
+        (host, port), *further = self._listen_addresses()
+        return WebSettings(
+            host,
+            port,
+            self._value("PROTECT_HEALTH_ROUTES"),
+            tuple(further),
+            self._telemetry_path(),
+            self._route_prefix(),
+        )
 
     def raise_problems(self) -> None:
         if self._problems:
@@ -206,27 +249,49 @@ class _Reader:
 
     def _value(self, name: str) -> Any:
         variable = self._variables[name]
-        return self._convert(name, self._environ.get(name, variable.default), variable)
+        return self._convert(name, self._environ.get(name, variable.default), variable.read)
 
-    def _convert(self, source: str, text: str, variable: Variable) -> Any:
+    def _flag(self, name: str, read: Callable[[str], Any], default: Any) -> Any:
+        """Return the value of a flag, the default where it is not set or wrong."""
+        text = self._environ.get(name)
+        return default if text is None else self._convert(name, text, read, default)
+
+    def _convert(self, source: str, text: str, read: Callable[[str], Any], otherwise: Any = math.nan) -> Any:
         try:
-            return msgspec.convert(text, variable.kind, strict=False)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            reason = str(error).replace("`", "").replace("Expected", "expected", 1)
-            if isinstance(error, UnicodeEncodeError):
-                reason = "not UTF-8 text"
-            self._problems.append(f"{source}={text!r}: {reason}")
-            # Not a number: what cannot be read contradicts no other setting.
-            return math.nan
+            return read(text)
+        except ValueError as error:
+            self._problems.append(f"{_shown(source, text)}: {error}")
+            # Not a number by default: what cannot be read contradicts no other setting.
+            return otherwise
+
+    def _listen_addresses(self) -> tuple[tuple[str, int], ...]:
+        if flags.LISTEN_ADDRESS in self._environ:
+            return tuple(self._flag(flags.LISTEN_ADDRESS, values.listen_addresses, [("", 0)]))
+        return ((self._value("METRICS_HOST"), self._value("METRICS_PORT")),)
+
+    def _telemetry_path(self) -> str:
+        path = str(self._flag(flags.TELEMETRY_PATH, values.url_path, TELEMETRY_PATH))
+        if not path or f"{path}/".startswith(RESERVED_PATHS):
+            self._problems.append(f"{flags.TELEMETRY_PATH} must not be / or begin with {RESERVED_PATHS}")
+        return path
+
+    def _route_prefix(self) -> str:
+        url = self._environ.get(flags.EXTERNAL_URL, "")
+        if url and (problem := url_problem(url, "none is needed")):
+            self._problems.append(f"{flags.EXTERNAL_URL} {problem}")
+        elif url and flags.ROUTE_PREFIX not in self._environ:
+            return str(self._convert(flags.EXTERNAL_URL, urlsplit(url).path, values.url_path))
+        return str(self._flag(flags.ROUTE_PREFIX, values.url_path, ""))
 
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")
-        problem = (
-            url_problem(text, "the key is ADMIN_KEY")
-            if text
-            else "is not set: it must be the gateway's root, for example https://api.example.com"
-        )
-        if problem:
+        if not text:
+            self._problems.append(
+                "GATEWAY_API_URL is not set: it must be the gateway's root, for example "
+                "https://api.example.com"
+            )
+            return ""
+        if problem := url_problem(text, "the key is ADMIN_KEY"):
             self._problems.append(f"GATEWAY_API_URL: {problem}")
             return ""
         url = urlsplit(text)
@@ -259,10 +324,10 @@ class _Reader:
         text, other = self._environ.get(name), self._environ.get(alias)
         if text and other and text != other:
             self._problems.append(
-                f"{name}={text!r} and its alias {alias}={other!r} differ: keep one of them."
+                f"{_shown(name, text)} and its alias {_shown(alias, other)} differ: keep one of them."
             )
         if other and not text:
-            return float(self._convert(alias, other, self._variables[name]))
+            return float(self._convert(alias, other, self._variables[name].read))
         return float(self._value(name))
 
     def _fetch_timeout(self, interval: float) -> float:
@@ -307,7 +372,7 @@ class _Reader:
 
     def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
         if value not in allowed:
-            self._problems.append(f"{name}={value!r}: expected one of {', '.join(allowed)}")
+            self._problems.append(f"{_shown(name, value)}: expected one of {', '.join(allowed)}")
         return value
 
     def _telemetry(self) -> TelemetrySettings:
@@ -353,6 +418,10 @@ class _Reader:
         own, general = f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
         variable = own if own in self._environ else general
         return variable, self._environ.get(variable, "")
+
+
+def _shown(name: str, text: str) -> str:
+    return f'{name}="{printable(text)}"'
 
 
 def url_problem(text: str, instead: str) -> str | None:

@@ -122,8 +122,14 @@ class View:
 class StatusPage:
     """Renders the page, from any thread, at most once for each snapshot."""
 
-    def __init__(self, interval: float) -> None:
-        """Read the template; `interval` is the time in seconds from poll to poll."""
+    def __init__(self, interval: float, telemetry_path: str = "/metrics") -> None:
+        """Read the template.
+
+        Args:
+            interval: Seconds from poll to poll.
+            telemetry_path: Path of the metrics, without the prefix of all paths.
+        """
+        self._telemetry_path = telemetry_path
         self._refresh = int(max(SHORTEST_REFRESH, min(LONGEST_REFRESH, interval / 2)))
         self._source = files("exporter").joinpath("status.html").read_text("utf-8")
         self._lock = threading.Lock()
@@ -153,7 +159,12 @@ class StatusPage:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        environment.globals |= {"bar_width": BAR_WIDTH, "full_bar": FULL_BAR_MS, "version": __version__}
+        environment.globals |= {
+            "bar_width": BAR_WIDTH,
+            "full_bar": FULL_BAR_MS,
+            "version": __version__,
+            "telemetry_path": self._telemetry_path,
+        }
         return environment.from_string(self._source)
 
 

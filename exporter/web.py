@@ -29,27 +29,53 @@ DEAD_POLLER = "The poller has not renewed its data in time: it hangs or has died
 class Web:
     """The routes, over the exposition in force; nothing here collects, fetches or waits for those who do."""
 
-    def __init__(self, published: Published, clock: Clock, page: StatusPage) -> None:
-        """Hand out what is `published`."""
+    def __init__(
+        self,
+        published: Published,
+        clock: Clock,
+        page: StatusPage,
+        telemetry_path: str = "/metrics",
+        route_prefix: str = "",
+    ) -> None:
+        """Hand out what is `published`.
+
+        Args:
+            published: Holds the newest exposition.
+            clock: For its age.
+            page: The status page.
+            telemetry_path: Path of the metrics, without the prefix.
+            route_prefix: What every path begins with, without a slash at its end.
+        """
         self._published = published
         self._clock = clock
         self._page = page
         self._scrapes, self._pages = Answers(), Answers()
         self._renderings = Turns()
+        self._telemetry_path = telemetry_path
+        self._prefix = route_prefix
 
     def app(self, scrape_middleware: Sequence[Middleware] = ()) -> Starlette:
-        """Return the ASGI application; the middleware is put around `/metrics` alone."""
-        scrapes = [
-            Route(path, self.metrics, middleware=scrape_middleware) for path in ("/metrics", "/metrics/")
-        ]
-        return _app([*scrapes, Route("/", self.status), *self._health_routes()])
+        """Return the ASGI application; the middleware is put around the metrics alone."""
+        path = self._prefix + self._telemetry_path
+        scrapes = [Route(each, self.metrics, middleware=scrape_middleware) for each in (path, f"{path}/")]
+        # Links of the page are relative: its path has to end with a slash.
+        redirects = [Route(each, self.to_page) for each in ("/", self._prefix)] if self._prefix else []
+        page = Route(f"{self._prefix}/", self.status)
+        return _app([*scrapes, page, *redirects, *self._health_routes(self._prefix)])
 
     def health_app(self) -> Starlette:
-        """Return the ASGI application of the health routes alone."""
-        return _app(self._health_routes())
+        """Return the ASGI application of the health routes alone, without the prefix."""
+        return _app(self._health_routes(""))
 
-    def _health_routes(self) -> list[Route]:
-        return [Route(path, end) for path, end in zip(HEALTH_PATHS, (self.healthy, self.ready), strict=True)]
+    def _health_routes(self, prefix: str) -> list[Route]:
+        ends = (self.healthy, self.ready)
+        return [Route(path, end) for path, end in zip(health_paths(prefix), ends, strict=True)]
+
+    async def to_page(self, request: Request) -> Response:
+        """Redirect to the status page by a relative address, so that a proxy may add a path before it."""
+        is_root = request.url.path == "/"
+        location = self._prefix.removeprefix("/") if is_root else self._prefix.rpartition("/")[2]
+        return Response(status_code=302, headers={"Location": f"{location}/"})
 
     async def metrics(self, request: Request) -> Response:
         """Answer a scrape: 200 with the exposition, or 503 when it is overdue."""
@@ -101,6 +127,11 @@ class Web:
         if not exposition.snapshot.complete:
             return PlainTextResponse("No fresh data from the gateway.\n", 503)
         return PlainTextResponse("Fresh data from the gateway.\n")
+
+
+def health_paths(prefix: str) -> tuple[str, ...]:
+    """Return the paths of the health routes."""
+    return tuple(prefix + path for path in HEALTH_PATHS)
 
 
 def _app(routes: Sequence[Route]) -> Starlette:

@@ -43,6 +43,13 @@ class WebFile:
                 self._read_again()
         return self._config
 
+    def reload(self) -> None:
+        """Read the files now if they have changed or cannot be used, and log the outcome in any case."""
+        if self._reading.is_outdated or not self._is_of_use:
+            self._read_again()
+        else:
+            LOGGER.info("Web config unchanged")
+
     def _read_again(self) -> None:
         self._reading = read(self._reading.path)
         problems = self._reading.problems or tuple(_opened(self._config, self._reading.config))

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "signals"})
-    | frozenset({"connecting", "custom.expression", "quotes"}),
+    | frozenset({"connecting", "custom.expression", "flags", "quotes", "terminal", "values"}),
     frozenset(
         {"authorities", "credentials", "custom.metric", "healthsocket", "document", "proxies", "threads"}
     ),
@@ -53,6 +53,7 @@ IMMUTABLE_CALLS = frozenset(
         "CustomSeries",
         "Event",
         "Field",
+        "Flag",
         "Instrument",
         "Meta",
         "Provider",

@@ -131,16 +131,6 @@ def test_questionable_settings_are_told(gateway: ReplayGateway) -> None:
     assert result.stderr.startswith("Note: FETCH_TIMEOUT is cut")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("plain-ü", "plain-ü"), ("a\x1b[31mb", "a\\x1b[31mb"), ("a\nb\u202e", "a\\nb\\u202e")],
-    ids=["plain", "escape sequence", "newline and direction"],
-)
-def test_names_cannot_steer_the_terminal(text: str, expected: str) -> None:
-    """Control characters of the gateway are escaped."""
-    assert expected == check.printable(text)
-
-
 def test_nothing_polled() -> None:
     """Without a poll there is nothing to tell."""
     assert "" == check.as_text(Snapshot())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from click.testing import CliRunner, Result
 
 from exporter import __version__
 from exporter.cli import cli
+from exporter.flags import FLAGS, Flag
 from exporter.settings import VARIABLES
+from tests.certificates import Folder
+from tests.otlp import OtlpReceiver
 from tests.process import program, run_program
 from tests.replay import ReplayGateway
 
@@ -29,9 +34,116 @@ def test_version() -> None:
     assert f"cli {__version__}\n" == invoke("--version").output
 
 
-def test_help_names_the_flag() -> None:
-    """The help names the flag of Prometheus' exporters."""
-    assert "--web.config.file FILE" in invoke("--help").output
+@pytest.mark.parametrize("arguments", [(), ("run",)], ids=["exporter", "run"])
+def test_help_names_the_flags(arguments: tuple[str, ...]) -> None:
+    """The help names every flag, before the command and after it."""
+    text = invoke(*arguments, "--help").output
+
+    assert [] == [flag.name for flag in FLAGS if f"\n  {flag.name} {flag.metavar}".rstrip() not in text]
+
+
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.metavar], ids=lambda flag: flag.name)
+@pytest.mark.parametrize("command", [("{}",), ("{}", "run"), ("run", "{}")], ids=["alone", "before", "after"])
+def test_flags_before_and_after_run(flag: Flag, command: tuple[str, ...]) -> None:
+    """Each flag is read before the command, after it, and without one; a problem names the flag."""
+    arguments = [part.format(f"{flag.name}=a b\N{SNOWMAN}") for part in command]
+
+    result = invoke(*arguments, GATEWAY_API_URL="http://localhost", ADMIN_KEY="k")
+
+    (problem,) = result.stderr.splitlines()
+    assert 2 == result.exit_code
+    assert problem.startswith(f"provider-metrics-exporter: {flag.name}")
+
+
+def test_last_flag_wins() -> None:
+    """Of a flag that is given twice the last one counts, that after the command in particular."""
+    result = invoke("--log.level=a", "--log.level=b", "run", "--log.level=c", "--log.level=d")
+
+    assert ["d"] == re.findall('--log.level="(.*)"', result.stderr)
+
+
+def test_listen_addresses_are_collected() -> None:
+    """The flag for the address may be repeated: each address is looked at."""
+    result = invoke("run", "--web.listen-address=:8001", "--web.listen-address=:x")
+
+    assert '--web.listen-address=":8001,:x": must be ' in result.stderr
+
+
+def test_config_check(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Good settings and files are exit code 0, and nothing is connected to or listened on."""
+    folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
+    custom.write_text("metrics: []")
+    key = tmp_path / "key"
+    key.write_text("test-admin-key")
+    with OtlpReceiver() as receiver, socket.create_server(("127.0.0.1", 0)) as taken:
+        variables = {
+            "GATEWAY_API_URL": gateway.url,
+            "ADMIN_KEY_FILE": str(key),
+            "CUSTOM_METRICS_FILE": str(custom),
+            "METRICS_PORT": str(taken.getsockname()[1]),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "FETCH_TIMEOUT": "100s",
+        }
+        web = f"--web.config.file={folder.write(tls={})}"
+        before = run_program("--config.check", web, **variables)
+        after = run_program("run", web, "--config.check", **variables)
+
+    assert [(0, "The configuration is valid.\n")] * 2 == [(r.returncode, r.stdout) for r in (before, after)]
+    assert "Note: FETCH_TIMEOUT is cut from 100 to 48 s: 0.8 x SCRAPE_INTERVAL.\n" == before.stderr
+    assert ([], []) == (gateway.asked, list(receiver.spans))
+
+
+def test_config_check_names_every_problem(tmp_path: Path) -> None:
+    """Problems of settings, flags and files are exit code 2, all at once."""
+    folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
+    custom.write_text("metrics: [1]")
+    (tmp_path / "server.key").unlink()
+    flags = (f"--web.config.file={folder.write(tls={})}", "--config.check", "--log.format=xml")
+
+    result = run_program(*flags, SCRAPE_INTERVAL="soon", CUSTOM_METRICS_FILE=str(custom))
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert [
+        "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com",
+        "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.",
+        'SCRAPE_INTERVAL="soon": must be a duration such as 60, 60s or 5m',
+        '--log.format="xml": must be json or console',
+        "--web.config.file: tls_server_config.key_file cannot be read: No such file or directory.",
+        "CUSTOM_METRICS_FILE: metric 1 must be a mapping.",
+    ] == [line.removeprefix("provider-metrics-exporter: ") for line in result.stderr.splitlines()]
+
+
+def test_config_check_of_the_sdk(gateway: ReplayGateway) -> None:
+    """What the OpenTelemetry SDK refuses of its own variables is found as well."""
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+
+    result = run_program("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
+
+    assert (2, "") == (result.returncode, result.stdout)
+
+
+def test_config_check_of_another_command() -> None:
+    """The check is of the exporter: no other command takes the flag without a word."""
+    result = invoke("--config.check", "doctor")
+
+    assert (2, True) == (result.exit_code, "--config.check belongs to the command run." in result.output)
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags"),
+    [
+        ({"METRICS_HOST": "host:8001"}, ()),
+        ({"METRICS_HOST": "[::1"}, ()),
+        ({"METRICS_PORT": "::8001"}, ()),
+        ({}, ("--web.listen-address=8001",)),
+        ({}, ("--web.listen-address=::1:8001",)),
+    ],
+)
+def test_malformed_address_is_a_wrong_setting(variables: dict[str, str], flags: tuple[str, ...]) -> None:
+    """A malformed address is exit code 2, never 3."""
+    good = {"GATEWAY_API_URL": "http://localhost", "ADMIN_KEY": "k"}
+
+    assert 2 == invoke(*flags, **good, **variables).exit_code
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("demo",)], ids=["nothing", "run", "demo"])
@@ -42,11 +154,11 @@ def test_flag_wins_over_the_variable(tmp_path: Path, arguments: tuple[str, ...])
     worse.write_text("-")
     result = invoke(f"--web.config.file={bad}", *arguments, WEB_CONFIG_FILE=str(worse))
 
-    told = [line for line in result.stderr.splitlines() if "WEB_CONFIG_FILE" in line]
+    told = [line for line in result.stderr.splitlines() if "config" in line or "limit" in line]
     assert 2 == result.exit_code
     assert [
-        "provider-metrics-exporter: WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?",
-        "provider-metrics-exporter: WEB_CONFIG_FILE: http_server_config must be a mapping.",
+        "provider-metrics-exporter: --web.config.file: rate_limits is not known: is rate_limit meant?",
+        "provider-metrics-exporter: --web.config.file: http_server_config must be a mapping.",
     ] == told
 
 
@@ -101,7 +213,7 @@ def test_custom_metrics_are_told_with_the_rest(tmp_path: Path) -> None:
 
         told = [line for line in result.stderr.splitlines() if "CUSTOM_METRICS_FILE" in line]
         assert 2 == result.exit_code
-        assert "METRICS_PORT='x'" in result.stderr
+        assert 'METRICS_PORT="x"' in result.stderr
         before = "provider-metrics-exporter: CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
         assert [
             f"{before}name is taken: the exporter has a metric or series of that name.",
@@ -146,12 +258,23 @@ def test_wrong_port_for_the_healthcheck() -> None:
     assert 2 == invoke("healthcheck", METRICS_PORT="x").exit_code
 
 
-@pytest.mark.parametrize("listen", ["8001", "host:", ":1", "host:99999", "host:x"])
+@pytest.mark.parametrize("listen", ["8001", "host:", "::1", "host:99999", "host:x"])
 def test_wrong_address_for_the_demo(listen: str) -> None:
-    """An address that is not HOST:PORT is refused."""
+    """An address that has no host or port is refused in plain words."""
     result = invoke("demo", "--listen", listen)
 
-    assert (2, True) == (result.exit_code, "is not HOST:PORT" in result.output)
+    assert (2, True) == (result.exit_code, f'"{listen}" must be host:port or :port' in result.output)
+
+
+@pytest.mark.parametrize(
+    ("day", "rule"),
+    [("soon", "must be a duration such as 60, 60s or 5m"), ("5s", "must be between 6s and 7d")],
+)
+def test_wrong_day_for_the_demo(day: str, rule: str) -> None:
+    """A day that is no duration, or too short, is refused in plain words."""
+    result = invoke("demo", "--day", day)
+
+    assert (2, True) == (result.exit_code, f'"{day}" {rule}' in result.output)
 
 
 def test_demo_polls_its_own_gateway() -> None:
@@ -170,7 +293,7 @@ def test_demo_polls_its_own_gateway() -> None:
 
 def test_demo_moves() -> None:
     """A compressed day brings failures and recoveries by itself."""
-    with program("demo", "--day", "12", METRICS_PORT="0") as running:
+    with program("demo", "--day", "12s", METRICS_PORT="0") as running:
         changed = running.record("Provider health changed", 30)
         failed = running.record("Fetch failed", 60)
         recovered = running.record("Recovered", 60)

@@ -181,6 +181,36 @@ def test_key_is_in_no_record(file: KeyFile, caplog: pytest.LogCaptureFixture) ->
     assert [] == [key for key in (OLD, NEW) if key in text]
 
 
+@pytest.mark.parametrize(
+    ("content", "messages", "told"),
+    [
+        (OLD, ["Admin key unchanged"] * 2, []),
+        (NEW, ["Admin key reloaded", "Admin key unchanged"], []),
+        ("", ["Admin key not reloaded"] * 2, [False]),
+    ],
+    ids=["same", "new", "empty"],
+)
+def test_reload(
+    file: KeyFile, caplog: pytest.LogCaptureFixture, content: str, messages: list[str], told: list[bool]
+) -> None:
+    """Each reload logs its outcome, also one that is known already."""
+    file.path.write_text(content, encoding="utf-8")
+    with caplog.at_level(logging.INFO):
+        file.key.reload()
+        file.key.reload()
+
+    assert (messages, told) == (caplog.messages, file.told)
+    assert (content or OLD) == file.key.current().reveal()
+
+
+def test_reload_without_a_file(caplog: pytest.LogCaptureFixture) -> None:
+    """A key of the environment is not read again."""
+    with caplog.at_level(logging.INFO):
+        fixed_key(OLD).reload()
+
+    assert [] == caplog.messages
+
+
 def test_two_threads(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
     """Both fetch threads get the new key, and it is told once."""
     file.path.write_text(NEW, encoding="utf-8")

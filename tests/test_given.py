@@ -43,7 +43,7 @@ def test_both_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environ", "before"),
-    [(GOOD, ()), ({**GOOD, "LOG_LEVEL": "loud"}, ("LOG_LEVEL='loud'",))],
+    [(GOOD, ()), ({**GOOD, "LOG_LEVEL": "loud"}, ('LOG_LEVEL="loud"',))],
     ids=["files alone", "settings as well"],
 )
 def test_problems(tmp_path: Path, environ: dict[str, str], before: tuple[str, ...]) -> None:

@@ -46,6 +46,13 @@ def test_healthy(gateway: ReplayGateway, host: str) -> None:
     assert (True, "The poll loop turns.") == probe(WebSettings(host, port_of(gateway)))
 
 
+def test_healthy_below_a_prefix(gateway: ReplayGateway) -> None:
+    """Over the port the health route is asked for below the prefix of all routes."""
+    gateway.answers["/exporter/-/healthy"] = answer(200, b"OK\n")
+
+    assert (True, "OK") == probe(WebSettings("127.0.0.1", port_of(gateway), route_prefix="/exporter"))
+
+
 def test_unhealthy(gateway: ReplayGateway) -> None:
     """An exporter that answers 503 is not."""
     gateway.answers["/-/healthy"] = answer(503, b"The poller hangs.\n")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -113,6 +115,61 @@ def test_arguments_that_do_not_fit() -> None:
         line["timestamp"],
         line["level"],
         line["message"],
+    )
+
+
+def console_line(record: logging.LogRecord, *, is_terminal: bool = False) -> str:
+    """Return a record in the format for a person."""
+    record.created = 1_787_191_300.0421
+    return logs.formatter("console", is_terminal=is_terminal).format(record)
+
+
+def test_console_line() -> None:
+    """A record is one short line: local time of day, level, message, and the fields that have a value."""
+    record = logging.makeLogRecord(
+        {"msg": "Fetch failed", "levelname": "WARNING", "hint": "a b", "status": None, "tls": True}
+    )
+
+    time = datetime.fromtimestamp(1_787_191_300).strftime("%H:%M:%S")
+    assert f'{time} warning  Fetch failed hint="a b" tls=true' == console_line(record)
+
+
+def test_console_line_in_a_terminal() -> None:
+    """The level has a colour in a terminal, and nowhere else."""
+    record = logging.makeLogRecord({"msg": "m", "levelname": "ERROR"})
+
+    assert " \x1b[31merror   \x1b[0m m" == console_line(record, is_terminal=True)[8:]
+    assert " error    m" == console_line(record)[8:]
+
+
+def test_console_line_cannot_steer_the_terminal() -> None:
+    """Control characters of a field, a message or a traceback are escaped: a record stays one line."""
+    try:
+        raise ZeroDivisionError("a\x1b[31m")
+    except ZeroDivisionError:
+        record = logging.makeLogRecord(
+            {"msg": "m\n", "levelname": "INFO", "provider": "a\x1b\nb", "exc_info": sys.exc_info()}
+        )
+
+    first, *rest = console_line(record).splitlines()
+
+    assert first.endswith("m\\n provider=a\\x1b\\nb")
+    assert ("Traceback (most recent call last):", "ZeroDivisionError: a\\x1b[31m") == (rest[0], rest[-1])
+
+
+def test_console_has_no_ids_of_the_trace() -> None:
+    """The ids of a trace are too long for a short line."""
+    with trace.use_span(NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False))):
+        assert console_line(logging.makeLogRecord({"msg": "m", "levelname": "INFO"})).endswith(" info     m")
+
+
+def test_json_is_the_other_format() -> None:
+    """JSON is the format of every other choice."""
+    assert (
+        "m"
+        == json.loads(logs.formatter("json", is_terminal=True).format(logging.makeLogRecord({"msg": "m"})))[
+            "message"
+        ]
     )
 
 

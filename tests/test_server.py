@@ -68,6 +68,15 @@ def test_ipv6_that_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int,
         server.bind(WebSettings("::", 0)).close()
 
 
+def test_bind_all() -> None:
+    """Every address is listened on, the main one first."""
+    listeners = server.bind_all(WebSettings("127.0.0.1", 0, further=(("127.0.0.2", 0), ("::1", 0))))
+
+    for listener, host in zip(listeners, ("127.0.0.1", "127.0.0.2", "::1"), strict=True):
+        with listener:
+            socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
+
+
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
@@ -83,7 +92,9 @@ def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
     with pytest.raises(ListenError) as caught:
         server.bind(WebSettings(host, 0))
 
-    assert str(caught.value).startswith(f"cannot listen on METRICS_HOST={host} METRICS_PORT=0: {reason}")
+    assert str(caught.value).startswith(
+        f"cannot listen on {host}:0 (METRICS_HOST and METRICS_PORT, or --web.listen-address): {reason}"
+    )
     assert not str(caught.value).endswith((": ", "None"))
 
 
@@ -116,6 +127,29 @@ def test_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 256 - server.RESERVED_DESCRIPTORS == server.descriptor_limit()
 
 
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_reload(moment: str) -> None:
+    """A signal to reload is answered once by a running server, also one that came before it ran."""
+    reloads: list[str] = []
+    running = server.Server(Starlette(), on_reload=lambda: reloads.append(threading.current_thread().name))
+    if moment == "before":
+        running.handle_reload(1, None)
+    thread = threading.Thread(
+        target=running.run, args=([server.bind(WebSettings("127.0.0.1", 0))],), name="loop"
+    )
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not reloads and time.monotonic() < deadline:
+        if moment == "while" and running.started:
+            running.handle_reload(1, None)
+            moment = "sent"
+        time.sleep(0.01)
+    running.should_exit = True
+    thread.join(10)
+
+    assert ["loop"] == reloads
+
+
 def test_taken_port() -> None:
     """A port that somebody else listens on cannot be bound."""
     with server.bind(WebSettings("127.0.0.1", 0)) as listener:
@@ -124,7 +158,7 @@ def test_taken_port() -> None:
         with pytest.raises(ListenError) as caught:
             server.bind(WebSettings("127.0.0.1", port))
 
-    assert str(caught.value).endswith(f"METRICS_PORT={port}: Address already in use")
+    assert str(caught.value).endswith("--web.listen-address): Address already in use")
 
 
 class CountingSelector(selectors.DefaultSelector):

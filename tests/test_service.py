@@ -285,8 +285,8 @@ def test_port_taken(gateway: ReplayGateway) -> None:
 
     assert (3, "") == (result.returncode, result.stdout)
     assert (
-        f"provider-metrics-exporter: cannot listen on METRICS_HOST=127.0.0.1 METRICS_PORT={port}: "
-        "Address already in use\n"
+        f"provider-metrics-exporter: cannot listen on 127.0.0.1:{port} (METRICS_HOST and METRICS_PORT, or "
+        "--web.listen-address): Address already in use\n"
     ) == result.stderr
 
 
@@ -346,6 +346,81 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert ("warning", True) == (warning["level"], "tls_server_config cannot come or go" in warning["hint"])
     assert (0, True) == (code, seconds < LIMIT_SECONDS)
     assert [] == [line for line in running.output if "$2b$" in line or PASSWORD in line]
+
+
+def test_reload(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """SIGHUP reads every file again at once, also while a fetch hangs, and logs what became of each."""
+    gateway.silent = True
+    folder, custom, key = Folder(tmp_path), tmp_path / "custom.yaml", tmp_path / "key"
+    custom.write_text("metrics: []")
+    key.write_text(KEY)
+    more = {
+        "ADMIN_KEY": "",
+        "ADMIN_KEY_FILE": str(key),
+        "WEB_CONFIG_FILE": str(folder.write(basic_auth_users={USER: hashed()})),
+        "CUSTOM_METRICS_FILE": str(custom),
+        "FETCH_TIMEOUT": "45s",
+    }
+    with program(**variables(gateway, **more)) as running:
+        url = running.url()
+        assert gateway.reached.wait(20)
+        running.process.send_signal(signal.SIGHUP)
+        unchanged = [
+            running.record(f"{name} unchanged") for name in ("Web config", "Admin key", "Custom metrics")
+        ]
+
+        folder.write(basic_auth_users={USER: hashed("new")})
+        custom.write_text("metrics: [1]")
+        key.write_text("another-key")
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Web config reloaded")
+        running.record("Admin key reloaded")
+        problem = running.record("Custom metrics not reloaded")
+        answer = requests.get(f"{url}/metrics", auth=(USER, "new"), timeout=5)
+        code, seconds = running.end()
+
+    assert ["info"] * 3 == [record["level"] for record in unchanged]
+    assert "metric 1 must be a mapping." in problem["hint"]
+    assert (200, 0, True) == (answer.status_code, code, seconds < LIMIT_SECONDS)
+
+
+def test_reload_of_a_certificate(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """A new certificate is served after SIGHUP, by the very next connection."""
+    folder = Folder(tmp_path)
+    with program(**variables(gateway, WEB_CONFIG_FILE=str(folder.write(tls={})))) as running:
+        address = ("localhost", running.record("Listening")["port"])
+        before = ssl.get_server_certificate(address, timeout=5)
+        folder.renew()
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Web config reloaded")
+
+        assert before != ssl.get_server_certificate(address, timeout=5)
+
+
+def test_nothing_to_reload(gateway: ReplayGateway) -> None:
+    """Without files SIGHUP is answered as well, and stops nothing."""
+    with program(**variables(gateway)) as running:
+        url = running.url()
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Nothing to reload")
+
+        assert 200 == requests.get(f"{url}/-/healthy", timeout=5).status_code
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.6, 0.9])
+def test_hangup_at_any_moment_of_the_start(gateway: ReplayGateway, delay: float) -> None:
+    """SIGHUP during the start changes nothing: the files have not been read, or just now."""
+    with program(code=WAIT_FOR_PYTHON, **variables(gateway)) as running:
+        deadline = time.monotonic() + 20
+        while not running.output:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(delay)
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Updated provider metrics")
+        code, _ = running.end()
+
+    assert 0 == code
 
 
 def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> requests.Response:
@@ -434,6 +509,91 @@ def test_both_address_families(gateway: ReplayGateway) -> None:
         ]
 
     assert [200, 200] == codes
+
+
+def test_what_people_type(gateway: ReplayGateway) -> None:
+    """Units, brackets and colons that other programs take are understood."""
+    typed = {"METRICS_HOST": "[::1]", "METRICS_PORT": ":0", "SCRAPE_INTERVAL": "5m", "STALE_AFTER": "1h30m"}
+    with program(**variables(gateway, LOG_LEVEL="INFO", FETCH_TIMEOUT="500ms", **typed)) as running:
+        listening = running.record("Listening")
+        answer = requests.get(f"http://[::1]:{listening['port']}/-/healthy", timeout=5)
+
+    settings = ("host", "scrape_interval", "fetch_timeout", "stale_after")
+    assert ["::1", 300.0, 0.5, 5400.0] == [listening[name] for name in settings]
+    assert 200 == answer.status_code
+
+
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1:8001", "http://localhost", "999.0.0.1"])
+def test_malformed_host(gateway: ReplayGateway, host: str) -> None:
+    """A malformed address is a wrong setting, in plain words, and never an address that cannot be bound."""
+    result = run_program(**variables(gateway, METRICS_HOST=host))
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert result.stderr.startswith(
+        f'provider-metrics-exporter: METRICS_HOST="{host}": must be an IP address '
+    )
+
+
+def test_several_listen_addresses(gateway: ReplayGateway) -> None:
+    """The flag for the address may be repeated, wins over the variables, and each address is served."""
+    flags = ("--web.listen-address=127.0.0.1:0", "--web.listen-address", "[::1]:0")
+    with program("run", *flags, **variables(gateway, METRICS_HOST="x:y", METRICS_PORT="x")) as running:
+        listening = [running.record("Listening") for _ in flags[1:]]
+        running.record("Updated provider metrics")
+        codes = [
+            requests.get(f"http://{host}:{record['port']}/metrics", timeout=5).status_code
+            for host, record in zip(("127.0.0.1", "[::1]"), listening, strict=True)
+        ]
+
+    assert (["127.0.0.1", "::1"], [200, 200]) == ([record["host"] for record in listening], codes)
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_route_prefix(gateway: ReplayGateway, position: str) -> None:
+    """Behind a proxy that passes the path on, every route has its prefix, and `healthcheck` works."""
+    flags = ("--web.external-url=https://host.example/tools/exporter/", "--web.telemetry-path=/prom")
+    arguments = (*flags, "run") if position == "before" else ("run", *flags)
+    with program(*arguments, **variables(gateway)) as running:
+        url = running.url()
+        wait_until_ready(f"{url}/tools/exporter")
+        paths = ("/tools/exporter/prom", "/tools/exporter/", "/tools/exporter", "/", "/prom", "/metrics")
+        answers = [requests.get(url + path, timeout=5) for path in paths]
+        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": url.rpartition(":")[2]}
+        by_socket = run_program("healthcheck", **asking)
+
+    assert [200, 200, 200, 200, 404, 404] == [answer.status_code for answer in answers]
+    assert [f"{url}/tools/exporter/"] * 3 == [answer.url for answer in answers[1:4]]
+    assert 0 == by_socket.returncode
+
+
+def test_prefix_of_the_health_routes(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Health routes below a prefix need no password either."""
+    path = Folder(tmp_path).write(basic_auth_users={USER: hashed()})
+    flags = ("--web.route-prefix=/exporter", f"--web.config.file={path}")
+    with program("run", *flags, **variables(gateway)) as running:
+        url = running.url()
+        codes = [
+            requests.get(f"{url}{path}", timeout=5).status_code
+            for path in ("/exporter/-/healthy", "/-/healthy", "/exporter/metrics")
+        ]
+
+    assert [200, 401, 401] == codes
+
+
+def test_console_format(gateway: ReplayGateway) -> None:
+    """The log for a person is lines of text, without colours where nobody sees them."""
+    with program(
+        "run", "--log.format=console", "--log.level=WARN", **variables(gateway, FETCH_TIMEOUT="100")
+    ) as running:
+        deadline = time.monotonic() + 20
+        while not running.output:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        code, _ = running.end()
+
+    assert 0 == code
+    assert 1 == len(running.output)
+    assert running.output[0][9:].startswith('warning  Questionable setting hint="FETCH_TIMEOUT is cut')
 
 
 def test_unwise_settings_are_told_once(gateway: ReplayGateway) -> None:

@@ -108,10 +108,10 @@ def test_table_of_variables() -> None:
         ("GATEWAY_API_URL", ""),
         ("ADMIN_KEY", ""),
         ("ADMIN_KEY_FILE", ""),
-        ("SCRAPE_INTERVAL", "60"),
+        ("SCRAPE_INTERVAL", "60s"),
         ("METRICS_PORT", "8001"),
         ("METRICS_HOST", "::"),
-        ("FETCH_TIMEOUT", "10"),
+        ("FETCH_TIMEOUT", "10s"),
         ("STALE_AFTER", ""),
         ("LOG_LEVEL", "info"),
         ("WEB_CONFIG_FILE", ""),
@@ -144,7 +144,7 @@ def test_empty_counts_as_unset(empty: str) -> None:
 def test_empty_is_not_a_value(empty: str) -> None:
     """An empty value of a variable that is needed is told as if it were not set."""
     assert (
-        "GATEWAY_API_URL: is not set: it must be the gateway's root, for example https://api.example.com",
+        "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com",
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.",
     ) == problems(GATEWAY_API_URL=empty, ADMIN_KEY=empty)
 
@@ -171,15 +171,17 @@ def test_every_problem_at_once() -> None:
     assert (
         "GATEWAY_API_URL: must begin with http:// or https://",
         "ADMIN_KEY and ADMIN_KEY_FILE are both set: keep one of them.",
-        "SCRAPE_INTERVAL='soon' and its alias PROVIDER_SCRAPE_INTERVAL='later' differ: keep one of them.",
-        "SCRAPE_INTERVAL='soon': expected float, got str",
-        "FETCH_TIMEOUT='-1': expected float >= 0.1",
-        "STALE_AFTER='never': expected float, got str",
-        "LOG_LEVEL='loud': expected one of debug, info, warning, error",
-        "METRICS_PORT='65536': expected int <= 65535",
-        "PROTECT_HEALTH_ROUTES='maybe': expected bool, got str",
-        "OTEL_TRACES_EXPORTER='console': expected one of otlp, none",
-        "OTEL_LOGS_EXPORTER='console': expected one of otlp, none",
+        'SCRAPE_INTERVAL="soon" and its alias PROVIDER_SCRAPE_INTERVAL="later" differ: keep one of them.',
+        'SCRAPE_INTERVAL="soon": must be a duration such as 60, 60s or 5m',
+        'FETCH_TIMEOUT="-1": must be between 100ms and 1d',
+        'STALE_AFTER="never": must be a duration such as 60, 60s or 5m',
+        'LOG_LEVEL="LOUD": must be debug, info, warning or error',
+        'METRICS_HOST="host:8001": must be an IP address or a host name without a port, such as 127.0.0.1 '
+        "or ::",
+        'METRICS_PORT="65536": must be a port from 0 to 65535',
+        'PROTECT_HEALTH_ROUTES="maybe": must be true or false',
+        'OTEL_TRACES_EXPORTER="console": expected one of otlp, none',
+        'OTEL_LOGS_EXPORTER="console": expected one of otlp, none',
     ) == problems(
         GATEWAY_API_URL="gateway.example",
         ADMIN_KEY_FILE="key.txt",
@@ -188,6 +190,7 @@ def test_every_problem_at_once() -> None:
         FETCH_TIMEOUT="-1",
         STALE_AFTER="never",
         LOG_LEVEL="LOUD",
+        METRICS_HOST="host:8001",
         METRICS_PORT="65536",
         OTEL_TRACES_EXPORTER="console",
         OTEL_LOGS_EXPORTER="console",
@@ -200,26 +203,58 @@ def test_every_problem_at_once() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["nan", "inf", "-inf", "0", "-0.0", "-1", "259200.5", "1e9", "1e400", "x", "60s", "1_0", "0x10", "true"],
+    ["nan", "inf", "-inf", "0", "-0.0", "-1", "259200.5", "1e9", "1e400", "x", "60 s", "1_0", "0x10", "true"],
 )
 @pytest.mark.parametrize("name", SECONDS)
 def test_seconds_that_cannot_be(name: str, text: str) -> None:
     """A duration that is no number, not above zero or over a day is one problem with its name and value."""
     (problem,) = problems(**{name: text})
 
-    assert problem.startswith(f"{name}={text!r}: ")
+    assert problem.startswith(f'{name}="{text}": must be ')
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0.5", 0.5), ("1e2", 100.0), ("86400", 86400.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0.5", 0.5), ("1e2", 100.0), ("86400", 86400.0), ("60s", 60.0), ("5m", 300.0)]
+)
 def test_seconds_that_can_be(text: str, seconds: float) -> None:
-    """An interval may have a fraction, and be as long as a day."""
-    assert seconds == load(SCRAPE_INTERVAL=text).interval
+    """An interval is plain seconds, or a duration in Prometheus' form, up to a day."""
+    assert (seconds, 3 * seconds) == (
+        load(SCRAPE_INTERVAL=text).interval,
+        load(SCRAPE_INTERVAL=text).stale_after,
+    )
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_durations_have_units_everywhere(name: str) -> None:
+    """Every duration takes Prometheus' form, the alias of the interval included."""
+    settings = load(**{"SCRAPE_INTERVAL": "", name: "1m30s"})
+
+    read = {"FETCH_TIMEOUT": min(90.0, 48.0), "STALE_AFTER": 90.0}
+    assert read.get(name, 90.0) == {
+        "FETCH_TIMEOUT": settings.fetch_timeout,
+        "STALE_AFTER": settings.stale_after,
+    }.get(name, settings.interval)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "limits"),
+    [
+        ("SCRAPE_INTERVAL", "2d", "100ms and 1d"),
+        ("FETCH_TIMEOUT", "99ms", "100ms and 1d"),
+        ("STALE_AFTER", "4d", "100ms and 3d"),
+    ],
+)
+def test_limits_of_durations(name: str, text: str, limits: str) -> None:
+    """A duration outside of its limits is a problem that names both limits."""
+    assert (f'{name}="{text}": must be between {limits}',) == problems(**{name: text})
 
 
 @pytest.mark.parametrize("name", [*SECONDS, "METRICS_PORT"])
 def test_number_that_is_no_text(name: str) -> None:
     """Bytes that are no UTF-8, as an environment may hold them, are a problem like any other."""
-    assert (f"{name}='\\udcff': not UTF-8 text",) == problems(**{name: os.fsdecode(b"\xff")})
+    (problem,) = problems(**{name: os.fsdecode(b"\xff")})
+
+    assert problem.startswith(f'{name}="\\udcff": must be a ')
 
 
 def test_alias_alone() -> None:
@@ -237,13 +272,13 @@ def test_alias_that_agrees() -> None:
 def test_alias_that_differs() -> None:
     """Two different intervals are a problem that names both."""
     assert (
-        "SCRAPE_INTERVAL='20' and its alias PROVIDER_SCRAPE_INTERVAL='30' differ: keep one of them.",
+        'SCRAPE_INTERVAL="20" and its alias PROVIDER_SCRAPE_INTERVAL="30" differ: keep one of them.',
     ) == problems(SCRAPE_INTERVAL="20", PROVIDER_SCRAPE_INTERVAL="30")
 
 
 def test_wrong_value_under_both_names() -> None:
     """The same wrong value under both names is one problem."""
-    assert ("SCRAPE_INTERVAL='x': expected float, got str",) == problems(
+    assert ('SCRAPE_INTERVAL="x": must be a duration such as 60, 60s or 5m',) == problems(
         SCRAPE_INTERVAL="x", PROVIDER_SCRAPE_INTERVAL="x"
     )
 
@@ -304,7 +339,7 @@ def test_wrong_value_contradicts_nothing(variables: dict[str, str], name: str) -
     """A value that cannot be read is told as such, and not also as a contradiction to one not given."""
     (problem,) = problems(**variables)
 
-    assert problem.startswith(f"{name}='x': ")
+    assert problem.startswith(f'{name}="x": ')
 
 
 # The gateway's address
@@ -612,7 +647,7 @@ def test_port_that_cannot_be(text: str) -> None:
     """A value that is no port is one problem with its name and value."""
     (problem,) = problems(METRICS_PORT=text)
 
-    assert problem.startswith(f"METRICS_PORT={text!r}: ")
+    assert problem.startswith(f'METRICS_PORT="{text}": must be a port ')
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
@@ -622,10 +657,16 @@ def test_log_level_in_any_case(level: str, case: Callable[[str], str]) -> None:
     assert level == load(LOG_LEVEL=case(level)).log_level
 
 
-@pytest.mark.parametrize("text", ["trace", "warn", "10", "info,debug"])
+@pytest.mark.parametrize("text", ["warn", "WARN"])
+def test_short_warning_level(text: str) -> None:
+    """The spelling of Prometheus' exporters is accepted."""
+    assert "warning" == load(LOG_LEVEL=text).log_level
+
+
+@pytest.mark.parametrize("text", ["trace", "fatal", "10", "info,debug"])
 def test_log_level_that_cannot_be(text: str) -> None:
     """Any other log level is one problem that names those there are."""
-    assert (f"LOG_LEVEL={text!r}: expected one of debug, info, warning, error",) == problems(LOG_LEVEL=text)
+    assert (f'LOG_LEVEL="{text}": must be debug, info, warning or error',) == problems(LOG_LEVEL=text)
 
 
 def test_web_settings_need_no_gateway() -> None:
@@ -636,12 +677,82 @@ def test_web_settings_need_no_gateway() -> None:
     )
 
 
+def test_web_settings_in_other_spellings() -> None:
+    """Brackets around an IPv6 address and a colon before the port are no part of either."""
+    assert WebSettings("::1", 8001) == load_web_settings({"METRICS_HOST": "[::1]", "METRICS_PORT": ":8001"})
+
+
 def test_web_settings_that_cannot_be() -> None:
     """A wrong port is a problem there as well, the only one."""
     with pytest.raises(SettingsError) as caught:
         load_web_settings({"METRICS_PORT": "x"})
 
-    assert ("METRICS_PORT='x': expected int, got str",) == caught.value.problems
+    assert ('METRICS_PORT="x": must be a port from 0 to 65535',) == caught.value.problems
+
+
+# Flags
+
+
+def test_flags_win() -> None:
+    """Each flag wins over its variables, which may then be malformed."""
+    settings = load(
+        **{
+            "--web.listen-address": ":9001,[::1]:9002",
+            "--log.level": "WARN",
+            "--log.format": "console",
+            "METRICS_HOST": "x:y",
+            "METRICS_PORT": "x",
+            "LOG_LEVEL": "loud",
+        }
+    )
+
+    assert ("warning", "console") == (settings.log_level, settings.log_format)
+    assert WebSettings("::", 9001, further=(("::1", 9002),)) == settings.web
+
+
+def test_paths() -> None:
+    """Paths have a slash at their start and none at their end."""
+    web = load(**{"--web.telemetry-path": "prom/", "--web.route-prefix": "tools/exporter/"}).web
+
+    assert ("/prom", "/tools/exporter") == (web.telemetry_path, web.route_prefix)
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix", "expected"),
+    [
+        ("https://host.example/tools/exporter/", "", "/tools/exporter"),
+        ("https://host.example", "", ""),
+        ("https://host.example/tools/exporter", "/", ""),
+        ("https://host.example/tools/exporter", "/other", "/other"),
+    ],
+    ids=["path of the URL", "no path", "stripped by the proxy", "another one"],
+)
+def test_route_prefix(url: str, prefix: str, expected: str) -> None:
+    """The prefix is the path of the external URL, unless another one is set."""
+    web = load(**{"--web.external-url": url, "--web.route-prefix": prefix}).web
+
+    assert expected == web.route_prefix
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "problem"),
+    [
+        ("--web.listen-address", "8001", '="8001": must be host:port or :port, such as '),
+        ("--web.telemetry-path", "/", " must not be / or begin with /-/"),
+        ("--web.telemetry-path", "/-/healthy", " must not be / or begin with /-/"),
+        ("--web.telemetry-path", "/a b", '="/a b": must be a path of letters, digits and -._~, such as '),
+        ("--web.route-prefix", "/a/../b", '="/a/../b": must be a path of letters, digits and -._~, such as '),
+        ("--web.external-url", "host/path", " must begin with http:// or https://"),
+        ("--web.external-url", "https://user:hush@host", " must hold no user or password: none is needed."),
+        ("--log.level", "loud", '="loud": must be debug, info, warning or error'),
+        ("--log.format", "logfmt", '="logfmt": must be json or console'),
+    ],
+)
+def test_flags_that_cannot_be(flag: str, text: str, problem: str) -> None:
+    """What is wrong with a flag is one problem, which names the flag."""
+    (told,) = problems(**{flag: text})
+
+    assert told.startswith(flag + problem)
 
 
 # OpenTelemetry
@@ -777,7 +888,7 @@ def test_metrics_by_otlp_to_nowhere() -> None:
 
 def test_metrics_exporter_that_cannot_be() -> None:
     """An exporter in the list that is not there is one problem that names those there are."""
-    assert ("OTEL_METRICS_EXPORTER='console': expected one of prometheus, otlp, none",) == problems(
+    assert ('OTEL_METRICS_EXPORTER="console": expected one of prometheus, otlp, none',) == problems(
         OTEL_METRICS_EXPORTER="otlp,console"
     )
 
@@ -785,7 +896,7 @@ def test_metrics_exporter_that_cannot_be() -> None:
 @pytest.mark.parametrize("name", ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER"])
 def test_exporter_that_cannot_be(name: str) -> None:
     """An exporter that is not there is one problem that names those there are."""
-    assert (f"{name}='console': expected one of otlp, none",) == problems(**{name: "console"})
+    assert (f'{name}="console": expected one of otlp, none',) == problems(**{name: "console"})
 
 
 @pytest.mark.parametrize(
@@ -801,7 +912,7 @@ def test_protocol_that_cannot_be(name: str) -> None:
     """A protocol that is not there is one problem that names its variable."""
     told = problems(**{OTLP: "http://c", "OTEL_METRICS_EXPORTER": "otlp", name: "http/json"})
 
-    assert (f"{name}='http/json': expected one of http/protobuf, grpc",) == told
+    assert (f'{name}="http/json": expected one of http/protobuf, grpc',) == told
 
 
 @pytest.mark.parametrize(
@@ -843,7 +954,7 @@ def test_otlp_endpoint_that_is_no_url() -> None:
     told = problems(METRICS_PORT="x", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://[collector")
 
     assert 2 == len(told)
-    assert "METRICS_PORT='x': expected int, got str" in told
+    assert 'METRICS_PORT="x": must be a port from 0 to 65535' in told
 
 
 # Names in hints

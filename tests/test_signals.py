@@ -1,4 +1,4 @@
-"""The same signals ask every part of the program to stop."""
+"""SIGTERM and SIGINT stop the program; SIGHUP makes it reload."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.signals import handle_stop
+from exporter.signals import handle_hangup, handle_reload, handle_stop
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def _kept_handlers() -> Iterator[None]:
-    """Give back the handlers of this process."""
+def _previous_handlers() -> Iterator[None]:
+    """Restore the handlers of this process."""
     before = {number: signal.getsignal(number) for number in NUMBERS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def test_signals_that_stop() -> None:
-    """SIGTERM, Ctrl-C and a closed terminal are heeded."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    heard: list[int] = []
+def test_signals_have_two_handlers() -> None:
+    """SIGTERM and SIGINT have the handler of the stop, SIGHUP that of the reload, also under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stops: list[int] = []
+    reloads: list[int] = []
 
-    handle_stop(lambda number, frame: heard.append(number))
+    handle_stop(lambda number, frame: stops.append(number))
+    handle_reload(lambda number, frame: reloads.append(number))
     for number in NUMBERS:
         os.kill(os.getpid(), number)
 
-    assert list(NUMBERS) == heard
+    assert ([signal.SIGTERM, signal.SIGINT], [signal.SIGHUP]) == (stops, reloads)
 
 
-def test_nohup() -> None:
-    """SIGHUP stays ignored where it was."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize(
+    ("before", "after"), [(signal.SIG_IGN, signal.SIG_IGN), (signal.SIG_DFL, signal.default_int_handler)]
+)
+def test_hangup_stays_ignored(before: signal.Handlers, after: object) -> None:
+    """A program that is started by nohup outlives its terminal."""
+    signal.signal(signal.SIGHUP, before)
 
-    handle_stop(signal.SIG_DFL)
+    handle_hangup(signal.default_int_handler)
 
-    assert (signal.SIG_DFL, signal.SIG_IGN) == (
-        signal.getsignal(signal.SIGTERM),
-        signal.getsignal(signal.SIGHUP),
-    )
+    assert after == signal.getsignal(signal.SIGHUP)

@@ -640,7 +640,7 @@ def test_only_the_first_200_of_a_large_fleet_are_shown(large: Element) -> None:
 
     assert [f"fleet-{number:04d}" for number in range(200)] == slugs(large)
     assert large.one("caption").text.startswith("1,000 providers, the first 200 shown, worst first")
-    assert ("/", "get") == (form.attributes["action"], form.attributes["method"])
+    assert ("./", "get") == (form.attributes["action"], form.attributes["method"])
     assert form.one("input").attributes["id"] == form.one("label").attributes["for"]
     assert "q" == form.one("input").attributes["name"]
 
@@ -679,7 +679,7 @@ def test_search_counts_its_matches(page: StatusPage, query: str, expected: str) 
 
     assert document.one("caption").text.startswith(expected)
     assert query == document.one("input").attributes["value"]
-    assert ["Show all"] == [link.text for link in document.all("a", href="/")]
+    assert ["Show all"] == [link.text for link in document.all("a", href="./")]
 
 
 def test_a_search_that_finds_none_says_so(page: StatusPage) -> None:
@@ -687,7 +687,7 @@ def test_a_search_that_finds_none_says_so(page: StatusPage) -> None:
     document = view(page, LARGE, query="nowhere")
 
     assert "None of 1,000 providers has “nowhere” in its name or slug." == document.classed("empty")[0].text
-    assert 1 == len(document.all("a", href="/"))
+    assert 1 == len(document.all("a", href="./"))
 
 
 def test_a_search_does_not_change_the_headline(page: StatusPage) -> None:
@@ -788,7 +788,7 @@ def test_nothing_runs_or_loads(page: StatusPage, name: str, overdue: bool) -> No
 
         assert set() == {element.tag for element in elements} & {"script", "img", "link", "iframe", "object"}
         assert [] == [key for key, _ in attributes if key == "style" or key.startswith("on")]
-        assert links <= {"/", "/metrics", "/-/healthy", "/-/ready"}
+        assert links <= {"./", "metrics", "-/healthy", "-/ready"}
 
 
 def test_hostile_values_come_out_as_text(page: StatusPage) -> None:
@@ -845,7 +845,7 @@ def test_the_footer_leads_on(page: StatusPage) -> None:
     """The routes for machines are a click away, and the version is there for a bug report."""
     footer = view(page, WAITING).one("footer")
 
-    assert ["/metrics", "/-/healthy", "/-/ready"] == [link.attributes["href"] for link in footer.all("a")]
+    assert ["metrics", "-/healthy", "-/ready"] == [link.attributes["href"] for link in footer.all("a")]
     assert f"provider-metrics-exporter {__version__}" in footer.text
 
 

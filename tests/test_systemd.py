@@ -52,6 +52,11 @@ def test_key_is_a_credential() -> None:
     assert {""} == {value for _, value in variables}
 
 
+def test_reload_is_the_signal_of_the_exporter() -> None:
+    """`systemctl reload` sends the signal on which files are read again."""
+    assert "/bin/kill -HUP $MAINPID" == dict(settings())["ExecReload"]
+
+
 def test_wrong_settings_are_not_tried_again() -> None:
     """The exit code for wrong settings, and it alone, keeps the service down."""
     assert str(EXIT_SETTINGS) == dict(settings())["RestartPreventExitStatus"]

@@ -11,23 +11,27 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from itertools import islice
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
+from starlette.routing import Route
 
 from exporter.exposition import GRACE_SECONDS, Format
 from exporter.server import Server, bind
 from exporter.settings import Settings, WebSettings
 from exporter.status import StatusPage
 from exporter.turns import MAX_WAITING
-from exporter.web import Web
+from exporter.web import HEALTH_PATHS, Web
 from tests.clocks import MovedClock
 from tests.replay import LIST, STATS, ReplayGateway, answer
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
+from tests.subpath import stripping_proxy
 
 PROMETHEUS_ACCEPT = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -63,9 +67,8 @@ class Site:
 
 
 @contextmanager
-def serving(running: Rig, page: StatusPage) -> Iterator[Site]:
+def serving(web: Web, running: Rig) -> Iterator[Site]:
     """Put the web server before an exporter."""
-    web = Web(running.poller.published, running.clock, page)
     server = Server(web.app(running.telemetry.scrape_middleware()))
     listener = bind(WebSettings("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -79,7 +82,8 @@ def serving(running: Rig, page: StatusPage) -> Iterator[Site]:
 @pytest.fixture
 def site(running: Rig) -> Iterator[Site]:
     """The exporter behind its web server, before the first poll."""
-    with serving(running, StatusPage(running.settings.interval)) as served:
+    web = Web(running.poller.published, running.clock, StatusPage(running.settings.interval))
+    with serving(web, running) as served:
         yield served
 
 
@@ -212,7 +216,8 @@ class BlockedPage(StatusPage):
 def test_page_that_many_ask_for(running: Rig) -> None:
     """Some requests for the page wait for one rendering at a time, others get 503; all else goes on."""
     page, more = BlockedPage(running.settings.interval), 5
-    with serving(running, page) as site, ThreadPoolExecutor(MAX_WAITING + more) as pool:
+    web = Web(running.poller.published, running.clock, page)
+    with serving(web, running) as site, ThreadPoolExecutor(MAX_WAITING + more) as pool:
         site.rig.poller.poll_once()
         asked = [pool.submit(site.get, f"/?q={number}") for number in range(MAX_WAITING + more)]
         refused = [future.result() for future in islice(as_completed(asked, 20), more)]
@@ -241,6 +246,60 @@ def test_search(site: Site) -> None:
 
     assert "AiMo" in text
     assert "Alibaba" not in text
+
+
+class Links(HTMLParser):
+    """Collects where a page leads: links and forms."""
+
+    def __init__(self, html: str) -> None:
+        """Read the page."""
+        super().__init__()
+        self.targets: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take in one element."""
+        self.targets += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+
+
+@pytest.mark.parametrize("route_prefix", ["", "/exporter"])
+@pytest.mark.parametrize("telemetry_path", ["/metrics", "/prom/metrics"])
+def test_page_below_a_path(running: Rig, route_prefix: str, telemetry_path: str) -> None:
+    """Every link and form of the page works below a proxy's path, with and without a prefix of our own."""
+    running.poller.poll_once()
+    page = StatusPage(running.settings.interval, telemetry_path)
+    web = Web(running.poller.published, running.clock, page, telemetry_path, route_prefix)
+    with (
+        serving(web, running) as site,
+        stripping_proxy(site.url + route_prefix, "/tools/gateway") as public,
+    ):
+        html = requests.get(public, params={"q": "aimo"}, timeout=10).text
+        targets = {urljoin(public, target) for target in Links(html).targets}
+        codes = {target: requests.get(target, timeout=10).status_code for target in targets}
+
+    paths = ("", telemetry_path[1:], "-/healthy", "-/ready")
+    assert "AiMo" in html
+    assert {public + path: 200 for path in paths} == codes
+
+
+@pytest.mark.parametrize("prefix", ["/exporter", "/tools/exporter"])
+def test_redirects_to_the_prefix(running: Rig, prefix: str) -> None:
+    """The root and the prefix without a slash lead to the page, by addresses that a proxy may extend."""
+    running.poller.poll_once()
+    web = Web(running.poller.published, running.clock, StatusPage(60), route_prefix=prefix)
+    with serving(web, running) as site, stripping_proxy(site.url, "/public") as public:
+        found = [requests.get(public + path, timeout=10) for path in ("", prefix[1:], f"{prefix[1:]}/")]
+        methods = [requests.post(site.url + path, timeout=10).status_code for path in ("/", prefix)]
+
+    assert [(200, f"{public}{prefix[1:]}/")] * 3 == [(answer.status_code, answer.url) for answer in found]
+    assert [405, 405] == methods
+
+
+def test_health_app_has_no_prefix(running: Rig) -> None:
+    """The routes of the health socket are the same under every prefix."""
+    web = Web(running.poller.published, running.clock, StatusPage(60), route_prefix="/exporter")
+
+    assert list(HEALTH_PATHS) == [route.path for route in web.health_app().routes if isinstance(route, Route)]
 
 
 def test_scrape_span_links_to_the_poll_it_serves(site: Site) -> None:

@@ -34,6 +34,12 @@ class Watched:
         self.file.newest()
         return [record.getMessage() for record in self.log.records]
 
+    def reload(self) -> list[str]:
+        """Reload at once, and return the messages since the last time."""
+        self.log.clear()
+        self.file.reload()
+        return [record.getMessage() for record in self.log.records]
+
     @property
     def hint(self) -> str:
         """What the last record says."""
@@ -243,6 +249,20 @@ def test_change_that_keeps_time_and_size(watch: Watch) -> None:
     os.utime(watched.folder.file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert ["Web config reloaded"] == watched.look()
+
+
+def test_reload(watch: Watch) -> None:
+    """A reload does not wait for the next look, and each one logs its outcome."""
+    watched = watch(basic_auth_users={"a": hashed()})
+    before = watched.file.newest()
+
+    assert (["Web config unchanged"], True) == (watched.reload(), before is watched.file.newest())
+    watched.folder.write(basic_auth_users={"b": hashed()})
+    assert (["Web config reloaded"], ["b"]) == (watched.reload(), list(watched.file.newest().users))
+    watched.folder.write()
+    assert [["Web config not reloaded"]] * 2 == [watched.reload(), watched.reload()]
+    assert "basic_auth_users cannot go while the exporter runs" in watched.hint
+    assert ["b"] == list(watched.file.newest().users)
 
 
 @pytest.mark.parametrize("name", ["web.yml", "server.key"])

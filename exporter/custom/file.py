@@ -32,6 +32,13 @@ class CustomFile:
             self._read_again()
         return self._metrics
 
+    def reload(self) -> None:
+        """Read the file now if it has changed or cannot be used, and log the outcome in any case."""
+        if self._definition.is_outdated or not self._is_of_use:
+            self._read_again()
+        else:
+            LOGGER.info("Custom metrics unchanged")
+
     def _read_again(self) -> None:
         self._definition = read(self._definition.path)
         problems = self._definition.problems

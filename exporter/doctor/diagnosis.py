@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from exporter.check import printable
+from exporter.terminal import printable
 
 NAME_WIDTH = 24
 MARK_WIDTH = 11

@@ -17,8 +17,9 @@ from exporter.doctor.inquiry import NoAnswer, Reply
 from exporter.errors import Outcome, SettingsError
 from exporter.given import load_given, read_web_file
 from exporter.healthcheck import ANY_ADDRESS
-from exporter.settings import Settings, load_web_settings
+from exporter.settings import TELEMETRY_PATH, Settings, load_web_settings
 from exporter.snapshot import Fetch, Snapshot
+from exporter.values import address
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)
@@ -56,7 +57,14 @@ def own_address(environ: Mapping[str, str]) -> str | None:
     reading = read_web_file(environ)
     scheme = "https" if reading and reading.config.tls else "http"
     host = "localhost" if web.host in ANY_ADDRESS else web.host
-    return f"{scheme}://[{host}]:{web.port}" if ":" in host else f"{scheme}://{host}:{web.port}"
+    return f"{scheme}://{address(host, web.port)}{web.route_prefix}"
+
+
+def _telemetry_path(environ: Mapping[str, str]) -> str:
+    try:
+        return load_web_settings(environ).telemetry_path
+    except SettingsError:
+        return TELEMETRY_PATH
 
 
 def settings(case: Case) -> Finding:
@@ -91,7 +99,7 @@ def gateway(link: str) -> Callable[[Case], Finding]:
 def exporter(case: Case) -> Finding:
     """Read the exporter's `/metrics`."""
     try:
-        reply = case.ask(EXPORTER, "/metrics")
+        reply = case.ask(EXPORTER, _telemetry_path(case.environ))
     except NoAnswer as error:
         if error.status == 503:
             return failed(error.detail, POLLER_DEAD)

@@ -87,6 +87,25 @@ def test_broken_file(watched: Watched) -> None:
     assert [False, True] == watched.told
 
 
+def test_reload(watched: Watched) -> None:
+    """Each reload logs its outcome, also one that is known already."""
+    outcomes = []
+    for text in (METRIC.format(name="second"), None, "metrics: [1]", None):
+        if text is not None:
+            watched.replace(text)
+        watched.log.clear()
+        watched.file.reload()
+        outcomes += [record.getMessage() for record in watched.log.records]
+
+    assert ([], ["second"]) == (watched.look(), watched.names)
+    assert [
+        "Custom metrics reloaded",
+        "Custom metrics unchanged",
+        "Custom metrics not reloaded",
+        "Custom metrics not reloaded",
+    ] == outcomes
+
+
 def test_file_that_goes(watched: Watched) -> None:
     """A file that is gone leaves the last good one in force, until it is there again."""
     watched.path.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from exporter.flags import FLAGS, Flag
 from exporter.instruments import INSTRUMENTS, Instrument
 from exporter.settings import VARIABLES, Variable
 from tests.docs.pages import ROOT
@@ -35,6 +36,19 @@ def settings() -> str:
     return "\n".join([*head, *map(variable, VARIABLES)])
 
 
+def flag(flag: Flag) -> str:
+    """Return the row of a flag."""
+    name = f"`{flag.name}={flag.metavar}`" if flag.metavar else f"`{flag.name}`"
+    variables = ", ".join(f"`{variable}`" for variable in flag.variables)
+    return row(name, f"`{flag.default}`" if flag.default else "", variables, flag.meaning)
+
+
+def flags() -> str:
+    """Return the table of the flags."""
+    head = (row("Flag", "Default", "Wins over", "Meaning"), "|---|---|---|---|")
+    return "\n".join([*head, *map(flag, FLAGS)])
+
+
 def metrics() -> str:
     """Return the table of the metrics."""
     head = (row("Metric", "Type", "Meaning"), "|---|---|---|")
@@ -62,6 +76,7 @@ def _alert(rule: Mapping[str, Any]) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = MappingProxyType(
     {
         "settings": ("README.md", settings),
+        "flags": ("docs/configuration.md", flags),
         "metrics": ("README.md", metrics),
         "alerts": ("docs/alerts.md", alerts),
     }

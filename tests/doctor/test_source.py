@@ -166,7 +166,7 @@ def test_wrong_settings(tmp_path: Path) -> None:
     assert (
         State.FAILED,
         "4 problems",
-        "GATEWAY_API_URL: is not set: it must be the gateway's root, for example https://api.example.com\n"
+        "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com\n"
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.\n"
         "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?\n"
         "CUSTOM_METRICS_FILE: metrics must be the list of metrics; [] is one without any.",
@@ -206,6 +206,7 @@ def test_poll_is_bounded(settings_for: Callable[..., Settings]) -> None:
         ({"METRICS_HOST": "::1", "METRICS_PORT": "9"}, "http://[::1]:9"),
         ({"METRICS_HOST": "0.0.0.0"}, "http://localhost:8001"),
         ({"METRICS_HOST": "exporter.example"}, "http://exporter.example:8001"),
+        ({"--web.listen-address": "[::1]:9", "--web.route-prefix": "/exporter"}, "http://[::1]:9/exporter"),
         ({"METRICS_PORT": "0"}, None),
         ({"METRICS_PORT": "x"}, None),
     ],
@@ -223,6 +224,21 @@ def test_own_address_with_tls(tmp_path: Path) -> None:
 
     folder.write(tls={})
     assert "https://localhost:8001" == own_address({"WEB_CONFIG_FILE": str(file)})
+
+
+def test_metrics_below_another_path(good: Chain) -> None:
+    """The metrics are read where the exporter's own flag says."""
+    good.answers(EXPORTER)["/prom"] = good.answers(EXPORTER).pop("/metrics")
+    good.environ["--web.telemetry-path"] = "/prom"
+
+    assert State.OK is good.walk()["exporter"].finding.state
+
+
+def test_metrics_below_a_wrong_path(good: Chain) -> None:
+    """With a wrong flag the metrics are read from the default path; the check of the settings reports it."""
+    good.environ["--web.telemetry-path"] = "a b"
+
+    assert State.OK is good.walk()["exporter"].finding.state
 
 
 def test_good_exporter(good: Chain) -> None:

@@ -13,6 +13,7 @@ from opentelemetry.util.re import parse_env_headers
 
 from exporter.authorities import AUTHORITIES
 from exporter.errors import SettingsError
+from exporter.flags import FLAGS
 from exporter.settings import VARIABLES, Settings, load_settings
 
 SECRET = "sesame"
@@ -54,7 +55,8 @@ OPEN = [
 ]
 OPEN += ["PROVIDER_SCRAPE_INTERVAL", *AUTHORITIES, *(name.format("PROTOCOL") for name in OTLP)]
 OPEN += ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED"]
-"""Variables that hold no secret."""
+OPEN += [flag.name for flag in FLAGS if flag.metavar and flag.name != "--web.external-url"]
+"""Variables and flags that hold no secret."""
 
 environments = st.fixed_dictionaries(
     {},
@@ -66,6 +68,7 @@ environments = st.fixed_dictionaries(
         **{name.format("ENDPOINT"): addresses | with_password for name in OTLP},
         **{name.format("HEADERS"): secrets | st.just(f"authorization=Bearer {SECRET}") for name in OTLP},
         **dict.fromkeys(OPEN, values | numbers | words),
+        "--web.external-url": addresses | with_password,
         "OTEL_METRICS_EXPORTER": values | st.sampled_from(["otlp", "prometheus,otlp"]),
     },
 )

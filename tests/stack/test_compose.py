@@ -19,6 +19,7 @@ from exporter.doctor.addresses import EXPORTER, STAGES, load_addresses
 from exporter.errors import SettingsError
 from exporter.instruments import INSTRUMENTS
 from exporter.settings import VARIABLES, load_settings
+from exporter.values import parse_duration
 from grafana.access.settings import load_settings as load_access_settings
 from tests.docs import pages
 from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, LOKI, PROMETHEUS
@@ -305,7 +306,7 @@ def test_exporter_settings(own: Tree) -> None:
     }
     settings = load_settings(environment)
     defaults = {variable.name: variable.default for variable in VARIABLES}
-    assert (float(defaults["SCRAPE_INTERVAL"]), ()) == (settings.interval, settings.warnings)
+    assert (parse_duration(defaults["SCRAPE_INTERVAL"]), ()) == (settings.interval, settings.warnings)
     assert ("http://otel-collector:4318",) == settings.telemetry.endpoints
 
 
