@@ -19,6 +19,7 @@ import click
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
+from exporter.environment import prepare
 from exporter.errors import ListenError, SettingsError
 from exporter.given import Given, load_given
 from exporter.settings import VARIABLES, Settings, load_web_settings
@@ -64,7 +65,9 @@ def cli(context: click.Context, web_config_file: str | None) -> None:
 
     Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
     """
-    context.obj = {**os.environ, "WEB_CONFIG_FILE": web_config_file} if web_config_file else os.environ
+    context.obj = {**os.environ, **({"WEB_CONFIG_FILE": web_config_file} if web_config_file else {})}
+    # The settings are read from the copy, warnings and all; libraries read this.
+    prepare(os.environ)
     if context.invoked_subcommand is None:
         context.invoke(run)
 
@@ -79,14 +82,15 @@ def run(environ: Mapping[str, str]) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def check(as_json: bool) -> None:
+@click.pass_obj
+def check(environ: Mapping[str, str], /, as_json: bool) -> None:
     """Poll the gateway once and say what it answered.
 
     Exit code 0 when both endpoints answered well, 1 when not, 2 when a setting is wrong.
     """
     _be_interruptible()
     # It opens no port: who may come in does not matter.
-    given = _everything({**os.environ, "WEB_CONFIG_FILE": ""})
+    given = _everything({**environ, "WEB_CONFIG_FILE": ""})
     from exporter import check as checks
 
     for warning in given.settings.warnings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 from functools import partial
@@ -28,7 +27,7 @@ from exporter.server import (
 from exporter.settings import Settings
 from exporter.signals import handle_stop
 from exporter.status import StatusPage
-from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
+from exporter.telemetry import Telemetry, open_telemetry
 from exporter.web import Web
 
 if TYPE_CHECKING:
@@ -63,7 +62,6 @@ def run(
     share_one_heap()
     look_for_garbage_rarely()
     clock = SystemClock()
-    prepare_environment(os.environ)
     output = OutputHandler(STDOUT)
     logs.configure(output, settings.log_level, clock)
     telemetry = open_telemetry(settings.telemetry, output.lost)

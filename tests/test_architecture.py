@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "sender", "signals"})
-    | frozenset({"custom.expression"}),
+    frozenset({"clock", "connections", "endpoints", "environment", "errors", "files", "heap", "output"})
+    | frozenset({"pythonpath", "sender", "signals", "custom.expression"}),
     frozenset({"credentials", "custom.metric", "healthsocket", "document", "transport"}),
     frozenset({"settings", "snapshot"}),
     frozenset({"gateway", "decode", "changes", "logs", "server", "status", "healthcheck", "tls", "passwords"})
@@ -55,13 +55,14 @@ IMMUTABLE_CALLS = frozenset(
         "Meta",
         "Provider",
         "Route",
+        "Rule",
         "Server",
         "Stage",
         "TypeVar",
         "Variable",
     }
     | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
-    | {"_count", "_flag", "_gauge", "_one", "_per_provider", "_set"}
+    | {"_count", "_flag", "_gauge", "_one", "_one_of", "_per_provider", "_set", "_whole_number"}
 )
 """What a constant may be made of; every other call at the top of a module might be state."""
 
