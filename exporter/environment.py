@@ -182,6 +182,14 @@ RULES = (
         "status codes of gRPC, such as UNAVAILABLE",
         is_list=True,
     ),
+    Rule(
+        r"GRPC_(ABORT_ON_LEAKS|ENABLE_FORK_SUPPORT|\w*SYSTEM\w*_ROOTS\w*|\w+_CALL_TRACER|\w+_REFLECTION)",
+        _one_of("true false 1 0 yes no"),
+        "true or false",
+    ),
+    Rule(r"GRPC_\w+_(MS|NODES)", _whole_number(0), "a whole number from 0"),
+    Rule(r"GRPC_EXPERIMENTAL_\w*MEMORY_PRESSURE\w*", _number(0, 1), "a number over 0, at most 1"),
+    Rule(r"GRPC_VERBOSITY", _one_of("debug info error none"), "debug, info, error or none"),
     Rule(r"GRPC_PYTHON_\w+_SECONDS", _number(0, 1e9), "a number of seconds over 0"),
     Rule(
         r"GRPC_POLL_STRATEGY",

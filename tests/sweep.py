@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import TimeoutExpired
 
 import requests
 
 from tests.process import program
+
+HUNG = -1
+"""In place of the exit code of a program that neither works nor ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,9 @@ def start(variables: Mapping[str, str]) -> Start:
             running.record("Updated provider metrics")
             requests.get(f"{url}/metrics", timeout=5).raise_for_status()
         except AssertionError:
-            code = running.process.wait(5)
+            with suppress(TimeoutExpired):
+                running.process.wait(5)
+            code = HUNG if running.process.returncode is None else running.process.returncode
         else:
             code, _ = running.end()
     return Start(code, "".join(running.output))
