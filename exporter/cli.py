@@ -19,6 +19,7 @@ import click
 from exporter import __version__, flags, values
 from exporter.clock import SystemClock
 from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
+from exporter.environment import prepare
 from exporter.errors import ListenError, SettingsError
 from exporter.flags import FLAGS, Flag
 from exporter.given import WEB_CONFIG_FILES, Given, load_given
@@ -111,6 +112,9 @@ def cli(context: click.Context) -> None:
 
     Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
     """
+    # The settings are read from the copy, warnings and all; libraries read this.
+    context.obj = dict(context.obj or os.environ)
+    prepare(os.environ)
     if context.invoked_subcommand is None:
         context.invoke(run)
     elif flags.CONFIG_CHECK in context.obj and context.invoked_subcommand != run.name:
@@ -131,7 +135,7 @@ def run(environ: Mapping[str, str]) -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_obj
-def check(environ: Mapping[str, str], as_json: bool) -> None:
+def check(environ: Mapping[str, str], /, as_json: bool) -> None:
     """Poll the gateway once and say what it answered.
 
     Exit code 0 when both endpoints answered well and with at least one provider, 1 when not, 2 when a setting
@@ -286,10 +290,9 @@ def _demo_environment(
 
 
 def _check_configuration(given: Given) -> int:
-    from exporter.telemetry import open_telemetry, prepare_environment
+    from exporter.telemetry import open_telemetry
 
     _print_warnings(given)
-    prepare_environment(os.environ)
     try:
         open_telemetry(given.settings.telemetry, lambda: 0).shutdown(CLOSE_SECONDS)
     except SettingsError as error:

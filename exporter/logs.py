@@ -25,11 +25,13 @@ from exporter.clock import Clock
 from exporter.settings import CONSOLE
 from exporter.terminal import printable
 
-DELIVERY_LOGGERS = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal", "exporter.sender")
+EXPORTER_LOGGERS = "opentelemetry.exporter."
+DELIVERY_LOGGERS = (EXPORTER_LOGGERS, "opentelemetry.sdk._shared_internal", "exporter.sender")
 """Where it is said that spans, log records or metrics could not be delivered."""
 DELIVERY_HINT = (
-    "What is sent by OTLP does not reach the collector: check that it runs, OTEL_EXPORTER_OTLP_ENDPOINT, and "
-    "that it takes what `detail` names. /metrics is not affected."
+    "What is sent by OTLP does not reach the collector: check that it runs, OTEL_EXPORTER_OTLP_ENDPOINT with "
+    "the port of the protocol (4317 for grpc, 4318 for http/protobuf), and that it takes what `detail` "
+    "names. /metrics is not affected."
 )
 REPEAT_SECONDS = 60.0
 COLOURS: Mapping[str, int] = MappingProxyType({"debug": 2, "warning": 33, "error": 31, "critical": 31})
@@ -37,6 +39,8 @@ COLOURS: Mapping[str, int] = MappingProxyType({"debug": 2, "warning": 33, "error
 NOT_FIELDS = frozenset(
     {"timestamp", "level", "service", "message", "exc_info", "stack_info", "trace_id", "span_id"}
 )
+SCRAPERS_HEADERS = ("opentelemetry.attributes", "opentelemetry.baggage", "opentelemetry.trace")
+"""Libraries that warn about headers of a scrape, which anybody may send: traceparent, tracestate, baggage."""
 
 
 def configure(
@@ -49,6 +53,8 @@ def configure(
     logging.captureWarnings(True)
     # Its start and end are ours to tell, and a stranger's garbage must not fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for name in SCRAPERS_HEADERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Its warnings quote what the gateway sent, which may be what we sent.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
@@ -156,7 +162,7 @@ class DeliveryFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every other record pass as it is."""
-        if not record.name.startswith(DELIVERY_LOGGERS):
+        if not _is_of_delivery(record):
             return True
         if record.levelno < logging.WARNING or not self._is_due():
             return False
@@ -173,6 +179,13 @@ class DeliveryFilter(logging.Filter):
                 return False
             self._next = now + REPEAT_SECONDS
             return True
+
+
+def _is_of_delivery(record: logging.LogRecord) -> bool:
+    # An exporter exports with instrumentation suppressed; what it says before is about its configuration.
+    if record.name.startswith(EXPORTER_LOGGERS) and is_instrumentation_enabled():
+        return False
+    return record.name.startswith(DELIVERY_LOGGERS)
 
 
 def _rfc3339(seconds: float) -> str:

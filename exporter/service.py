@@ -28,7 +28,7 @@ from exporter.server import (
 from exporter.settings import Settings
 from exporter.signals import handle_reload, handle_stop
 from exporter.status import StatusPage
-from exporter.telemetry import Telemetry, open_telemetry, prepare_environment
+from exporter.telemetry import Telemetry, open_telemetry
 from exporter.web import Web, health_paths
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def run(
     share_one_heap()
     look_for_garbage_rarely()
     clock = SystemClock()
-    prepare_environment(os.environ)
     output = OutputHandler(STDOUT)
     formatter = logs.formatter(settings.log_format, is_terminal=os.isatty(STDOUT))
     logs.configure(output, settings.log_level, clock, formatter)

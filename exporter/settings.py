@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from exporter import flags, values
 from exporter.authorities import AUTHORITIES, Authorities, find_authorities
 from exporter.credentials import Secret, check_key, read_key
+from exporter.environment import SIGNALS, clean
 from exporter.errors import SettingsError
 from exporter.proxies import is_loopback
 from exporter.quotes import unquoted
@@ -102,9 +104,11 @@ VARIABLES = (
 
 INTERVAL_ALIAS = "PROVIDER_SCRAPE_INTERVAL"
 WEB_VARIABLES = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
-SIGNALS = ("TRACES", "LOGS", "METRICS")
-METRICS_EXPORTERS = ("prometheus", "otlp", "none")
-"""Of OTEL_METRICS_EXPORTER, which holds a list; metrics are published for Prometheus in any case."""
+EXPORTERS = ("otlp", "console", "none")
+METRICS_EXPORTERS = ("prometheus", *EXPORTERS)
+"""Of OTEL_METRICS_EXPORTER; metrics are published for Prometheus in any case."""
+OTLP_PORTS = MappingProxyType({"http/protobuf": 4318, "grpc": 4317})
+"""Where collectors take each protocol, by the specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +193,11 @@ class _Reader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         # An empty value counts as unset: compose files pass empty values for what the user left out.
-        self._environ = {name: value.strip() for name, value in environ.items() if value.strip()}
+        cleaned = clean(environ)
+        self._environ = {name: value.strip() for name, value in cleaned.variables.items()}
         self._variables = {variable.name: variable for variable in VARIABLES}
         self._problems: list[str] = []
-        self._warnings: list[str] = []
+        self._warnings = list(cleaned.warnings)
 
     def settings(self) -> Settings:
         self._remove_quotes((*self._variables, INTERVAL_ALIAS, *AUTHORITIES))
@@ -217,7 +222,7 @@ class _Reader:
             log_level=log_level,
             web=web,
             telemetry=telemetry,
-            warnings=tuple(self._warnings),
+            warnings=tuple(dict.fromkeys(self._warnings)),
             authorities=authorities,
             names=self._names(authorities),
             log_format=log_format,
@@ -386,15 +391,25 @@ class _Reader:
     def _is_wanted(self, signal: str) -> bool:
         """Tell whether a signal is to be sent by OTLP, should there be an endpoint."""
         name = f"OTEL_{signal}_EXPORTER"
-        if signal != "METRICS":
-            return self._one_of(name, self._environ.get(name, "otlp"), ("otlp", "none")) == "otlp"
-        listed = [part.strip() for part in self._environ.get(name, "prometheus").split(",")]
-        chosen = [self._one_of(name, exporter, METRICS_EXPORTERS) for exporter in listed]
-        if "otlp" in chosen and not self._otlp(signal, "ENDPOINT")[1]:
+        default, allowed = ("prometheus", METRICS_EXPORTERS) if signal == "METRICS" else ("otlp", EXPORTERS)
+        listed = [part.strip() for part in self._environ.get(name, default).split(",") if part.strip()]
+        listed = listed or [default]
+        endpoint = self._otlp(signal, "ENDPOINT")[1]
+        for exporter in dict.fromkeys(listed):
+            self._judge_exporter(name, exporter, allowed, is_needed=bool(endpoint))
+        if signal == "METRICS" and "otlp" in listed and not endpoint:
             self._warnings.append(
                 f"{name} names otlp, but OTEL_EXPORTER_OTLP_ENDPOINT is not set: no metrics are sent."
             )
-        return "otlp" in chosen
+        return "otlp" in listed
+
+    def _judge_exporter(self, name: str, exporter: str, allowed: tuple[str, ...], *, is_needed: bool) -> None:
+        if is_needed:
+            self._one_of(name, exporter, allowed)
+        elif exporter not in allowed:
+            self._warnings.append(f"{name}: {exporter!r} is ignored: expected one of {', '.join(allowed)}.")
+        if exporter == "console":
+            self._warnings.append(f"{name}: 'console' is ignored: standard output carries the log.")
 
     def _protocol(self, signal: str) -> str | None:
         variable, endpoint = self._otlp(signal, "ENDPOINT")
@@ -410,8 +425,28 @@ class _Reader:
                 f"{variable} must be a list of name=value, with commas between them, in printable ASCII; "
                 "quotes, semicolons and backslashes must be URL-encoded."
             )
+        self._check_files(signal)
         variable, protocol = self._otlp(signal, "PROTOCOL")
+        self._compare_port(signal, protocol or OTLP_PROTOCOLS[0])
         return self._one_of(variable, protocol or OTLP_PROTOCOLS[0], OTLP_PROTOCOLS)
+
+    def _check_files(self, signal: str) -> None:
+        for name in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
+            variable, path = self._otlp(signal, name)
+            if path and not os.access(path, os.R_OK):
+                self._problems.append(f"{variable}: {path!r} cannot be read.")
+
+    def _compare_port(self, signal: str, protocol: str) -> None:
+        """Warn about an endpoint whose port is that of the other protocol."""
+        variable, endpoint = self._otlp(signal, "ENDPOINT")
+        others = {port: name for name, port in OTLP_PORTS.items() if name != protocol}
+        port = urlsplit(endpoint).port if _is_http_url(endpoint) else None
+        if protocol in OTLP_PORTS and port in others:
+            self._warnings.append(
+                f"{variable} has port {port}, where collectors expect {others[port]}, but the protocol is "
+                f"{protocol}: use port {OTLP_PORTS[protocol]}, or set OTEL_EXPORTER_OTLP_PROTOCOL to "
+                f"{others[port]}."
+            )
 
     def _otlp(self, signal: str, name: str) -> tuple[str, str]:
         """Return the variable that decides for a signal, its own or the general one, and its value."""

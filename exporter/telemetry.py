@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
@@ -47,7 +47,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from starlette.middleware import Middleware
 
-from exporter import SERVICE_NAME, __version__
+from exporter import __version__
 from exporter.custom.gauges import custom_gauges, series_of
 from exporter.custom.metric import CustomMetrics
 from exporter.errors import SettingsError, ThreadError
@@ -68,24 +68,6 @@ CARDINALITY_LIMITS: Mapping[type, int] = MappingProxyType({ObservableGauge: sys.
 """The default of 2000 would fold all further providers into one overflow series."""
 
 
-def prepare_environment(environ: MutableMapping[str, str]) -> None:
-    """Set what the SDK and its instrumentations read from the process environment, and nowhere else.
-
-    To be called once, before `Telemetry` is made and after the settings are read.
-    """
-    # It would empty /metrics as well; `TelemetrySettings.traced` stands for it from here on.
-    environ.pop("OTEL_SDK_DISABLED", None)
-    # Each room would publish the SDK's metrics of itself, and thereby a family twice.
-    environ.pop("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", None)
-    environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
-    sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
-    environ[sanitized] = ",".join(
-        filter(None, (environ.get(sanitized), "authorization", "proxy-authorization"))
-    )
-    if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        environ.setdefault("OTEL_SERVICE_NAME", SERVICE_NAME)
-
-
 def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int]) -> Telemetry:
     """Return the telemetry of the process.
 
@@ -98,7 +80,7 @@ def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int])
     """
     try:
         return Telemetry(settings, records_lost=records_lost)
-    except ValueError as error:
+    except (ValueError, RuntimeError, OSError) as error:
         raise SettingsError([f"OTEL_*: the OpenTelemetry SDK refuses a value: {error}"]) from error
 
 

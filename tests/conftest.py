@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings as hypothesis
 
+from exporter.environment import prepare
 from exporter.settings import Settings, load_settings
-from exporter.telemetry import prepare_environment
 from tests.clocks import MovedClock
 from tests.replay import ReplayGateway
 from tests.rig import Rig, rig
@@ -36,7 +36,7 @@ def pytest_configure() -> None:
     """Take away what the person's environment says to the SDK; the instrumentations read it only once."""
     for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
         del os.environ[name]
-    prepare_environment(os.environ)
+    prepare(os.environ)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Program:
 
     def __post_init__(self) -> None:
         """Begin to read."""
-        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -53,15 +53,16 @@ class Program:
             self.output.append(text)
             if text.startswith("{"):
                 self._lines.put(json.loads(text))
+        self._lines.put(None)
 
     def record(self, message: str, seconds: float = 20) -> dict[str, Any]:
-        """Return the next log record with this message."""
+        """Return the next log record with this message; fail when none comes in time, or none can come."""
         deadline = time.monotonic() + seconds
         while True:
-            try:
+            line = None
+            with suppress(queue.Empty):
                 line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"no record {message!r} in:\n{''.join(self.output)}") from None
+            assert line is not None, f"no record {message!r} in:\n{''.join(self.output)}"
             if line["message"] == message:
                 return line
 

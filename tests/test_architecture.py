@@ -11,8 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"clock", "connections", "endpoints", "errors", "files", "heap", "output", "signals"})
-    | frozenset({"connecting", "custom.expression", "flags", "quotes", "terminal", "values"}),
+    frozenset(
+        {"clock", "connections", "endpoints", "environment", "errors", "files", "heap", "output", "signals"}
+    )
+    | frozenset({"connecting", "custom.expression", "flags", "pythonpath", "quotes", "terminal", "values"}),
     frozenset(
         {"authorities", "credentials", "custom.metric", "healthsocket", "document", "proxies", "threads"}
     ),
@@ -58,13 +60,14 @@ IMMUTABLE_CALLS = frozenset(
         "Meta",
         "Provider",
         "Route",
+        "Rule",
         "Server",
         "Stage",
         "TypeVar",
         "Variable",
     }
     | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
-    | {"_count", "_flag", "_gauge", "_one", "_per_provider", "_set"}
+    | {"_count", "_flag", "_gauge", "_one", "_one_of", "_per_provider", "_set", "_whole_number"}
 )
 """What a constant may be made of; every other call at the top of a module might be state."""
 

@@ -115,7 +115,10 @@ def test_config_check_names_every_problem(tmp_path: Path) -> None:
 
 def test_config_check_of_the_sdk(gateway: ReplayGateway) -> None:
     """What the OpenTelemetry SDK refuses of its own variables is found as well."""
-    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    more = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "none-such",
+    }
 
     result = run_program("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
 

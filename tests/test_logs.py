@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.trace import NonRecordingSpan, SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from exporter import logs
 from tests.clocks import MovedClock
@@ -205,12 +209,13 @@ def test_python_warnings_are_records(output: Output) -> None:
 def test_reports_of_undelivered_telemetry_are_rare(output: Output) -> None:
     """Of all that the SDK says about delivery, one warning a minute is let through, in our words."""
     logger = logging.getLogger(DELIVERY_LOGGER)
-    for _ in range(3):
-        logger.error("Failed to export %s batch code: %s, reason: %s", "spans", 500, "broken")
-    output.clock.now += 59
-    logger.warning("still broken")
-    output.clock.now += 1
-    logger.warning("still broken")
+    with suppress_instrumentation():
+        for _ in range(3):
+            logger.error("Failed to export %s batch code: %s, reason: %s", "spans", 500, "broken")
+        output.clock.now += 59
+        logger.warning("still broken")
+        output.clock.now += 1
+        logger.warning("still broken")
 
     assert [("warning", "Telemetry not delivered")] * 2 == [
         (line["level"], line["message"]) for line in output.lines()
@@ -232,9 +237,35 @@ def test_bug_in_a_delivery_is_undelivered_telemetry(output: Output) -> None:
 
 def test_reports_of_undelivered_telemetry_are_not_sent(output: Output) -> None:
     """What the SDK says goes to stdout alone, since to deliver it would need what is broken."""
-    logging.getLogger(DELIVERY_LOGGER).error("Failed to export")
+    with suppress_instrumentation():
+        logging.getLogger(DELIVERY_LOGGER).error("Failed to export")
 
     assert [] == output.bodies()
+
+
+def test_words_about_the_configuration_of_an_exporter(output: Output) -> None:
+    """What an exporter says while it is made is no failed delivery."""
+    logging.getLogger(DELIVERY_LOGGER).warning("Unsupported compression type: %s", "zstd")
+
+    assert ["Unsupported compression type: zstd"] == [line["message"] for line in output.lines()]
+
+
+@pytest.mark.parametrize("propagator", [W3CBaggagePropagator(), TraceContextTextMapPropagator()])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"baggage": "a" * 10_000},
+        {"baggage": "nonsense"},
+        {"baggage": "a=b," * 200},
+        {"traceparent": f"00-{'1' * 32}-{'1' * 16}-01", "tracestate": "=,a=1,a=1," + "b" * 600},
+        {"traceparent": "x" * 10_000},
+    ],
+)
+def test_headers_of_a_scrape(output: Output, propagator: TextMapPropagator, headers: dict[str, str]) -> None:
+    """Nothing that a stranger sends in the headers of a scrape is logged."""
+    propagator.extract(headers)
+
+    assert [] == output.lines()
 
 
 def test_other_words_of_the_sdk_pass(output: Output) -> None:

@@ -231,16 +231,6 @@ def test_blocked_output_does_not_hold_the_end(gateway: ReplayGateway) -> None:
     os.close(writer)
 
 
-def test_wrong_variable_of_the_sdk(gateway: ReplayGateway) -> None:
-    """What the OpenTelemetry SDK refuses of its own variables is a configuration problem like any other."""
-    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
-
-    result = run_program(**variables(gateway, **more))
-
-    assert (2, 1) == (result.returncode, len(result.stderr.splitlines()))
-    assert result.stderr.startswith("provider-metrics-exporter: OTEL_*: ")
-
-
 def test_captured_headers_never_show_keys(gateway: ReplayGateway) -> None:
     """With all header capture turned on, no span holds what authorizes us or a scraper."""
     with OtlpReceiver() as receiver:

@@ -26,6 +26,7 @@ KEY = "hush-hush-key"
 GOOD = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY}
 SECONDS = ("SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL", "FETCH_TIMEOUT", "STALE_AFTER")
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER")
 BOTH = ("http/protobuf", "http/protobuf")
 """Protocols of traces and logs."""
 NOBODY = Authorities("nothing", Path())
@@ -180,8 +181,8 @@ def test_every_problem_at_once() -> None:
         "or ::",
         'METRICS_PORT="65536": must be a port from 0 to 65535',
         'PROTECT_HEALTH_ROUTES="maybe": must be true or false',
-        'OTEL_TRACES_EXPORTER="console": expected one of otlp, none',
-        'OTEL_LOGS_EXPORTER="console": expected one of otlp, none',
+        'OTEL_TRACES_EXPORTER="zipkin": expected one of otlp, console, none',
+        'OTEL_LOGS_EXPORTER="foo": expected one of otlp, console, none',
     ) == problems(
         GATEWAY_API_URL="gateway.example",
         ADMIN_KEY_FILE="key.txt",
@@ -192,8 +193,9 @@ def test_every_problem_at_once() -> None:
         LOG_LEVEL="LOUD",
         METRICS_HOST="host:8001",
         METRICS_PORT="65536",
-        OTEL_TRACES_EXPORTER="console",
-        OTEL_LOGS_EXPORTER="console",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://c",
+        OTEL_TRACES_EXPORTER="zipkin",
+        OTEL_LOGS_EXPORTER="foo",
         PROTECT_HEALTH_ROUTES="maybe",
     )
 
@@ -626,7 +628,11 @@ def test_problems_never_show_a_secret(variables: dict[str, str]) -> None:
 def test_problems_are_single_lines() -> None:
     """A line break in a value does not make two lines of its problem."""
     told = problems(
-        SCRAPE_INTERVAL="1\n2", LOG_LEVEL="a\nb", ADMIN_KEY_FILE="a\nb", OTEL_LOGS_EXPORTER="a\nb"
+        SCRAPE_INTERVAL="1\n2",
+        LOG_LEVEL="a\nb",
+        ADMIN_KEY_FILE="a\nb",
+        OTEL_LOGS_EXPORTER="a\nb",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://c",
     )
 
     assert 4 == len(told)
@@ -886,17 +892,73 @@ def test_metrics_by_otlp_to_nowhere() -> None:
     ) == warning
 
 
-def test_metrics_exporter_that_cannot_be() -> None:
-    """An exporter in the list that is not there is one problem that names those there are."""
-    assert ('OTEL_METRICS_EXPORTER="console": expected one of prometheus, otlp, none',) == problems(
-        OTEL_METRICS_EXPORTER="otlp,console"
-    )
+@pytest.mark.parametrize("text", ["console", "otlp,console", "console, none"])
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_console_exporter(name: str, text: str) -> None:
+    """`console` may be in each list, and is ignored with a warning, since standard output carries the log."""
+    settings = load(**{OTLP: "http://c", name: text})
+
+    assert (f"{name}: 'console' is ignored: standard output carries the log.",) == settings.warnings
 
 
-@pytest.mark.parametrize("name", ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER"])
+@pytest.mark.parametrize(
+    ("text", "protocol"),
+    [("otlp,console", "http/protobuf"), ("console", None), ("none", None), (",", "http/protobuf")],
+)
+def test_list_of_exporters(text: str, protocol: str | None) -> None:
+    """Spans are sent where otlp is in the list."""
+    assert protocol == load(OTEL_TRACES_EXPORTER=text, **{OTLP: "http://c"}).telemetry.traces_protocol
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter_that_cannot_be(name: str) -> None:
-    """An exporter that is not there is one problem that names those there are."""
-    assert (f'{name}="console": expected one of otlp, none',) == problems(**{name: "console"})
+    """An unknown exporter is one problem that names the others, where there is something to send it to."""
+    allowed = "prometheus, otlp, console, none" if "METRICS" in name else "otlp, console, none"
+
+    assert (f'{name}="foo": expected one of {allowed}',) == problems(**{OTLP: "http://c", name: "otlp,foo"})
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_unknown_exporter_without_endpoint(name: str) -> None:
+    """Where nothing would be sent, an unknown exporter is only a warning."""
+    (warning,) = load(**{name: "foo"}).warnings
+
+    assert warning.startswith(f"{name}: 'foo' is ignored: expected one of ")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol", "warned"),
+    [
+        ("http://c:4317", "", "grpc"),
+        ("http://c:4317", "http/protobuf", "grpc"),
+        ("http://c:4318", "grpc", "http/protobuf"),
+        ("http://c:4318", "", None),
+        ("http://c:4317", "grpc", None),
+        ("http://c", "grpc", None),
+    ],
+)
+def test_port_of_the_other_protocol(endpoint: str, protocol: str, warned: str | None) -> None:
+    """An endpoint with the port of the other protocol is one warning, whatever the number of signals."""
+    settings = load(**{OTLP: endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+
+    assert (0 if warned is None else 1) == len(settings.warnings)
+    assert all(w.startswith(f"{OTLP} has port ") and w.endswith(f" to {warned}.") for w in settings.warnings)
+
+
+@pytest.mark.parametrize("name", ["CERTIFICATE", "CLIENT_KEY", "LOGS_CLIENT_CERTIFICATE"])
+def test_file_for_the_collector_that_is_not_there(name: str, tmp_path: Path) -> None:
+    """A file that an OTLP exporter needs and cannot read is a problem, where something is sent."""
+    variable, path = f"OTEL_EXPORTER_OTLP_{name}", str(tmp_path / "none.pem")
+
+    assert (f"{variable}: {path!r} cannot be read.",) == problems(**{OTLP: "http://c", variable: path})
+    assert () == load(**{variable: path}).warnings
+
+
+def test_ignored_variable_of_a_library() -> None:
+    """What libraries cannot use is a warning, in every command that reads the settings."""
+    (warning,) = load(WEB_CONCURRENCY="auto").warnings
+
+    assert warning.startswith("WEB_CONCURRENCY: 'auto' is ignored")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,6 @@ from exporter.telemetry import (
     Telemetry,
     _otlp_metric_exporter,
     _otlp_session,
-    prepare_environment,
 )
 from exporter.transport import ProxiedSession
 from tests.clocks import MovedClock
@@ -56,43 +55,6 @@ from tests.rig import rig
 
 Labels = frozenset[tuple[str, str]]
 LIMIT = gauge("limit")
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ({}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
-        ({"OTEL_SERVICE_NAME": "mine"}, {"OTEL_SERVICE_NAME": "mine"}),
-        (
-            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
-            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
-        ),
-        ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
-        (
-            {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
-            {"OTEL_SERVICE_NAME": "provider-metrics-exporter"},
-        ),
-    ],
-    ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
-)
-def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
-    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
-    environ = dict(before)
-
-    prepare_environment(environ)
-
-    added = {"OTEL_SEMCONV_STABILITY_OPT_IN", "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"}
-    assert after == {name: value for name, value in environ.items() if name not in added}
-
-
-def test_captured_headers_never_show_keys() -> None:
-    """Header capture, when a person turns it on, leaves out what authorizes, beside what they name."""
-    name = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
-    environ = {name: "cookie"}
-
-    prepare_environment(environ)
-
-    assert "cookie,authorization,proxy-authorization" == environ[name]
 
 
 def fleet(generation: int, size: int) -> Snapshot:

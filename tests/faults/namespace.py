@@ -23,9 +23,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
+from exporter.environment import prepare
 from exporter.errors import Outcome
 from exporter.gateway import MAX_TRIES
-from exporter.telemetry import prepare_environment
 from tests.faults.cases import NO_CONNECTION, Case
 from tests.faults.peer import GOOD_ANSWERS, HOST, Answer, Gateway, State
 from tests.faults.proof import proved
@@ -185,7 +185,7 @@ def _question(query: bytes) -> bytes:
 
 def main(name: str) -> None:
     """Prove one case, and print its row."""
-    prepare_environment(os.environ)
+    prepare(os.environ)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     case = CASES[name]
     with tempfile.TemporaryDirectory() as folder, NamespacedGateway(Path(folder)) as gateway:
