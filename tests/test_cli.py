@@ -113,16 +113,14 @@ def test_config_check_names_every_problem(tmp_path: Path) -> None:
     ] == [line.removeprefix("provider-metrics-exporter: ") for line in result.stderr.splitlines()]
 
 
-def test_config_check_of_the_sdk(gateway: ReplayGateway) -> None:
-    """What the OpenTelemetry SDK refuses of its own variables is found as well."""
-    more = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-        "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "none-such",
-    }
+def test_config_check_of_telemetry(gateway: ReplayGateway) -> None:
+    """A file for the collector that cannot be read is found as well."""
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_CERTIFICATE": "no.pem"}
 
     result = run_program("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
 
     assert (2, "") == (result.returncode, result.stdout)
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in result.stderr
 
 
 def test_config_check_of_another_command() -> None:
