@@ -16,9 +16,13 @@ pytestmark = pytest.mark.stack
 CHECKS = {
     "prometheus": ("promtool", "check", "config", "prometheus/prom.yml"),
     "alertmanager": ("amtool", "check-config", "alertmanager/alertmanager.yml"),
-    "loki": ("loki", "-verify-config", "-config.file=loki/loki.yaml"),
     "otelcol": ("otelcol", "validate", "--config=otel/collector.yaml"),
 }
+CHECKS_OF_THE_MACHINE = {
+    "loki": ("loki", "-verify-config", "-config.file=loki/loki.yaml"),
+    "tempo": ("tempo", "-config.verify", "-config.file=tempo/tempo.yaml"),
+}
+"""By servers that a machine has or has not."""
 
 KNOWN_COMPLAINTS = {
     'gatewayz_providers_total non-counter metrics should not have "_total" suffix': "a name of the contract",
@@ -29,7 +33,16 @@ KNOWN_COMPLAINTS = {
 """What promtool's linter says of the exposition, and why it stays."""
 
 
-@pytest.mark.parametrize("command", CHECKS.values(), ids=CHECKS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(pytest.param(command, id=name) for name, command in CHECKS.items()),
+        *(
+            pytest.param(command, id=name, marks=pytest.mark.needs(name))
+            for name, command in CHECKS_OF_THE_MACHINE.items()
+        ),
+    ],
+)
 def test_config(programs: Mapping[str, Path], command: tuple[str, ...]) -> None:
     """The file is valid, as it stands in the project, and nothing in it is deprecated."""
     program, *arguments = command

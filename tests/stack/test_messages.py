@@ -270,6 +270,7 @@ def test_link_to_the_logs(render: Renderer, slug: str) -> None:
         assert slug == json.loads(value)
 
 
+@pytest.mark.needs("loki")
 @odd_slug
 def test_loki_takes_the_query(render: Renderer, stack: Chain, slug: str) -> None:
     """Loki understands the query of the link, and finds nothing of a provider that is not there."""
