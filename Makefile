@@ -44,9 +44,9 @@ soak: $(VENV)/test.stamp  ## 20,000 polls with random faults; the figures are wr
 bench: $(VENV)/test.stamp  ## what it costs, beside others; the table is written into docs/performance.md
 	@$(BIN)/python -m bench $(BENCH)
 
-stack: $(VENV)/test.stamp  ## the proof with the real servers, which are built once: half an hour, then minutes
+stack: $(VENV)/test.stamp  ## the proof with the real servers, built once (half an hour) or found (Loki, Tempo, Grafana)
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack tests/stack
 
 dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
 	@$(BIN)/python -W ignore -m grafana.generator

@@ -22,10 +22,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 @dataclass
 class OtlpReceiver:
-    """Keeps what arrives; with `silent` it takes requests and never answers."""
+    """Keeps what arrives; with `silent` it takes requests and never answers. Port 0 is any free one."""
 
     silent: bool = False
     tls: ssl.SSLContext | None = None
+    port: int = 0
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -34,9 +35,9 @@ class OtlpReceiver:
     resources: list[Resource] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
+        """Listen on the port of the loopback."""
         self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
         self._server.daemon_threads = True
         if self.tls:
             self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
@@ -55,6 +56,10 @@ class OtlpReceiver:
     def url(self) -> str:
         """The address to put into OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
+
+    def _status(self, body: bytes) -> int:
+        """Return the status of the answer; only with 200 the body is recorded."""
+        return 200
 
     def _take(self, path: str, body: bytes) -> None:
         self.paths.append(path)
@@ -80,8 +85,10 @@ class OtlpReceiver:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 receiver.headers.append(dict(self.headers.items()))
-                receiver._take(self.path, body)
-                self.send_response(200)
+                status = receiver._status(body)
+                if status == 200:
+                    receiver._take(self.path, body)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -1,4 +1,4 @@
-"""Queries name what there is. `make stack` runs those in PromQL and LogQL on the real servers."""
+"""Queries name what there is. `make stack` runs them on the real servers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_metrics_in_sentences_exist(page: Path) -> None:
 
 
 def test_spans_exist(running: Rig) -> None:
-    """TraceQL, which nothing runs here, names spans and attributes that a poll really has."""
+    """TraceQL, which runs only where there is a Tempo, names spans and attributes that a poll really has."""
     running.poller.poll_once()
     spans = running.spans()
     names = {span.name for span in spans} | {"GET /metrics"}

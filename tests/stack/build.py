@@ -1,4 +1,4 @@
-"""Builds the real servers from their own modules, each once, into a cache outside the tree.
+"""Builds real servers and tools from their own modules, each once, into a cache outside the tree.
 
 No container engine and no download of binaries is needed: a Go toolchain and its module proxy are enough.
 Run as a program, it builds all of them and prints where they are.
@@ -56,7 +56,6 @@ ALERTMANAGER = Server(
     "0.31.1",
     {"alertmanager": "cmd/alertmanager", "amtool": "cmd/amtool"},
 )
-LOKI = Server("github.com/grafana/loki/v3", "v3.7.8", "3.7.8", {"loki": "cmd/loki"}, as_tool=True)
 COMPOSE = Server("github.com/docker/compose/v2", "v2.40.3", "2.40.3", {"compose": "cmd"}, as_tool=True)
 
 HELM = Server("helm.sh/helm/v4", "v4.3.1", "4.3.1", {"helm": "cmd/helm"})
@@ -66,7 +65,7 @@ KUBECTL_VALIDATE = Server("sigs.k8s.io/kubectl-validate", "v0.0.4", "0.0.4", {"k
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 """A module of which only files are needed: the definitions of the operator's own resources."""
 
-SERVERS = (PROMETHEUS, ALERTMANAGER, LOKI, COMPOSE, HELM, HELM_3, KUBECTL_VALIDATE)
+SERVERS = (PROMETHEUS, ALERTMANAGER, COMPOSE, HELM, HELM_3, KUBECTL_VALIDATE)
 COLLECTOR_RELEASE = "0.160.0"
 
 

@@ -1,4 +1,4 @@
-"""Gateway, exporter, collector, Loki and a receiver in Tempo's place, each talking to the next."""
+"""Gateway, exporter, collector, Loki or a receiver in its place, and a receiver in Tempo's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import requests
 from tests.process import Program, program
 from tests.replay import ReplayGateway
 from tests.stack import servers
+from tests.stack.loki import LokiStandIn, loki_or_stand_in
 from tests.stack.tempo import TempoStandIn
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,10 +26,17 @@ class Chain:
     gateway: ReplayGateway
     tempo: TempoStandIn
     ports: servers.Ports
-    loki: servers.Server
+    logs: servers.Server | LokiStandIn
+    """Where log records go."""
     collector: servers.Server
     exporter: Program
     exporter_address: str
+
+    @property
+    def loki(self) -> servers.Server:
+        """The real Loki, for tests that are marked as in need of it."""
+        assert isinstance(self.logs, servers.Server), "the test lacks the marker needs('loki')"
+        return self.logs
 
     def scrape(self) -> str:
         """Return the exporter's exposition in the text format."""
@@ -67,8 +75,9 @@ def chain(programs: Mapping[str, Path], folder: Path) -> Iterator[Chain]:
     with ExitStack() as links:
         gateway = links.enter_context(ReplayGateway())
         tempo = links.enter_context(TempoStandIn())
-        loki = links.enter_context(servers.loki(programs, folder / "loki", ports))
+        logs = loki_or_stand_in(programs, folder / "loki", ports)
+        links.enter_context(logs)
         collector = links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
         exporter = links.enter_context(program(**exporter_environment(gateway.url, ports)))
         address = exporter.url().removeprefix("http://")
-        yield Chain(gateway, tempo, ports, loki, collector, exporter, address)
+        yield Chain(gateway, tempo, ports, logs, collector, exporter, address)

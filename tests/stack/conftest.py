@@ -1,16 +1,21 @@
-"""The stack, started once for all tests that leave it whole."""
+"""The stack, started once for all tests that leave it whole. Tests are left out by what the machine lacks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.stack.build import NoToolchainError, build_all
+from tests.stack.build import NoToolchainError
 from tests.stack.chain import Chain, chain
 from tests.stack.chart import HELMS, Helm, Rendered
+from tests.stack.machine import Found, all_programs, described, find_all
+
+LEFT_OUT = pytest.StashKey[Mapping[str, Sequence[str]]]()
+"""Names of tests by the program that they lack."""
 
 
 def report(line: str) -> None:
@@ -18,11 +23,48 @@ def report(line: str) -> None:
     os.write(2, f"{line}\n".encode())
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that need a program of the machine."""
+    config.addinivalue_line("markers", "needs(*programs): left out where the machine lacks one of them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Say what the machine has, and skip what needs more; after other hooks have chosen the tests."""
+    chosen = [item for item in items if item.get_closest_marker("stack")]
+    if chosen:
+        found = find_all()
+        report("\n".join(described(found)))
+        config.stash[LEFT_OUT] = leave_out(chosen, found)
+
+
+def leave_out(items: Sequence[pytest.Item], found: Mapping[str, Found]) -> Mapping[str, Sequence[str]]:
+    """Skip the tests that need a program which was not found; return their names by that program."""
+    left_out: dict[str, Counter[str]] = {}
+    for item in items:
+        needed = [name for marker in item.iter_markers("needs") for name in marker.args]
+        if missing := next((name for name in needed if name not in found), None):
+            item.add_marker(pytest.mark.skip(reason=f"no {missing} on this machine"))
+            left_out.setdefault(missing, Counter())[item.nodeid.partition("[")[0]] += 1
+    return {
+        program: [f"{name} ({count})" if count > 1 else name for name, count in tests.items()]
+        for program, tests in left_out.items()
+    }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the tests that were left out, at the end of the output."""
+    for program, names in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.section(f"left out: no {program} on this machine")
+        for name in names:
+            terminalreporter.write_line(name)
+
+
 @pytest.fixture(scope="session")
 def programs() -> Mapping[str, Path]:
     """The programs of the real servers; without a Go toolchain everything here is skipped, but not in CI."""
     try:
-        return build_all(report)
+        return all_programs(report)
     except NoToolchainError as error:
         if os.environ.get("CI"):
             raise

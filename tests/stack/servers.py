@@ -113,6 +113,9 @@ class Ports:
 
     loki: int = field(default_factory=free_port)
     loki_grpc: int = field(default_factory=free_port)
+    tempo: int = field(default_factory=free_port)
+    tempo_grpc: int = field(default_factory=free_port)
+    tempo_otlp: int = field(default_factory=free_port)
     otlp_grpc: int = field(default_factory=free_port)
     otlp_http: int = field(default_factory=free_port)
     collector_metrics: int = field(default_factory=free_port)
@@ -131,6 +134,20 @@ def loki(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
     config = _write(folder, "loki.yaml", substituted("loki/loki.yaml", changes))
     command = [str(programs["loki"]), f"-config.file={config}"]
     return Server("loki", command, folder, f"http://127.0.0.1:{ports.loki}", "/ready")
+
+
+def tempo(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
+    """Return Tempo as the project configures it; its generator writes to the Prometheus of these ports."""
+    changes = {
+        "http_listen_port: 3200": f"http_listen_address: 127.0.0.1\n  http_listen_port: {ports.tempo}",
+        "grpc_listen_port: 9095": f"grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {ports.tempo_grpc}",
+        "endpoint: :4317": f"endpoint: 127.0.0.1:{ports.tempo_otlp}",
+        "prometheus:9090": f"127.0.0.1:{ports.prometheus}",
+        "/var/tempo": f"{folder}/data",
+    }
+    path = _write(folder, "tempo.yaml", substituted("tempo/tempo.yaml", changes))
+    command = [str(programs["tempo"]), f"-config.file={path}"]
+    return Server("tempo", command, folder, f"http://127.0.0.1:{ports.tempo}", "/ready")
 
 
 def collector(programs: Mapping[str, Path], folder: Path, ports: Ports, tempo_port: int) -> Server:

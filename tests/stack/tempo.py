@@ -1,4 +1,4 @@
-"""A receiver of OTLP over gRPC, in Tempo's place: Tempo itself cannot be built from the module proxy."""
+"""A receiver of OTLP over gRPC in Tempo's place, for tests that need none of Tempo's own answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`doctor` along the real servers: it names the link that is broken, and only what follows from it.
 
-Tempo and Grafana cannot be built: a server in Tempo's place shows the spans that the real collector sent, in
-Tempo's form, and Grafana's answers are those of its documentation.
+A server in Tempo's place shows the spans that the real collector sent, in Tempo's form; `test_tempo.py` has
+the real one. Grafana's answers are those of its documentation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.stack.chain import Chain, chain, exporter_environment
 from tests.stack.servers import Server, free_port, wait_until
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.needs("loki")]
 
 TARGET = "prometheus target"
 SLOW = {"scrape_interval: 60s": "scrape_interval: 1h"}

@@ -15,6 +15,7 @@ import pytest
 
 from tests.stack import servers
 from tests.stack.chain import Chain
+from tests.stack.grammar import syntax_errors
 from tests.stack.substitution import ROOT
 from tests.stack.test_routing import labels
 from tests.stack.test_rules import ALERTS
@@ -270,12 +271,27 @@ def test_link_to_the_logs(render: Renderer, slug: str) -> None:
         assert slug == json.loads(value)
 
 
+@pytest.mark.needs("loki")
 @odd_slug
 def test_loki_takes_the_query(render: Renderer, stack: Chain, slug: str) -> None:
     """Loki understands the query of the link, and finds nothing of a provider that is not there."""
     link, _ = linked(render("slack.text", alert("GatewayzProviderDown", provider=slug)), "/explore?")
 
     assert [] == stack.log_lines(pane(link)["queries"][0]["expr"])
+
+
+@pytest.mark.needs("node", "npm")
+def test_grammars_take_the_queries(render: Renderer) -> None:
+    """What the links ask Loki for any slug is LogQL, and what they ask Tempo is TraceQL."""
+    asked: dict[str, list[str]] = {"logql": [], "traceql": []}
+    for slug in ODD.values():
+        to_logs, to_traces = linked(
+            render("slack.text", alert("GatewayzProviderDown", provider=slug)), "/explore?"
+        )
+        asked["logql"].append(pane(to_logs)["queries"][0]["expr"])
+        asked["traceql"].append(pane(to_traces)["queries"][0]["query"])
+
+    assert {language: [[]] * len(ODD) for language in asked} == syntax_errors(asked)
 
 
 def test_link_to_the_traces(render: Renderer) -> None:

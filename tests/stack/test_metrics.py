@@ -66,7 +66,10 @@ def test_target_is_up(prometheus: Prometheus) -> None:
     assert ("up", "") == (target["health"], target["lastError"])
 
 
-@pytest.mark.parametrize("job", ["prometheus", "alertmanager", "loki", "otel-collector"])
+@pytest.mark.parametrize(
+    "job",
+    ["prometheus", "alertmanager", "otel-collector", pytest.param("loki", marks=pytest.mark.needs("loki"))],
+)
 def test_other_targets_are_up(prometheus: Prometheus, job: str) -> None:
     """The servers of the stack are scraped as well."""
     assert wait_until(lambda: prometheus.query(f'up{{job="{job}"}} == 1'))

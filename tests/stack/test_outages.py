@@ -1,33 +1,55 @@
-"""Loki and the collector go away and come back: what was accepted arrives, and the exporter does not mind."""
+"""Loki and the collector go away and come back: what was accepted arrives, and the exporter does not mind.
+
+Each test runs with the real Loki, where the machine has it, and with a receiver of OTLP over HTTP instead.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.stack.chain import Chain, chain
+from tests.stack.loki import LokiStandIn
 from tests.stack.servers import wait_until
 
 pytestmark = pytest.mark.stack
 
 OUTAGE_SECONDS = 60.0
-POLLS = '{service="provider-metrics-exporter"} | json | message="Updated provider metrics"'
+MESSAGE = "Updated provider metrics"
+POLLS = f'{{service="provider-metrics-exporter"}} | json | message="{MESSAGE}"'
+
+
+@pytest.fixture(params=["receiver", pytest.param("loki", marks=pytest.mark.needs("loki"))])
+def running(request: pytest.FixtureRequest, programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Chain]:
+    """A chain whose log records go to a receiver, or to Loki, once the first of them has arrived."""
+    built = {name: path for name, path in programs.items() if name != "loki"}
+    with chain(programs if request.param == "loki" else built, tmp_path) as links:
+        wait_until(lambda: stored(links))
+        yield links
 
 
 def told(running: Chain) -> list[str]:
     """Return the trace ids of all polls that the exporter has told on stdout."""
     lines = [json.loads(line) for line in running.exporter.output if line.startswith("{")]
-    return [line["trace_id"] for line in lines if line["message"] == "Updated provider metrics"]
+    return [line["trace_id"] for line in lines if line["message"] == MESSAGE]
 
 
 def stored(running: Chain) -> Counter[str]:
-    """Return how often each poll's record is in Loki, by trace id."""
-    return Counter(json.loads(line)["trace_id"] for _, line in running.log_lines(POLLS))
+    """Return how often each poll's record is in Loki, or came to its place, by trace id."""
+    return Counter(json.loads(line)["trace_id"] for line in lines_of_polls(running))
+
+
+def lines_of_polls(running: Chain) -> list[str]:
+    """Return the lines of all polls' records."""
+    if isinstance(running.logs, LokiStandIn):
+        lines = [record.body.string_value for record in running.logs.records]
+        return [line for line in lines if json.loads(line)["message"] == MESSAGE]
+    return [line for _, line in running.log_lines(POLLS)]
 
 
 def memory(running: Chain) -> float:
@@ -42,7 +64,7 @@ def let_polls_go_on(running: Chain, seconds: float) -> None:
     """Let the time pass, and see that polls go on all the while."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        running.exporter.record("Updated provider metrics", 5)
+        running.exporter.record(MESSAGE, 5)
 
 
 def all_stored(running: Chain, ids: list[str]) -> bool:
@@ -50,40 +72,51 @@ def all_stored(running: Chain, ids: list[str]) -> bool:
     return set(ids) <= set(stored(running))
 
 
-def test_loki_away_for_a_minute(programs: Mapping[str, Path], tmp_path: Path) -> None:
+def test_loki_away_for_a_minute(running: Chain) -> None:
     """Loki is down for a minute while polls go on: when it is back, every record arrives, once."""
-    with chain(programs, tmp_path) as running:
-        wait_until(lambda: stored(running))
-        running.loki.stop()
-        let_polls_go_on(running, OUTAGE_SECONDS)
-        running.loki.start()
-        expected = told(running)
+    running.logs.stop()
+    let_polls_go_on(running, OUTAGE_SECONDS)
+    running.logs.start()
+    expected = told(running)
 
-        wait_until(lambda: all_stored(running, expected), 90, every=1)
+    wait_until(lambda: all_stored(running, expected), 90, every=1)
 
-        assert len(expected) > OUTAGE_SECONDS / 2
-        assert {1} == set(stored(running).values())
+    assert len(expected) > OUTAGE_SECONDS / 2
+    assert {1} == set(stored(running).values())
 
 
-def test_collector_killed(programs: Mapping[str, Path], tmp_path: Path) -> None:
+def test_collector_killed(running: Chain) -> None:
     """What the collector has accepted outlives its death, and the exporter goes on without it."""
-    with chain(programs, tmp_path) as running:
-        wait_until(lambda: stored(running))
-        running.loki.stop()
-        let_polls_go_on(running, 5)
-        accepted = told(running)
-        # More than the exporter's own delay before it sends.
-        let_polls_go_on(running, 3)
-        before = memory(running)
-        running.collector.kill()
+    running.logs.stop()
+    let_polls_go_on(running, 5)
+    accepted = told(running)
+    # More than the exporter's own delay before it sends.
+    let_polls_go_on(running, 3)
+    before = memory(running)
+    running.collector.kill()
 
-        let_polls_go_on(running, 15)
-        grown = memory(running) - before
-        running.loki.start()
-        running.collector.start()
+    let_polls_go_on(running, 15)
+    grown = memory(running) - before
+    running.logs.start()
+    running.collector.start()
 
-        wait_until(lambda: all_stored(running, accepted), 90, every=1)
-        assert {1} == set(stored(running).values())
-        assert grown < 10
-        code, seconds = running.exporter.end()
-        assert (0, True) == (code, seconds < 5)
+    wait_until(lambda: all_stored(running, accepted), 90, every=1)
+    assert {1} == set(stored(running).values())
+    assert grown < 10
+    code, seconds = running.exporter.end()
+    assert (0, True) == (code, seconds < 5)
+
+
+def test_collector_restarted(running: Chain) -> None:
+    """What the collector has accepted outlives its restart while Loki is away, as an upgrade of both does."""
+    running.logs.stop()
+    let_polls_go_on(running, 5)
+    accepted = told(running)
+    # More than the exporter's own delay before it sends.
+    let_polls_go_on(running, 3)
+    running.collector.stop()
+    running.collector.start()
+    running.logs.start()
+
+    wait_until(lambda: all_stored(running, accepted), 90, every=1)
+    assert {1} == set(stored(running).values())

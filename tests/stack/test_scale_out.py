@@ -134,6 +134,7 @@ def loki_on_objects(programs: Mapping[str, Path], folder: Path, storage: str) ->
     return Server("loki", command, folder, f"http://127.0.0.1:{ports.loki}", "/ready", environment)
 
 
+@pytest.mark.needs("loki")
 def test_loki_keeps_its_data_in_object_storage(programs: Mapping[str, Path], tmp_path: Path) -> None:
     """What was flushed is found by a Loki that has lost its disk."""
     record = [str(time.time_ns()), "kept elsewhere"]

@@ -1,4 +1,4 @@
-"""Exporter, collector and Loki: a poll's record and its trace are found, tied by the trace id."""
+"""Exporter, collector, Loki and Tempo's place: a poll's record and its trace arrive, tied by the trace id."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.stack.chain import Chain, exporter_environment
 from tests.stack.servers import wait_until
 
 pytestmark = pytest.mark.stack
+needs_loki = pytest.mark.needs("loki")
 
 QUERY = '{service="provider-metrics-exporter"} | json | providers_total > 0'
 """The contract's query."""
@@ -47,6 +48,7 @@ def poll_trace(stack: Chain) -> dict[str, Span]:
     return spans
 
 
+@needs_loki
 def test_record_of_a_poll_is_found(stack: Chain) -> None:
     """The contract's query finds the record, parsed without an error, its numbers as numbers."""
     labels, record = poll_record(stack)
@@ -66,6 +68,7 @@ def test_record_of_a_poll_is_found(stack: Chain) -> None:
     assert [] == stack.log_lines('{service="provider-metrics-exporter"} | json | __error__ != ""')
 
 
+@needs_loki
 def test_numbers_can_be_counted_with(stack: Chain) -> None:
     """A metric query over a field of the record works, as a panel needs it."""
     poll_record(stack)
@@ -76,6 +79,7 @@ def test_numbers_can_be_counted_with(stack: Chain) -> None:
     assert "40" == answered["data"]["result"][0]["value"][1]
 
 
+@needs_loki
 def test_record_and_trace_share_their_id(stack: Chain) -> None:
     """The trace id of a record, in the line and as Loki's own, is that of a trace that Tempo got."""
     labels, record = poll_record(stack)
@@ -85,6 +89,7 @@ def test_record_and_trace_share_their_id(stack: Chain) -> None:
     assert labels["trace_id"] == record["trace_id"]
 
 
+@needs_loki
 def test_fields_are_not_there_twice(stack: Chain) -> None:
     """Fields are in the line alone: as attributes they would come twice, and renamed."""
     labels, _ = poll_record(stack)
@@ -94,6 +99,7 @@ def test_fields_are_not_there_twice(stack: Chain) -> None:
     assert {"service_extracted", "trace_id_extracted", "span_id_extracted"} >= twice
 
 
+@needs_loki
 def test_one_stream_after_a_restart(stack: Chain) -> None:
     """A second start of the exporter adds no stream: there is one for the service."""
     poll_record(stack)
@@ -112,6 +118,7 @@ def test_one_stream_after_a_restart(stack: Chain) -> None:
     assert {"service", "service_name"} >= set(answered["data"][0])
 
 
+@needs_loki
 def test_health_change_is_found_by_provider(stack: Chain) -> None:
     """The records of one provider are found by its slug."""
     rows = json.loads(recorded_body(GOOD[LIST]))

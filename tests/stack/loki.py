@@ -1,0 +1,52 @@
+"""Where the collector sends log records: the real Loki, or a receiver of OTLP over HTTP in its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from tests.otlp import OtlpReceiver
+from tests.stack import servers
+from tests.stack.servers import Ports, Server
+
+OLDEST_SECONDS = 7 * 24 * 3600.0
+"""Loki rejects records older than `reject_old_samples_max_age`, a week by default."""
+
+
+class LokiStandIn(OtlpReceiver):
+    """Records what arrives at Loki's port; like a `Server` it can be stopped, and started again."""
+
+    def __init__(self, port: int) -> None:
+        """Take the port, without listening yet."""
+        super().__init__(port=port)
+
+    def start(self) -> None:
+        """Listen, again if it was stopped."""
+        self.__enter__()
+
+    def stop(self) -> None:
+        """Close: connections are refused."""
+        self.__exit__(None, None, None)
+
+    def _status(self, body: bytes) -> int:
+        return 400 if _is_too_old(body) else super()._status(body)
+
+
+def loki_or_stand_in(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server | LokiStandIn:
+    """Return Loki where the machine has it, otherwise a receiver in its place."""
+    if "loki" in programs:
+        return servers.loki(programs, folder, ports)
+    return LokiStandIn(ports.loki)
+
+
+def _is_too_old(body: bytes) -> bool:
+    oldest = (time.time() - OLDEST_SECONDS) * 1e9
+    return any(
+        record.time_unix_nano < oldest
+        for resource in ExportLogsServiceRequest.FromString(body).resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    )

@@ -1,0 +1,80 @@
+"""Programs that a machine has or has not: nothing here builds them; without one its tests are left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.stack.build import build_all, cache
+
+VERSION_FLAGS = {
+    "loki": "-version",
+    "tempo": "-version",
+    "grafana": "--version",
+    "node": "--version",
+    "npm": "--version",
+}
+"""How each program is asked for its version."""
+VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
+ANSWER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program of this machine, and the version that it states."""
+
+    path: Path
+    version: str
+
+
+def bin_folder() -> Path:
+    """Return the folder that is searched after PATH."""
+    return cache() / "bin"
+
+
+def find(name: str) -> Found | None:
+    """Return a program from PATH or from `bin_folder`, None where neither has it."""
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), str(bin_folder()))))
+    return Found(Path(path), _version(path, VERSION_FLAGS[name])) if path else None
+
+
+def find_all() -> Mapping[str, Found]:
+    """Return what this machine has, by name."""
+    return {name: found for name in VERSION_FLAGS if (found := find(name))}
+
+
+def described(found: Mapping[str, Found]) -> list[str]:
+    """Return a line for each program: its version and its path, or that it was not found."""
+    return [
+        f"{name}: found {found[name].version}, {found[name].path}" if name in found else f"{name}: not found"
+        for name in VERSION_FLAGS
+    ]
+
+
+def all_programs(report: Callable[[str], None]) -> Mapping[str, Path]:
+    """Return the path of every program by its name: those that are built, and those of this machine.
+
+    Args:
+        report: Receives a line about each build.
+
+    Raises:
+        NoToolchainError: When there is no Go, or its proxy does not answer.
+        RuntimeError: When a build fails.
+    """
+    return {**build_all(report), **{name: found.path for name, found in find_all().items()}}
+
+
+def _version(path: str, flag: str) -> str:
+    try:
+        result = subprocess.run(
+            [path, flag], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
+    except OSError as error:
+        return f"a program that does not start ({error.strerror})"
+    stated = VERSION.search(result.stdout + result.stderr)
+    return stated[0] if stated else "an unknown version"
