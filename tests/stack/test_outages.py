@@ -19,12 +19,12 @@ from tests.stack.servers import wait_until
 
 pytestmark = pytest.mark.stack
 
-OUTAGE_SECONDS = 60.0
+NEEDS_LOKI = pytest.mark.needs("loki")
 MESSAGE = "Updated provider metrics"
 POLLS = f'{{service="provider-metrics-exporter"}} | json | message="{MESSAGE}"'
 
 
-@pytest.fixture(params=["receiver", pytest.param("loki", marks=pytest.mark.needs("loki"))])
+@pytest.fixture(params=["receiver", pytest.param("loki", marks=NEEDS_LOKI)])
 def running(request: pytest.FixtureRequest, programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Chain]:
     """A chain whose log records go to a receiver, or to Loki, once the first of them has arrived."""
     built = {name: path for name, path in programs.items() if name != "loki"}
@@ -72,16 +72,22 @@ def all_stored(running: Chain, ids: list[str]) -> bool:
     return set(ids) <= set(stored(running))
 
 
-def test_loki_away_for_a_minute(running: Chain) -> None:
-    """Loki is down for a minute while polls go on: when it is back, every record arrives, once."""
+@pytest.mark.parametrize(
+    ("running", "seconds"),
+    [("receiver", 20.0), pytest.param("loki", 60.0, marks=NEEDS_LOKI)],
+    indirect=["running"],
+    ids=["receiver", "loki"],
+)
+def test_loki_away(running: Chain, seconds: float) -> None:
+    """Loki is down while polls go on, itself for a minute: when it is back, every record arrives, once."""
     running.logs.stop()
-    let_polls_go_on(running, OUTAGE_SECONDS)
+    let_polls_go_on(running, seconds)
     running.logs.start()
     expected = told(running)
 
     wait_until(lambda: all_stored(running, expected), 90, every=1)
 
-    assert len(expected) > OUTAGE_SECONDS / 2
+    assert len(expected) > seconds / 2
     assert {1} == set(stored(running).values())
 
 
