@@ -153,7 +153,6 @@ def test_exemplar_leads_to_a_trace(running: Running) -> None:
     assert running.names(found[0]["labels"]["traceID"])
 
 
-@pytest.mark.xfail(reason="Tempo 3.0 writes no service graph with enable_virtual_node_label")
 def test_service_graph(running: Running) -> None:
     """The graph has an edge from the exporter to the gateway's address."""
     query = 'traces_service_graph_request_total{client="provider-metrics-exporter"}'
