@@ -39,6 +39,15 @@ def pytest_configure() -> None:
     prepare(os.environ)
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Undo what a command that runs within a test changes in the environment of the process."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def gateway() -> Iterator[ReplayGateway]:
     """A gateway that answers with the good recordings, by way of its redirect."""
