@@ -25,7 +25,7 @@ NOT_SCANNED = r"^requirements/"
 """Hashes of packages, which look like keys."""
 MADE_UP = (
     # What tests and the demo use in the place of secrets.
-    r"sesame|s3cret|hidden(\\nhidden)?|very-secret-word|own-password|pässwörd→",
+    r"sesame|secret|hush|p%40ss|s3cret|hidden(\\nhidden)?|very-secret-word|own-password|pässwörd→",
     "a-pass-word that-nobody-prints|demo-password-that-protects-nothing",
     # Fields and files that are named after a secret: the name of a variable, of an account, of a file.
     r"[A-Z]+(_[A-Z]+)+|alerts|password|empty",

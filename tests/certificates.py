@@ -75,7 +75,8 @@ class Folder:
     def client(self, *names: str, by: trustme.CA | None = None) -> str:
         """Return the path of a client's key and certificate."""
         issued = (by or self.clients).issue_cert(*names)
-        path = self.path / f"client-{id(issued)}.pem"
+        number = len(list(self.path.glob("client-*.pem")))
+        path = self.path / f"client-{number}.pem"
         issued.private_key_and_cert_chain_pem.write_to_path(path)
         return str(path)
 
