@@ -62,10 +62,9 @@ def health_changes(matcher: str) -> AnnotationQuery:
 
 
 def alerts(matchers: str) -> AnnotationQuery:
-    """Return marks where alerts fired that somebody is notified of; the Watchdog always fires."""
+    """Return marks where alerts fired."""
     mark = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
-    firing = 'alertstate="firing", alertname=~"Gatewayz.+", severity=~"warning|critical"'
-    mark = mark.expr(f"ALERTS{{{firing}, {matchers}}}").step("60s")
+    mark = mark.expr(f'ALERTS{{alertstate="firing", alertname=~"Gatewayz.+", {matchers}}}').step("60s")
     return mark.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
 
 
