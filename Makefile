@@ -13,7 +13,7 @@ UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb
 	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test newest properties faults soak bench stack dashboards chart docs pictures dist sbom audit lock
+.PHONY: demo run check test newest properties faults soak bench stack day dashboards chart docs pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -46,7 +46,11 @@ bench: $(VENV)/test.stamp  ## what it costs, beside others; the table is written
 
 stack: $(VENV)/test.stamp  ## the proof with the real servers, built once (half an hour) or found (Loki, Tempo, Grafana)
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack tests/stack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack --ignore=tests/stack/test_intervals.py tests/stack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m stack tests/stack/test_intervals.py
+
+day: $(VENV)/test.stamp  ## play the demo's day against the rules; the alerts that fire are written into docs/alerts.md
+	@$(BIN)/python -m tests.stack.day
 
 dashboards: $(VENV)/test.stamp  ## write grafana/dashboards/ from grafana/generator/
 	@$(BIN)/python -W ignore -m grafana.generator

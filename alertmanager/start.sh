@@ -70,16 +70,26 @@ check_secret() {
   return 1
 }
 
-check_slack() {
-  if [ -z "${SLACK_API_URL_FILE:-}" ]; then
-    [ -z "${SLACK_CHANNEL:-}" ] ||
-      problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."
-  elif check_secret SLACK_API_URL_FILE; then
+check_url_file() {
+  eval "value=\${$1:-}"
+  if [ -n "$value" ] && check_secret "$1"; then
     case $secret in
-      *[[:space:]]*) problem "SLACK_API_URL_FILE names a file with more than a URL in it: write the webhook's URL alone." ;;
+      *[[:space:]]*) problem "$1 names a file with more than a URL in it: write the URL alone." ;;
       http://[!/]* | https://[!/]*) ;;
-      *) problem "SLACK_API_URL_FILE names a file that holds no URL: the webhook's begins with https://." ;;
+      *) problem "$1 names a file that holds no URL: it must begin with https:// or http://." ;;
     esac
+  fi
+}
+
+check_slack() {
+  if [ -n "${SLACK_CHANNEL:-}" ] && [ -z "${SLACK_API_URL_FILE:-}" ]; then
+    problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."
+  fi
+}
+
+check_pagerduty() {
+  if [ -n "${PAGERDUTY_ROUTING_KEY_FILE:-}" ] && check_secret PAGERDUTY_ROUTING_KEY_FILE && [ ${#secret} -ne 32 ]; then
+    problem "PAGERDUTY_ROUTING_KEY_FILE names a file that holds no integration key: one has 32 characters."
   fi
 }
 
@@ -121,8 +131,9 @@ check_email() {
 }
 
 check_readers() {
-  if [ "${NOTIFY_HEALTH_CHANGES:-}" = true ] && [ -z "${SLACK_API_URL_FILE:-}${SMTP_SMARTHOST:-}" ]; then
-    problem "NOTIFY_HEALTH_CHANGES is true, but there is no channel: set SLACK_API_URL_FILE or SMTP_SMARTHOST."
+  if [ "${NOTIFY_HEALTH_CHANGES:-}" = true ] &&
+    [ -z "${SLACK_API_URL_FILE:-}${SMTP_SMARTHOST:-}${MSTEAMS_WEBHOOK_URL_FILE:-}${WEBHOOK_URL_FILE:-}" ]; then
+    problem "NOTIFY_HEALTH_CHANGES is true, but no channel for it is set: e-mail, Slack, Teams or a webhook."
   fi
 }
 
@@ -131,10 +142,10 @@ quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
 }
 
-# Prints a receiver's channels; takes whether it is told when all is well again.
-channels() {
-  if [ -n "${SLACK_API_URL_FILE:-}" ]; then
-    cat <<END
+# Each of these prints the part of a receiver for a channel that is configured. The last argument is whether resolved
+# alerts are sent.
+slack() {
+  [ -z "${SLACK_API_URL_FILE:-}" ] || cat <<END
     slack_configs:
       - api_url_file: $(quoted "$SLACK_API_URL_FILE")
         channel: $(quoted "${SLACK_CHANNEL:-}")
@@ -144,9 +155,10 @@ channels() {
         text: '{{ template "gatewayz.slack.text" . }}'
         fallback: '{{ template "gatewayz.slack.title" . }}'
 END
-  fi
-  if [ -n "${SMTP_SMARTHOST:-}" ]; then
-    cat <<END
+}
+
+email() {
+  [ -z "${SMTP_SMARTHOST:-}" ] || cat <<END
     email_configs:
       - smarthost: $(quoted "$SMTP_SMARTHOST")
         require_tls: ${SMTP_REQUIRE_TLS:-true}
@@ -159,22 +171,71 @@ END
         text: '{{ template "gatewayz.email.text" . }}'
         html: '{{ template "gatewayz.email.html" . }}'
 END
-  fi
 }
 
-# Prints the templates that hold the roots of links; without RUNBOOK_URL a runbook's path is shown as it is.
+msteams() {
+  [ -z "${MSTEAMS_WEBHOOK_URL_FILE:-}" ] || cat <<END
+    msteamsv2_configs:
+      - webhook_url_file: $(quoted "$MSTEAMS_WEBHOOK_URL_FILE")
+        send_resolved: $1
+        title: '{{ template "gatewayz.msteams.title" . }}'
+        text: '{{ template "gatewayz.msteams.text" . }}'
+END
+}
+
+# Takes the file that holds the URL first.
+webhook() {
+  [ -z "$1" ] || cat <<END
+    webhook_configs:
+      - url_file: $(quoted "$1")
+        send_resolved: $2
+END
+}
+
+# A group of alerts is one incident, which PagerDuty resolves when all of them are resolved.
+pagerduty() {
+  [ -z "${PAGERDUTY_ROUTING_KEY_FILE:-}" ] || cat <<END
+    pagerduty_configs:
+      - routing_key_file: $(quoted "$PAGERDUTY_ROUTING_KEY_FILE")
+        send_resolved: true
+        description: '{{ template "gatewayz.pagerduty.summary" . }}'
+        severity: '{{ template "gatewayz.pagerduty.severity" . }}'
+        source: '{{ template "gatewayz.pagerduty.source" . }}'
+        class: '{{ .CommonLabels.alertname }}'
+        component: '{{ .CommonLabels.provider }}'
+        group: '{{ .CommonLabels.category }}'
+        client: GatewayZ provider metrics
+        client_url: '{{ .ExternalURL }}'
+        links:
+          - {text: Runbook, href: '{{ template "gatewayz.pagerduty.runbook" . }}'}
+          - {text: Dashboard, href: '{{ template "gatewayz.pagerduty.dashboard" . }}'}
+          - {text: Logs, href: '{{ template "gatewayz.pagerduty.logs" . }}'}
+        details:
+          firing: '{{ template "gatewayz.pagerduty.alerts" .Alerts.Firing }}'
+          resolved: '{{ template "gatewayz.pagerduty.alerts" .Alerts.Resolved }}'
+END
+}
+
+channels() {
+  slack "$1"
+  email "$1"
+  msteams "$1"
+  webhook "${WEBHOOK_URL_FILE:-}" "$1"
+}
+
+# Prints the templates that hold the roots of links. Without RUNBOOK_URL a runbook is a path, and no link.
 roots() {
   echo "{{ define \"gatewayz.grafana\" }}${GRAFANA_URL%/}{{ end }}"
-  if [ -n "${RUNBOOK_URL:-}" ]; then
-    echo "{{ define \"gatewayz.runbooks\" }}${RUNBOOK_URL%/}/{{ end }}"
-    echo '{{ define "gatewayz.runbook.html" }}<a href="{{ template "gatewayz.runbook" . }}">Runbook</a>{{ end }}'
-  else
-    echo '{{ define "gatewayz.runbooks" }}{{ end }}'
-    echo '{{ define "gatewayz.runbook.html" }}Runbook: {{ template "gatewayz.runbook" . }}{{ end }}'
-  fi
+  echo "{{ define \"gatewayz.runbooks\" }}${RUNBOOK_URL:+${RUNBOOK_URL%/}/}{{ end }}"
+  for kind in email msteams pagerduty; do
+    form=path
+    [ -z "${RUNBOOK_URL:-}" ] || form=link
+    echo "{{ define \"gatewayz.$kind.runbook\" }}{{ template \"gatewayz.$kind.runbook.$form\" . }}{{ end }}"
+  done
 }
 
-for name in SLACK_API_URL_FILE SLACK_CHANNEL SMTP_SMARTHOST SMTP_FROM EMAIL_TO SMTP_AUTH_USERNAME \
+url_files="SLACK_API_URL_FILE MSTEAMS_WEBHOOK_URL_FILE WEBHOOK_URL_FILE WATCHDOG_URL_FILE"
+for name in $url_files SLACK_CHANNEL PAGERDUTY_ROUTING_KEY_FILE SMTP_SMARTHOST SMTP_FROM EMAIL_TO SMTP_AUTH_USERNAME \
   SMTP_AUTH_PASSWORD_FILE GRAFANA_URL RUNBOOK_URL; do
   check_line "$name"
 done
@@ -182,7 +243,11 @@ check_boolean SMTP_REQUIRE_TLS
 check_boolean NOTIFY_HEALTH_CHANGES
 check_root GRAFANA_URL
 check_root RUNBOOK_URL
+for name in $url_files; do
+  check_url_file "$name"
+done
 check_slack
+check_pagerduty
 check_email
 check_readers
 mkdir -p "$rendered/templates" 2>/dev/null && [ -w "$rendered/templates" ] ||
@@ -193,9 +258,14 @@ GRAFANA_URL=${GRAFANA_URL:-http://localhost:3000}
 cp "$own"/templates/*.tmpl "$rendered/templates"
 roots >"$rendered/templates/roots.tmpl"
 channels true >"$rendered/people"
-# That a change is over is no news.
+# The end of a change of health is no news.
 { [ "${NOTIFY_HEALTH_CHANGES:-}" != true ] || channels false; } >"$rendered/readers"
-sed -e "/^  - name: people\$/r $rendered/people" -e "/^  - name: readers\$/r $rendered/readers" \
-  "$own/alertmanager.yml" >"$rendered/alertmanager.yml"
+pagerduty >"$rendered/pager"
+# The missing call is the message, not a resolved alert.
+webhook "${WATCHDOG_URL_FILE:-}" false >"$rendered/watchdog"
+for receiver in people readers pager watchdog; do
+  echo "/^  - name: $receiver\$/r $rendered/$receiver"
+done >"$rendered/receivers.sed"
+sed -f "$rendered/receivers.sed" "$own/alertmanager.yml" >"$rendered/alertmanager.yml"
 
 exec alertmanager --config.file="$rendered/alertmanager.yml" "$@"

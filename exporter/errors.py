@@ -68,7 +68,7 @@ HINTS: Mapping[Outcome, str] = MappingProxyType(
         Outcome.WRONG_SHAPE: "The answer is JSON of another shape: check that GATEWAY_API_URL is the gateway "
         "and that its version fits this exporter.",
         Outcome.EMPTY: "The gateway suddenly reports no providers at all, as it does when its database is "
-        "down: look at the database. The last good data stay until they are stale.",
+        "down: look at the database. If its providers were removed on purpose, restart the exporter.",
         Outcome.INTERNAL: "The exporter itself failed: look at the limits of threads and memory where "
         "the system refuses a thread. All else is a bug: please report it with this log record.",
     }

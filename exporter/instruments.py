@@ -34,6 +34,14 @@ class ReloadedFile(StrEnum):
     CUSTOM_METRICS = "custom_metrics"
 
 
+class Signal(StrEnum):
+    """What is sent by OTLP: label `signal`."""
+
+    TRACES = "traces"
+    LOGS = "logs"
+    METRICS = "metrics"
+
+
 class Kind(StrEnum):
     """Prometheus type of a metric."""
 
@@ -66,6 +74,12 @@ def _count(field: str, text: str) -> Instrument:
             yield Observation(value(snapshot.stats))
 
     return _gauge(f"gatewayz_providers_{field}", f"{text}, from the gateway's own counts.", read)
+
+
+def _timing(field: str, text: str) -> Instrument:
+    """A gauge of one setting in seconds."""
+    value = attrgetter(f"timing.{field}")
+    return _gauge(f"gatewayz_exporter_{field}_seconds", text, _one(value))
 
 
 def _per_provider(name: str, text: str, value: Callable[[Provider], float | None]) -> Instrument:
@@ -120,6 +134,14 @@ def _last_success(snapshot: Snapshot) -> Iterator[Observation]:
         yield Observation(date, {"endpoint": endpoint.value})
 
 
+def _last_fetch_outcome(snapshot: Snapshot) -> Iterator[Observation]:
+    fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
+    outcomes = {fetch.endpoint: fetch.outcome for fetch in fetches}
+    for endpoint in Endpoint:
+        for outcome in Outcome:
+            yield Observation(int(outcomes.get(endpoint) is outcome), _labels(endpoint, outcome))
+
+
 def _invalid_fields(snapshot: Snapshot) -> Iterator[Observation]:
     for name in FIELD_NAMES:
         yield Observation(snapshot.invalid_fields.get(name, 0), {"field": name})
@@ -167,6 +189,18 @@ LOST_RECORDS = Instrument(
     "gatewayz_exporter_log_records_lost_total",
     Kind.COUNTER,
     "Log records that could not be written to standard output: it was blocked, closed or full.",
+)
+TELEMETRY_FAILURES = Instrument(
+    "gatewayz_exporter_telemetry_failures_total",
+    Kind.COUNTER,
+    "OTLP requests that failed for good, by signal; what they held is lost.",
+    ("signal",),
+)
+CERTIFICATE_EXPIRY = Instrument(
+    "gatewayz_exporter_certificate_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "Unix time at which the first certificate in a file of the web configuration expires.",
+    ("file",),
 )
 
 INSTRUMENTS = (
@@ -223,6 +257,13 @@ INSTRUMENTS = (
     ),
     FETCHES,
     FETCH_DURATION,
+    _gauge(
+        "gatewayz_exporter_last_fetch_outcome",
+        "How the last fetch of an endpoint ended, one series for each outcome, of which exactly one is 1.",
+        _last_fetch_outcome,
+        "endpoint",
+        "outcome",
+    ),
     LAST_RELOAD,
     _gauge(
         "gatewayz_exporter_last_success_timestamp_seconds",
@@ -249,6 +290,12 @@ INSTRUMENTS = (
         "reason",
     ),
     LOST_RECORDS,
+    TELEMETRY_FAILURES,
+    CERTIFICATE_EXPIRY,
+    _timing("poll_interval", "Seconds between two polls of the gateway, as set."),
+    _timing("stale_after", "Age in seconds at which data of the gateway are dropped, as set."),
+    _timing("fetch_timeout", "Deadline of a fetch from the gateway in seconds, as set."),
+    _timing("health_check_overdue", "Age in seconds at which a health check counts as overdue, as set."),
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
@@ -295,12 +342,19 @@ class EventRecorder:
         )
         # A synchronous gauge would be forgotten after each collection.
         self._last_reload = meter.create_up_down_counter(LAST_RELOAD.name, description=LAST_RELOAD.help)
+        self._telemetry_failures = _counter(meter, TELEMETRY_FAILURES)
+        self._certificate_expiry: Callable[[], Mapping[str, float]] = dict
+        meter.create_observable_gauge(
+            CERTIFICATE_EXPIRY.name, [self._expiries], description=CERTIFICATE_EXPIRY.help
+        )
         self._errors.add(0)
         for endpoint in Endpoint:
             for outcome in Outcome:
                 self._fetches.add(0, _labels(endpoint, outcome))
         for file in ReloadedFile:
             self._last_reload.add(1, {"file": file.value})
+        for signal in Signal:
+            self._telemetry_failures.add(0, {"signal": signal.value})
 
     def fetched(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
         """Count one fetch that has ended."""
@@ -312,6 +366,18 @@ class EventRecorder:
     def reload_changed(self, file: ReloadedFile, successful: bool) -> None:
         """Note that a file is of no use any more, or of use again."""
         self._last_reload.add(1 if successful else -1, {"file": file.value})
+
+    def telemetry_failed(self, signal: Signal) -> None:
+        """Count one OTLP request that failed for good."""
+        self._telemetry_failures.add(1, {"signal": signal.value})
+
+    def watch_certificates(self, expiry: Callable[[], Mapping[str, float]]) -> None:
+        """Publish what `expiry` returns: Unix times, by the file's key in the web configuration."""
+        self._certificate_expiry = expiry
+
+    def _expiries(self, options: CallbackOptions) -> Iterator[Observation]:
+        for file, date in self._certificate_expiry().items():
+            yield Observation(date, {"file": file})
 
 
 def _counter(meter: Meter, instrument: Instrument) -> Counter:

@@ -18,6 +18,9 @@ MAX_CHANGES = 50
 """Above this many, one record with counts takes the place of one for each change."""
 PAGE_ROWS = 1000
 """The gateway's database cuts a list at this many rows without a word (gateway contract)."""
+EMPTY_HINT = (
+    "The gateway lists no provider. It answers the same when its database is down: compare with its database."
+)
 CUT_HINT = "The gateway's database cuts a list at its row limit: compare with the number of rows in it."
 
 
@@ -37,12 +40,16 @@ class Journal:
         self._clock = clock
         self._failing: dict[Endpoint, Failing] = {}
         self._was_cut = False
+        self._was_empty = False
 
     def write(self, poll: Poll, snapshot: Snapshot, changes: Changes) -> None:
         """Write what a poll brought: failures and recoveries, changes of the fleet, and the sum of it."""
         for fetch in poll.fetches:
             self._write_fetch(fetch)
-        self._write_round_thousand(poll)
+        for fetch in poll.fetches:
+            if isinstance(fetch.answer, ProviderList):
+                self._write_empty(fetch.answer)
+                self._write_round_thousand(fetch.answer)
         _write_changes(changes)
         _write_update(poll, snapshot)
 
@@ -63,16 +70,20 @@ class Journal:
                 },
             )
 
-    def _write_round_thousand(self, poll: Poll) -> None:
-        """Warn once when the list looks cut, until it does not any more."""
-        lists = [fetch.answer for fetch in poll.fetches if isinstance(fetch.answer, ProviderList)]
-        for answer in lists:
-            is_cut = answer.rows > 0 and answer.rows % PAGE_ROWS == 0
-            if is_cut and not self._was_cut:
-                LOGGER.warning(
-                    "Provider list may be cut", extra={"providers_listed": answer.rows, "hint": CUT_HINT}
-                )
-            self._was_cut = is_cut
+    def _write_empty(self, answer: ProviderList) -> None:
+        """Warn once when the list is empty, until it is not."""
+        if answer.is_empty and not self._was_empty:
+            LOGGER.warning("No providers listed", extra={"providers_listed": 0, "hint": EMPTY_HINT})
+        self._was_empty = answer.is_empty
+
+    def _write_round_thousand(self, answer: ProviderList) -> None:
+        """Warn once when the list looks cut, until it does not."""
+        is_cut = answer.rows > 0 and answer.rows % PAGE_ROWS == 0
+        if is_cut and not self._was_cut:
+            LOGGER.warning(
+                "Provider list may be cut", extra={"providers_listed": answer.rows, "hint": CUT_HINT}
+            )
+        self._was_cut = is_cut
 
 
 def _failure(fetch: Fetch) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ from exporter.gateway import GatewayClient, Reply
 from exporter.instruments import ReloadedFile
 from exporter.journal import Journal
 from exporter.settings import Settings
-from exporter.snapshot import Answer, Fetch, Poll, ProviderList, SnapshotStore
+from exporter.snapshot import Answer, Fetch, Poll, ProviderList, SnapshotStore, Timing
 from exporter.telemetry import Metrics
 
 LOGGER = logging.getLogger(__name__)
@@ -64,7 +64,10 @@ class Poller:
         self._clock = clock
         self._tracer = tracer
         self._metrics = metrics
-        self._store = SnapshotStore(settings.stale_after, clock)
+        timing = Timing(
+            settings.interval, settings.stale_after, settings.fetch_timeout, settings.health_check_overdue
+        )
+        self._store = SnapshotStore(timing, clock)
         self._custom = custom
         self._custom_values = CustomValues(clock)
         self._store.define(custom())
@@ -233,7 +236,7 @@ class Poller:
             document = parse(result.body)
             answer = decode(endpoint, document)
             if self._store.would_lose_data(endpoint, answer):
-                raise GatewayError(Outcome.EMPTY, "an empty answer right after one that was not")
+                raise GatewayError(Outcome.EMPTY, "an empty answer after one that was not")
         except GatewayError as error:
             error.status, error.attempts = result.status, result.attempts
             error.request_id = result.request_id

@@ -158,6 +158,9 @@ def _server(
 
     told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
     in_force = WebFile(web_file, clock, told)
+    telemetry.metrics.events.watch_certificates(
+        lambda: in_force.current.tls.expiry if in_force.current.tls else {}
+    )
     access = Access(
         app,
         in_force.newest,

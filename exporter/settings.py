@@ -31,6 +31,8 @@ STALE_INTERVALS = 3
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 86_400.0
 """Bounds of the interval and of the deadline of a fetch."""
+OVERDUE_DAYS = 30
+"""Upper bound of HEALTH_CHECK_OVERDUE."""
 LOG_LEVELS: Mapping[str, str] = MappingProxyType(
     {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
 )
@@ -80,6 +82,12 @@ VARIABLES = (
         "",
         values.duration(SHORTEST_SECONDS, STALE_INTERVALS * LONGEST_SECONDS),
         "Time after which old data disappear; 3 x SCRAPE_INTERVAL if unset",
+    ),
+    Variable(
+        "HEALTH_CHECK_OVERDUE",
+        "1h",
+        values.duration(SHORTEST_SECONDS, OVERDUE_DAYS * LONGEST_SECONDS),
+        "Age at which a provider's health check counts as overdue",
     ),
     Variable("LOG_LEVEL", "info", values.choice(LOG_LEVELS), "debug, info, warning (or warn) or error"),
     Variable(
@@ -155,6 +163,7 @@ class Settings:
     fetch_timeout: float
     """Already cut to its share of the interval."""
     stale_after: float
+    health_check_overdue: float
     log_level: str
     web: WebSettings
     telemetry: TelemetrySettings
@@ -206,6 +215,7 @@ class _Reader:
         interval = self._interval()
         fetch_timeout = self._fetch_timeout(interval)
         stale_after = self._stale_after(interval)
+        health_check_overdue = float(self._value("HEALTH_CHECK_OVERDUE"))
         log_level = self._flag(flags.LOG_LEVEL, values.choice(LOG_LEVELS), "") or self._value("LOG_LEVEL")
         log_format = self._flag(flags.LOG_FORMAT, values.choice({JSON: JSON, CONSOLE: CONSOLE}), JSON)
         web = self.web()
@@ -219,6 +229,7 @@ class _Reader:
             interval=interval,
             fetch_timeout=fetch_timeout,
             stale_after=stale_after,
+            health_check_overdue=health_check_overdue,
             log_level=log_level,
             web=web,
             telemetry=telemetry,

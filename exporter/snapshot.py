@@ -23,8 +23,6 @@ from exporter.custom.metric import (
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
 
-HEALTH_CHECK_OVERDUE_SECONDS = 3600.0
-
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A whole number that a sample's double holds exactly."""
 
@@ -67,11 +65,16 @@ class Provider(msgspec.Struct, frozen=True):
     last_health_check: float | None = None
     """Unix seconds."""
 
-    def is_overdue(self, date: float) -> bool:
-        """Tell whether an active provider's health went unreported for too long, or for ever."""
-        if self.is_active is False:
+    def is_overdue(self, date: float, limit: float) -> bool:
+        """Return whether an active provider's last health check is too old; one without any is not.
+
+        Args:
+            date: Unix time at which the gateway listed the provider.
+            limit: Seconds between two health checks that are still on time.
+        """
+        if self.is_active is False or self.last_health_check is None:
             return False
-        return self.last_health_check is None or date - self.last_health_check > HEALTH_CHECK_OVERDUE_SECONDS
+        return date - self.last_health_check > limit
 
 
 class ProviderList(msgspec.Struct, frozen=True):
@@ -142,6 +145,19 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """How the exporter is set, in seconds. It is published, so that rules and boards compare with it.
+
+    The defaults are those of the settings.
+    """
+
+    poll_interval: float = 60.0
+    stale_after: float = 180.0
+    fetch_timeout: float = 10.0
+    health_check_overdue: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the metrics and the status page say about the gateway, at one moment."""
 
@@ -161,6 +177,7 @@ class Snapshot:
     """Age at which the first of the data here goes stale."""
     custom: CustomReadings = field(default_factory=lambda: NO_READINGS)
     """Of every custom metric that is defined; one without series has found nothing, or that went stale."""
+    timing: Timing = Timing()
 
     @property
     def up(self) -> bool:
@@ -171,6 +188,14 @@ class Snapshot:
     def complete(self) -> bool:
         """Tell whether list and counts are both there and fresh."""
         return self.providers is not None and self.stats is not None
+
+    def is_overdue(self, provider: Provider) -> bool:
+        """Return whether the provider's last health check was too old when the list was fetched.
+
+        The date is that of the list: with polls far apart its checks look older from poll to poll.
+        """
+        listed = self.last_success.get(Endpoint.PROVIDERS)
+        return listed is not None and provider.is_overdue(listed, self.timing.health_check_overdue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,21 +213,21 @@ class SnapshotStore:
     Used by the poller's thread alone; what leaves it is frozen.
     """
 
-    def __init__(self, stale_after: float, clock: Clock) -> None:
-        """Start empty; answers older than `stale_after` seconds are left out of snapshots."""
-        self._stale_after = stale_after
+    def __init__(self, timing: Timing, clock: Clock) -> None:
+        """Start empty; answers older than `timing.stale_after` are left out of snapshots."""
         self._clock = clock
         self._kept: dict[Endpoint, Kept] = {}
         self._custom: CustomMetrics = ()
-        self.current = Snapshot()
+        self.current = Snapshot(timing=timing)
 
     def would_lose_data(self, endpoint: Endpoint, answer: Answer) -> bool:
-        """Tell whether `answer` is empty right after a fresh answer that was not.
+        """Return whether `answer` is empty after one that was not, however old that is.
 
-        The gateway answers like that when its database is down (gateway contract, "Ambiguous answers").
+        The gateway answers like that when its database is down (gateway contract, "Ambiguous answers"). The
+        age does not matter: believing the answer later would report that every provider has recovered.
         """
-        kept = self._fresh(endpoint)
-        return answer.is_empty and kept is not None and not kept.is_empty
+        kept = self._kept.get(endpoint)
+        return answer.is_empty and kept is not None and not kept.answer.is_empty
 
     def define(self, custom: CustomMetrics) -> None:
         """Have these custom metrics in snapshots from now on, and what else was read of them until now."""
@@ -210,7 +235,7 @@ class SnapshotStore:
 
     def record(self, poll: Poll) -> Snapshot:
         """Take in the answers of a poll that has just ended, and return the new current snapshot."""
-        stale_at = self._clock.age() + self._stale_after
+        stale_at = self._clock.age() + self.current.timing.stale_after
         good = {
             fetch.endpoint: Kept(fetch.answer, stale_at, fetch.custom)
             for fetch in poll.fetches

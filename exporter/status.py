@@ -41,7 +41,7 @@ CAPABILITIES = (
 TROUBLES = (
     ("bad", "down", "down"),
     ("warn", "degraded", "degraded"),
-    ("warn", "overdue", "overdue: no health report for over an hour"),
+    ("warn", "overdue", "with an overdue health check"),
     ("none", "unknown", "of unknown health"),
 )
 """What makes a headline, worst first: its tone, what is counted, and how it ends."""
@@ -184,10 +184,10 @@ def _view(snapshot: Snapshot, overdue: bool, date: float, query: str, refresh: i
     providers, poll = snapshot.providers or (), snapshot.last_poll
     fetches = {fetch.endpoint: fetch for fetch in poll.fetches} if poll else {}
     found = [provider for provider in providers if _matches(provider, query.casefold())]
-    found.sort(key=lambda provider: _rank(provider, date))
+    found.sort(key=lambda provider: _rank(provider, snapshot))
     return View(
         headline=_headline(snapshot, overdue, date),
-        summary=_summary(_tally(providers, date)),
+        summary=_summary(_tally(snapshot)),
         hangs=overdue,
         now=_moment(date, date),
         refresh=refresh,
@@ -224,14 +224,15 @@ def _headline(snapshot: Snapshot, overdue: bool, date: float) -> Headline:
         return Headline("bad", f"The poller hangs: {shown}")
     if state == "waiting":
         return Headline("none", "No data yet: the first poll has not ended")
-    if state == "stale":
-        return Headline("bad", f"Data are stale: the last list is from {then}")
     if Endpoint.PROVIDERS in failures:
-        return Headline("bad", f"{_cause(failures)}: {shown}")
-    return _fleet_headline(_tally(snapshot.providers or (), date), failures)
+        what = f"data are stale, the last list is from {then}" if state == "stale" else shown
+        return Headline("bad", f"{_cause(failures)}: {what}")
+    return _fleet_headline(_tally(snapshot), failures)
 
 
 def _cause(failures: Mapping[Endpoint, Outcome]) -> str:
+    if failures.get(Endpoint.PROVIDERS) is Outcome.EMPTY:
+        return "The gateway's list is empty, as when its database is down"
     everything = len(failures) == len(Endpoint)
     if everything and UNREACHABLE.issuperset(failures.values()):
         return "Gateway unreachable"
@@ -240,23 +241,28 @@ def _cause(failures: Mapping[Endpoint, Outcome]) -> str:
 
 
 def _fleet_headline(tally: Mapping[str, int], failures: Mapping[Endpoint, Outcome]) -> Headline:
+    if 2 * tally["overdue"] > tally["active"]:
+        # Down or healthy is what was reported then, perhaps months ago.
+        text = f"Health checks are overdue: {tally['overdue']:,} of {tally['active']:,} active providers"
+        return Headline("warn", text)
     for tone, word, text in TROUBLES:
         if tally[word]:
             return Headline(tone, f"{tally[word]:,} provider{'s' if tally[word] > 1 else ''} {text}")
     if not tally["active"]:
-        text = "No provider is active" if tally["inactive"] else "The gateway lists no providers"
-        return Headline("none", text)
+        text = "No provider is active" if tally["inactive"] else "The gateway lists no provider"
+        return Headline("warn", text)
     if failures:
         return Headline("warn", f"Providers all good, but {_cause(failures)}")
     return Headline("good", "All good")
 
 
-def _tally(providers: Sequence[Provider], date: float) -> Counter[str]:
-    """Count by health; what is inactive keeps its last health for ever and is no trouble."""
+def _tally(snapshot: Snapshot) -> Counter[str]:
+    """Count by health; an inactive provider keeps its last health forever and is no trouble."""
+    providers = snapshot.providers or ()
     active = [provider for provider in providers if provider.is_active is not False]
     tally = Counter(provider.health.label for provider in active)
     tally["active"], tally["inactive"] = len(active), len(providers) - len(active)
-    tally["overdue"] = sum(provider.is_overdue(date) for provider in active)
+    tally["overdue"] = sum(map(snapshot.is_overdue, active))
     return tally
 
 
@@ -282,19 +288,19 @@ def _matches(provider: Provider, query: str) -> bool:
     return query in provider.name.casefold() or query in provider.slug.casefold()
 
 
-def _rank(provider: Provider, date: float) -> tuple[bool, int, bool, str, str]:
+def _rank(provider: Provider, snapshot: Snapshot) -> tuple[bool, int, bool, str, str]:
     inactive = provider.is_active is False
     severity = 0 if inactive else provider.health.severity
     name = (provider.name or provider.slug).casefold()
-    return (inactive, -severity, not provider.is_overdue(date), name, provider.slug)
+    return (inactive, -severity, not snapshot.is_overdue(provider), name, provider.slug)
 
 
 def _row(provider: Provider, snapshot: Snapshot, date: float) -> Row:
-    milliseconds = provider.response_time_ms
+    milliseconds, is_overdue = provider.response_time_ms, snapshot.is_overdue(provider)
     return Row(
         provider=provider,
-        tone=_tone(provider, date),
-        is_overdue=provider.is_overdue(date),
+        tone=_tone(provider, is_overdue),
+        is_overdue=is_overdue,
         since=_moment(snapshot.health_since.get(provider.slug), date),
         active=_answer(provider.is_active),
         response_time="" if milliseconds is None else _milliseconds(milliseconds),
@@ -304,9 +310,10 @@ def _row(provider: Provider, snapshot: Snapshot, date: float) -> Row:
     )
 
 
-def _tone(provider: Provider, date: float) -> str:
-    """Colour only health that is news: nobody vouches for that of an inactive or overdue provider."""
-    if provider.is_active is False or (provider.health is HealthStatus.HEALTHY and provider.is_overdue(date)):
+def _tone(provider: Provider, is_overdue: bool) -> str:
+    """Return the colour of a provider's health: none where the gateway has not checked it in time."""
+    is_old = is_overdue or provider.last_health_check is None
+    if provider.is_active is False or (provider.health is HealthStatus.HEALTHY and is_old):
         return "none"
     return TONES[provider.health.label]
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
@@ -51,7 +52,14 @@ from exporter import __version__
 from exporter.custom.gauges import custom_gauges, series_of
 from exporter.custom.metric import CustomMetrics
 from exporter.errors import SettingsError, ThreadError
-from exporter.instruments import INSTRUMENTS, EventRecorder, identity, register_gauges, register_lost_records
+from exporter.instruments import (
+    INSTRUMENTS,
+    EventRecorder,
+    Signal,
+    identity,
+    register_gauges,
+    register_lost_records,
+)
 from exporter.sender import Sender
 from exporter.settings import TelemetrySettings
 from exporter.snapshot import Snapshot
@@ -108,10 +116,16 @@ class Telemetry:
         self.metrics = Metrics(
             resource, records_lost, metric_exporter or _otlp_metric_exporter(settings.metrics_protocol)
         )
-        self._spans = span_exporter or _otlp_span_exporter(settings.traces_protocol)
+        failed = self.metrics.events.telemetry_failed
+        self._spans = _counted(
+            span_exporter or _otlp_span_exporter(settings.traces_protocol), partial(failed, Signal.TRACES)
+        )
         self.tracer_provider = _tracer_provider(resource, self._spans) if settings.traced else None
         self.logger_provider = _logger_provider(
-            resource, log_exporter or _otlp_log_exporter(settings.logs_protocol)
+            resource,
+            _counted(
+                log_exporter or _otlp_log_exporter(settings.logs_protocol), partial(failed, Signal.LOGS)
+            ),
         )
         self.tracer = self._tracers().get_tracer(SCOPE, __version__)
         self._instrumentor = RequestsInstrumentor()
@@ -186,7 +200,7 @@ class Metrics:
             exporter: Takes what `push` sends; None: nothing is sent.
         """
         self._resource = resource
-        self._exporter = exporter
+        self._exporter = _counted(exporter, lambda: self.events.telemetry_failed(Signal.METRICS))
         self._sender = Sender(self._export)
         self._snapshot = Snapshot()
         self._events = self._room(target_info=True)
@@ -332,6 +346,31 @@ class _PushReader(MetricReader):
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+
+class _CountedExporter:
+    """An exporter of any signal, with a call of `failed` for each export that does not succeed."""
+
+    def __init__(self, exporter: Any, failed: Callable[[], None]) -> None:
+        self._exporter = exporter
+        self._failed = failed
+
+    def export(self, batch: Any) -> Any:
+        result = None
+        try:
+            result = self._exporter.export(batch)
+        finally:
+            # The SDK has a type for the result of each signal, with the same names.
+            if result is None or result.name != "SUCCESS":
+                self._failed()
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exporter, name)
+
+
+def _counted(exporter: Any, failed: Callable[[], None]) -> Any:
+    return None if exporter is None else _CountedExporter(exporter, failed)
 
 
 def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> TracerProvider:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
+
+from cryptography import x509
 
 from exporter.credentials import Secret
 from exporter.errors import SettingsError
@@ -64,6 +67,7 @@ def make_context(settings: TlsSettings) -> ServerContext:
     problems = [*_load_key_pair(context, settings), *_load_authorities(context, settings)]
     if problems:
         raise SettingsError(problems)
+    context.expiry = MappingProxyType(dict(_expiries(settings)))
     return context
 
 
@@ -82,6 +86,8 @@ class ServerContext(ssl.SSLContext):
     allowed_sans: frozenset[str]
     has_own_authorities: bool
     """Without them, certificates of every authority count that the system trusts."""
+    expiry: Mapping[str, float] = MappingProxyType({})
+    """Unix time at which the first certificate of each file expires, by the file's key in the web config."""
 
     def __new__(cls, allowed_sans: frozenset[str], has_own_authorities: bool) -> Self:
         """Make a context for the server's side."""
@@ -213,6 +219,19 @@ def _content(pem: Pem) -> bytes:
         raise SettingsError([f"{pem.name} cannot be read: {error.strerror}."]) from error
     except ValueError as error:
         raise SettingsError([f"{pem.name} is no path."]) from error
+
+
+def _expiries(settings: TlsSettings) -> Iterator[tuple[str, float]]:
+    """Yield when the first certificate of each file expires."""
+    authorities = settings.client_ca if settings.client_auth is not ssl.CERT_NONE else None
+    for pem in filter(None, (settings.certificate, authorities)):
+        # Some certificates are good enough for OpenSSL and not for the library: their end is not known.
+        with suppress(ValueError):
+            certificates = x509.load_pem_x509_certificates(_content(pem))
+            yield (
+                pem.name.rpartition(".")[2],
+                min(each.not_valid_after_utc.timestamp() for each in certificates),
+            )
 
 
 def _holds_certificates(path: str) -> bool:

@@ -34,6 +34,11 @@ class WebFile:
         self._is_of_use = True
         self._next_look = clock.age() + LOOK_SECONDS
 
+    @property
+    def current(self) -> WebConfig:
+        """The configuration in use, without a look at the files; may be read from any thread."""
+        return self._config
+
     def newest(self) -> WebConfig:
         """Return the configuration in force, after a look at the files where one is due."""
         now = self._clock.age()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ class Folder:
         fresh.write_bytes(content)
         fresh.rename(self.path / name)
 
-    def renew(self) -> None:
-        """Give the server a certificate of its authority."""
-        issued = self.authority.issue_cert("localhost", "127.0.0.1")
+    def renew(self, not_after: datetime | None = None) -> None:
+        """Give the server a certificate of its authority, which expires at a date of its own or far away."""
+        issued = self.authority.issue_cert("localhost", "127.0.0.1", not_after=not_after)
         self.replace("server.key", issued.private_key_pem.bytes())
         self.replace("server.crt", b"".join(pem.bytes() for pem in issued.cert_chain_pems))
 

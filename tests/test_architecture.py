@@ -67,7 +67,7 @@ IMMUTABLE_CALLS = frozenset(
         "Variable",
     }
     | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
-    | {"_count", "_flag", "_gauge", "_one", "_one_of", "_per_provider", "_set", "_whole_number"}
+    | {"_count", "_flag", "_gauge", "_one", "_one_of", "_per_provider", "_set", "_timing", "_whole_number"}
 )
 """What a constant may be made of; every other call at the top of a module might be state."""
 

@@ -112,6 +112,16 @@ def test_every_rule_file_is_found() -> None:
     assert {".json"} == {path.suffix for path in COPIES["dashboards"].iterdir()}
 
 
+def test_every_job_of_the_rules_is_a_value() -> None:
+    """The chart replaces every name of a job that a rule contains."""
+    template = (CHART / "templates/_rules.tpl").read_text(encoding="utf-8")
+    texts = "".join(path.read_text(encoding="utf-8") for path in RULE_FILES)
+    jobs = set(re.findall(r'job=~?"([^"%]+)"', texts))
+
+    assert "provider_metrics" in jobs
+    assert [] == sorted(job for job in jobs if f'"{job}"' not in template)
+
+
 def test_versions() -> None:
     """Chart and application are the exporter's version."""
     chart = load(CHART / "Chart.yaml")

@@ -29,11 +29,12 @@ from exporter.instruments import (
     Instrument,
     Kind,
     ReloadedFile,
+    Signal,
     identity,
     register_gauges,
     register_lost_records,
 )
-from exporter.snapshot import Fetch, HealthStatus, Poll, Provider, ProviderStats, Snapshot
+from exporter.snapshot import Fetch, HealthStatus, Poll, Provider, ProviderStats, Snapshot, Timing
 
 Observed = list[tuple[float, dict[str, str]]]
 
@@ -62,12 +63,19 @@ CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "gatewayz_providers_listed": ("gauge", ()),
         "gatewayz_exporter_fetches_total": ("counter", ("endpoint", "outcome")),
         "gatewayz_exporter_fetch_duration_seconds": ("histogram", ("endpoint",)),
+        "gatewayz_exporter_last_fetch_outcome": ("gauge", ("endpoint", "outcome")),
         "gatewayz_exporter_last_reload_successful": ("gauge", ("file",)),
         "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
         "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
         "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
         "gatewayz_exporter_custom_values_dropped": ("gauge", ("metric", "reason")),
         "gatewayz_exporter_log_records_lost_total": ("counter", ()),
+        "gatewayz_exporter_telemetry_failures_total": ("counter", ("signal",)),
+        "gatewayz_exporter_certificate_expiry_timestamp_seconds": ("gauge", ("file",)),
+        "gatewayz_exporter_poll_interval_seconds": ("gauge", ()),
+        "gatewayz_exporter_stale_after_seconds": ("gauge", ()),
+        "gatewayz_exporter_fetch_timeout_seconds": ("gauge", ()),
+        "gatewayz_exporter_health_check_overdue_seconds": ("gauge", ()),
         "gatewayz_exporter_build_info": ("gauge", ("version",)),
     }
 )
@@ -89,6 +97,17 @@ BY_NAME: Mapping[str, Instrument] = MappingProxyType(
     {instrument.name: instrument for instrument in INSTRUMENTS}
 )
 GAUGES = sorted(instrument.name for instrument in INSTRUMENTS if instrument.read is not None)
+
+
+def outcomes(providers: Outcome | None, stats: Outcome | None) -> Observed:
+    """Return how the last fetches ended, as observed."""
+    ended = {"providers": providers, "stats": stats}
+    return [
+        (int(outcome is last), {"endpoint": endpoint, "outcome": outcome.value})
+        for endpoint, last in ended.items()
+        for outcome in Outcome
+    ]
+
 
 KNOWN = Provider(
     "openai",
@@ -121,6 +140,7 @@ FULL = Snapshot(
     last_poll=POLL,
     stale_at=1180.0,
     custom={CUSTOM: CustomSeries(dropped={DropReason.INVALID: 3})},
+    timing=Timing(15.0, 46.0, 9.5, 7200.0),
 )
 OPENAI = {"provider": "openai"}
 QUIET = {"provider": "quiet"}
@@ -128,6 +148,11 @@ QUIET = {"provider": "quiet"}
 AT_START: Mapping[str, Observed] = MappingProxyType(
     {
         "gatewayz_up": [(0, {})],
+        "gatewayz_exporter_last_fetch_outcome": outcomes(None, None),
+        "gatewayz_exporter_poll_interval_seconds": [(60.0, {})],
+        "gatewayz_exporter_stale_after_seconds": [(180.0, {})],
+        "gatewayz_exporter_fetch_timeout_seconds": [(10.0, {})],
+        "gatewayz_exporter_health_check_overdue_seconds": [(3600.0, {})],
         "gatewayz_exporter_invalid_fields": [(0, {"field": field}) for field in FIELDS],
         "gatewayz_exporter_build_info": [(1, {"version": __version__})],
     }
@@ -172,7 +197,12 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
             (1787191301.0, {"endpoint": "providers"}),
             (1787191302.0, {"endpoint": "stats"}),
         ],
+        "gatewayz_exporter_last_fetch_outcome": outcomes(Outcome.OK, Outcome.OK),
         "gatewayz_exporter_poll_duration_seconds": [(1.25, {})],
+        "gatewayz_exporter_poll_interval_seconds": [(15.0, {})],
+        "gatewayz_exporter_stale_after_seconds": [(46.0, {})],
+        "gatewayz_exporter_fetch_timeout_seconds": [(9.5, {})],
+        "gatewayz_exporter_health_check_overdue_seconds": [(7200.0, {})],
         "gatewayz_exporter_invalid_fields": [
             ({"slug": 2, "is_active": 3}.get(field, 0), {"field": field}) for field in FIELDS
         ],
@@ -291,9 +321,14 @@ def test_stale_snapshot() -> None:
 
     assert [
         "gatewayz_exporter_build_info",
+        "gatewayz_exporter_fetch_timeout_seconds",
+        "gatewayz_exporter_health_check_overdue_seconds",
         "gatewayz_exporter_invalid_fields",
+        "gatewayz_exporter_last_fetch_outcome",
         "gatewayz_exporter_last_success_timestamp_seconds",
         "gatewayz_exporter_poll_duration_seconds",
+        "gatewayz_exporter_poll_interval_seconds",
+        "gatewayz_exporter_stale_after_seconds",
         "gatewayz_provider_metrics_last_update",
         "gatewayz_up",
     ] == [name for name in GAUGES if observed(name, stale)]
@@ -377,7 +412,9 @@ def sdk() -> Iterator[Sdk]:
 def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
     """Every metric is published by the name, type and help text of its row, with no unit's suffix."""
     register_gauges(sdk.meter, lambda: FULL)
-    EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    recorder = EventRecorder(sdk.meter)
+    recorder.fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    recorder.watch_certificates(lambda: {"cert_file": 1787191300.0})
     register_lost_records(sdk.meter, int)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
@@ -386,7 +423,9 @@ def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
 def test_metrics_have_no_unit(sdk: Sdk) -> None:
     """No metric has a unit, which would become a part of its name."""
     register_gauges(sdk.meter, lambda: FULL)
-    EventRecorder(sdk.meter).fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    recorder = EventRecorder(sdk.meter)
+    recorder.fetched(Endpoint.STATS, Outcome.OK, 0.1)
+    recorder.watch_certificates(lambda: {"cert_file": 1787191300.0})
     register_lost_records(sdk.meter, int)
 
     assert {""} == {metric.unit for metric in sdk.metrics().values()}
@@ -412,6 +451,7 @@ def test_series_at_the_start(sdk: Sdk) -> None:
     events = [
         "gatewayz_exporter_fetches",
         "gatewayz_exporter_last_reload_successful",
+        "gatewayz_exporter_telemetry_failures",
         "gatewayz_provider_scrape_errors",
     ]
     assert sorted([*AT_START, *events]) == sorted(sdk.metrics())
@@ -429,6 +469,33 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
     assert 34 == len(pairs)
     assert pairs == sdk.points("gatewayz_exporter_fetches")
     assert {(): 0.0} == sdk.points("gatewayz_provider_scrape_errors")
+    signals = {(("signal", signal),): 0.0 for signal in ("logs", "metrics", "traces")}
+    assert signals == sdk.points("gatewayz_exporter_telemetry_failures")
+
+
+def test_telemetry_failures(sdk: Sdk) -> None:
+    """A request that failed counts for its signal."""
+    recorder = EventRecorder(sdk.meter)
+    recorder.telemetry_failed(Signal.LOGS)
+    recorder.telemetry_failed(Signal.LOGS)
+
+    failures = {"traces": 0.0, "logs": 2.0, "metrics": 0.0}
+    assert {(("signal", signal),): count for signal, count in failures.items()} == sdk.points(
+        "gatewayz_exporter_telemetry_failures"
+    )
+
+
+def test_certificate_expiry(sdk: Sdk) -> None:
+    """The dates are those of the present files; a file that is gone has no series."""
+    recorder = EventRecorder(sdk.meter)
+    expiry = {"cert_file": 1.0, "client_ca_file": 2.0}
+    recorder.watch_certificates(lambda: expiry)
+    name = "gatewayz_exporter_certificate_expiry_timestamp_seconds"
+    assert {(("file", "cert_file"),): 1.0, (("file", "client_ca_file"),): 2.0} == sdk.points(name)
+
+    del expiry["client_ca_file"]
+
+    assert {(("file", "cert_file"),): 1.0} == sdk.points(name)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from exporter.changes import Changes, HealthChange
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.journal import CUT_HINT, MAX_CHANGES, Journal
+from exporter.journal import CUT_HINT, EMPTY_HINT, MAX_CHANGES, Journal
 from exporter.snapshot import (
     Answer,
     Fetch,
@@ -315,12 +315,26 @@ def test_too_many_changes(log: Log) -> None:
     ] == log.changes(changes)
 
 
-# A list that may be cut
+# An empty list
 
 
 def of_rows(count: int) -> Fetch:
     """Return a good fetch of a list with this many rows."""
     return good(Endpoint.PROVIDERS, ProviderList(LISTED.providers, count, {}))
+
+
+def test_empty_list_is_warned_once(log: Log) -> None:
+    """An empty list is a warning when it begins, and again after one that was not empty."""
+    empties = [
+        [record for record in log.write(of_rows(rows), STATS_OK) if record[1] == "No providers listed"]
+        for rows in (0, 0, 1, 0)
+    ]
+
+    warning = ("WARNING", "No providers listed", {"providers_listed": 0, "hint": EMPTY_HINT})
+    assert [[warning], [], [], [warning]] == empties
+
+
+# A list that may be cut
 
 
 def cuts(log: Log, *fetches: Fetch) -> Sequence[Record]:

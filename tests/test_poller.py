@@ -23,7 +23,7 @@ from exporter.custom.metric import CustomMetrics
 from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
 from exporter.exposition import Format, Variant
-from exporter.instruments import INSTRUMENTS, Kind
+from exporter.instruments import CERTIFICATE_EXPIRY, INSTRUMENTS, Kind
 from exporter.poller import next_beat
 from exporter.settings import Settings
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
@@ -107,7 +107,8 @@ def test_every_instrument_is_published_with_its_type(running: Rig) -> None:
     }
 
     expected = {instrument.name: instrument.kind.value for instrument in INSTRUMENTS}
-    assert "gauge" == expected.pop("gatewayz_exporter_custom_values_dropped")
+    for name in ("gatewayz_exporter_custom_values_dropped", CERTIFICATE_EXPIRY.name):
+        assert "gauge" == expected.pop(name)
     assert expected == published
 
 
@@ -218,7 +219,7 @@ def test_one_endpoint_fails(running: Rig, gateway: ReplayGateway) -> None:
 
 
 def test_database_down(running: Rig, gateway: ReplayGateway) -> None:
-    """Empty answers after good ones are failures until the old data are stale, and then the truth."""
+    """Empty answers after good ones are failures until a good one comes, however long that takes."""
     running.poller.poll_once()
     gateway.replay(LIST, "16-list-db-down.http")
     gateway.replay(STATS, "17-stats-db-down.http")
@@ -233,18 +234,26 @@ def test_database_down(running: Rig, gateway: ReplayGateway) -> None:
     running.clock.now += running.settings.stale_after
     running.poller.poll_once()
 
-    assert 0 == running.value("gatewayz_providers_total")
-    assert 0 == running.value("gatewayz_providers_listed")
+    assert None is running.value("gatewayz_providers_listed")
+    assert 0 == running.value("gatewayz_up")
+    assert START_DATE == running.value("gatewayz_provider_metrics_last_update")
+
+    gateway.replay(LIST, "04-list-include-inactive.http")
+    gateway.replay(STATS, "07-stats.http")
+    running.poller.poll_once()
+
+    assert 40 == running.value("gatewayz_providers_listed")
     assert 1 == running.value("gatewayz_up")
 
 
 def test_empty_gateway_from_the_start(running: Rig, gateway: ReplayGateway) -> None:
-    """A gateway that has no providers when the exporter starts is simply empty."""
+    """A gateway that has no providers when the exporter starts is empty, and a warning says so."""
     gateway.replay(LIST, "19-list-empty-table.http")
     gateway.replay(STATS, "20-stats-empty-table.http")
 
     running.poller.poll_once()
 
+    assert ["No providers listed", "Updated provider metrics"] == running.messages()
     assert 0 == running.value("gatewayz_providers_listed")
     assert 1 == running.value("gatewayz_up")
 

@@ -193,6 +193,19 @@ def secrets(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_every_secret_file_has_a_variable(tmp_path: Path) -> None:
+    """For each file that start.sh reads there is a variable that holds what would be in it."""
+    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
+    names = set(re.findall(r"\b([A-Z_]+)_FILE\b", script))
+
+    lines = secrets(tmp_path, **dict.fromkeys(names, "hidden")).stdout.splitlines()
+
+    assert {f"{name}_FILE={tmp_path}/{name}" for name in names} == {
+        line for line in lines if "_FILE=" in line
+    }
+    assert {"hidden"} == {(tmp_path / name).read_text(encoding="utf-8") for name in names}
+
+
 def test_secrets_become_files(tmp_path: Path) -> None:
     """A secret of a variable is in a file for root alone, and in no variable any more."""
     lines = secrets(

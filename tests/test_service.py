@@ -312,6 +312,8 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
         )
         series = 'gatewayz_exporter_last_reload_successful{file="web_config"} '
         assert f"{series}1.0" in scrape(PASSWORD).text
+        expiry = 'gatewayz_exporter_certificate_expiry_timestamp_seconds{file="cert_file"} '
+        until(lambda: scrape(PASSWORD), lambda text: expiry in text)
 
         folder.write(basic_auth_users={USER: hashed("new")})
         assert 200 == until(lambda: scrape(PASSWORD), lambda text: f"{series}0.0" in text).status_code

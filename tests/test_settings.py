@@ -24,7 +24,13 @@ from exporter.settings import (
 
 KEY = "hush-hush-key"
 GOOD = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY}
-SECONDS = ("SCRAPE_INTERVAL", "PROVIDER_SCRAPE_INTERVAL", "FETCH_TIMEOUT", "STALE_AFTER")
+SECONDS = (
+    "SCRAPE_INTERVAL",
+    "PROVIDER_SCRAPE_INTERVAL",
+    "FETCH_TIMEOUT",
+    "STALE_AFTER",
+    "HEALTH_CHECK_OVERDUE",
+)
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER")
 BOTH = ("http/protobuf", "http/protobuf")
@@ -61,6 +67,7 @@ def test_defaults() -> None:
         interval=60.0,
         fetch_timeout=10.0,
         stale_after=180.0,
+        health_check_overdue=3600.0,
         log_level="info",
         web=WebSettings("::", 8001),
         telemetry=TelemetrySettings(None, None, None, (), traced=True),
@@ -80,6 +87,7 @@ def test_every_variable() -> None:
         METRICS_HOST="192.0.2.7",
         FETCH_TIMEOUT="2.5",
         STALE_AFTER="45",
+        HEALTH_CHECK_OVERDUE="2h",
         LOG_LEVEL="debug",
         WEB_CONFIG_FILE="web.yml",
         CUSTOM_METRICS_FILE="custom.yml",
@@ -94,6 +102,7 @@ def test_every_variable() -> None:
         interval=30.5,
         fetch_timeout=2.5,
         stale_after=45.0,
+        health_check_overdue=7200.0,
         log_level="debug",
         web=WebSettings("192.0.2.7", 9001, protect_health=True),
         telemetry=TelemetrySettings(None, None, None, (), traced=True),
@@ -114,6 +123,7 @@ def test_table_of_variables() -> None:
         ("METRICS_HOST", "::"),
         ("FETCH_TIMEOUT", "10s"),
         ("STALE_AFTER", ""),
+        ("HEALTH_CHECK_OVERDUE", "1h"),
         ("LOG_LEVEL", "info"),
         ("WEB_CONFIG_FILE", ""),
         ("PROTECT_HEALTH_ROUTES", "false"),
@@ -205,7 +215,22 @@ def test_every_problem_at_once() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["nan", "inf", "-inf", "0", "-0.0", "-1", "259200.5", "1e9", "1e400", "x", "60 s", "1_0", "0x10", "true"],
+    [
+        "nan",
+        "inf",
+        "-inf",
+        "0",
+        "-0.0",
+        "-1",
+        "2592000.5",
+        "1e9",
+        "1e400",
+        "x",
+        "60 s",
+        "1_0",
+        "0x10",
+        "true",
+    ],
 )
 @pytest.mark.parametrize("name", SECONDS)
 def test_seconds_that_cannot_be(name: str, text: str) -> None:
@@ -235,6 +260,7 @@ def test_durations_have_units_everywhere(name: str) -> None:
     assert read.get(name, 90.0) == {
         "FETCH_TIMEOUT": settings.fetch_timeout,
         "STALE_AFTER": settings.stale_after,
+        "HEALTH_CHECK_OVERDUE": settings.health_check_overdue,
     }.get(name, settings.interval)
 
 
@@ -244,6 +270,7 @@ def test_durations_have_units_everywhere(name: str) -> None:
         ("SCRAPE_INTERVAL", "2d", "100ms and 1d"),
         ("FETCH_TIMEOUT", "99ms", "100ms and 1d"),
         ("STALE_AFTER", "4d", "100ms and 3d"),
+        ("HEALTH_CHECK_OVERDUE", "31d", "100ms and 30d"),
     ],
 )
 def test_limits_of_durations(name: str, text: str, limits: str) -> None:
@@ -1079,6 +1106,7 @@ IN_QUOTES = {
     "METRICS_HOST": "::1",
     "FETCH_TIMEOUT": "10",
     "STALE_AFTER": "180",
+    "HEALTH_CHECK_OVERDUE": "1h",
     "LOG_LEVEL": "info",
     "WEB_CONFIG_FILE": "web.yml",
     "PROTECT_HEALTH_ROUTES": "true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from exporter.custom.metric import NO_SERIES, CustomMetric, CustomSample, CustomSeries
 from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
+from exporter.settings import load_settings
 from exporter.snapshot import (
-    HEALTH_CHECK_OVERDUE_SECONDS,
     Answer,
     Fetch,
     HealthStatus,
@@ -23,6 +24,7 @@ from exporter.snapshot import (
     ProviderStats,
     Snapshot,
     SnapshotStore,
+    Timing,
 )
 from tests.clocks import START_DATE, MovedClock
 from tests.custom.metrics import gauge, info
@@ -57,7 +59,7 @@ def poll_of(providers: ProviderList | None, stats: ProviderStats | None, date: f
 @pytest.fixture
 def store(clock: MovedClock) -> SnapshotStore:
     """A store by a clock that the test moves."""
-    return SnapshotStore(STALE_AFTER, clock)
+    return SnapshotStore(Timing(stale_after=STALE_AFTER), clock)
 
 
 # Values
@@ -85,10 +87,10 @@ def test_severity() -> None:
         (True, START_DATE - 3600, False),
         (True, START_DATE - 3600.5, True),
         (True, START_DATE + 60, False),
-        (True, None, True),
+        (True, None, False),
         (None, START_DATE - 3601, True),
         (None, START_DATE - 3599, False),
-        (None, None, True),
+        (None, None, False),
         (False, START_DATE - 3601, False),
         (False, None, False),
     ],
@@ -106,11 +108,31 @@ def test_severity() -> None:
     ],
 )
 def test_overdue(is_active: bool | None, reported: float | None, overdue: bool) -> None:
-    """A provider that is not inactive is overdue when its health went unreported for over an hour."""
+    """A provider that is not inactive is overdue when its last check is older than the limit."""
     provider = Provider("a", is_active=is_active, last_health_check=reported)
 
-    assert 3600.0 == HEALTH_CHECK_OVERDUE_SECONDS
-    assert overdue is provider.is_overdue(START_DATE)
+    assert overdue is provider.is_overdue(START_DATE, 3600.0)
+
+
+def test_overdue_as_of_the_list(store: SnapshotStore, clock: MovedClock) -> None:
+    """A check is overdue by its age when the list was fetched, and does not grow older until the next."""
+    provider = Provider("a", last_health_check=START_DATE - 3500)
+    store.record(poll_of(listing(provider), COUNTS))
+    clock.sleep(150)
+    snapshot = store.refresh()
+
+    assert not snapshot.is_overdue(provider)
+    assert replace(snapshot, timing=Timing(health_check_overdue=3499)).is_overdue(provider)
+    assert not Snapshot(providers=(provider,)).is_overdue(provider)
+
+
+def test_default_timing() -> None:
+    """Without a word of the settings the timing is that of their defaults."""
+    settings = load_settings({"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": "test-admin-key"})
+
+    assert Timing() == Timing(
+        settings.interval, settings.stale_after, settings.fetch_timeout, settings.health_check_overdue
+    )
 
 
 def test_provider_of_which_only_the_slug_is_known() -> None:
@@ -358,28 +380,29 @@ def test_back_after_staleness(store: SnapshotStore, clock: MovedClock) -> None:
     ids=["list", "counts"],
 )
 class TestWouldLoseData:
-    """An empty answer right after one that was not is suspect."""
+    """An empty answer after one that was not is suspect."""
 
     def test_at_start(self, store: SnapshotStore, endpoint: Endpoint, empty: Answer) -> None:
         """A gateway that is empty at start is simply empty."""
         assert not store.would_lose_data(endpoint, empty)
 
     def test_after_data(self, store: SnapshotStore, endpoint: Endpoint, empty: Answer) -> None:
-        """An empty answer after fresh data would lose them."""
+        """An empty answer after data would lose them."""
         store.record(poll_of(LISTED, COUNTS))
 
         assert store.would_lose_data(endpoint, empty)
 
-    def test_until_stale(
-        self, store: SnapshotStore, clock: MovedClock, endpoint: Endpoint, empty: Answer
+    @pytest.mark.parametrize("age", [STALE_AFTER - 0.5, STALE_AFTER, 86_400.0])
+    def test_at_any_age(
+        self, store: SnapshotStore, clock: MovedClock, endpoint: Endpoint, empty: Answer, age: float
     ) -> None:
-        """Data that are stale cannot be lost any more, those about to be can."""
+        """However old the data are: to believe the answer would report that every provider recovered."""
         store.record(poll_of(LISTED, COUNTS))
 
-        clock.sleep(STALE_AFTER - 0.5)
+        clock.sleep(age)
+        store.refresh()
+
         assert store.would_lose_data(endpoint, empty)
-        clock.sleep(0.5)
-        assert not store.would_lose_data(endpoint, empty)
 
     def test_after_empty(self, store: SnapshotStore, endpoint: Endpoint, empty: Answer) -> None:
         """An empty answer after an empty one loses nothing."""

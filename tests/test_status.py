@@ -19,7 +19,7 @@ import pytest
 from exporter import __version__
 from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
-from exporter.snapshot import Fetch, HealthStatus, Poll, Provider, ProviderStats, Snapshot
+from exporter.snapshot import Fetch, HealthStatus, Poll, Provider, ProviderStats, Snapshot, Timing
 from exporter.status import StatusPage
 
 NOW = 1_782_907_386.0
@@ -269,9 +269,26 @@ def card(document: Element, name: str) -> Element:
         ),
         ("1 provider degraded", "warn", snapshot_of(provider("a", health=HealthStatus.DEGRADED))),
         (
-            "1 provider overdue: no health report for over an hour",
+            "1 provider with an overdue health check",
             "warn",
-            snapshot_of(HEALTHY, provider("a", last_health_check=NOW - 3601)),
+            snapshot_of(HEALTHY, provider("a", last_health_check=NOW - 3604)),
+        ),
+        (
+            "Health checks are overdue: 2 of 3 active providers",
+            "warn",
+            snapshot_of(
+                HEALTHY,
+                provider("a", health=HealthStatus.DOWN, last_health_check=NOW - 100 * 86_400),
+                provider("b", last_health_check=NOW - 100 * 86_400),
+                provider("c", last_health_check=NOW - 100 * 86_400, is_active=False),
+            ),
+        ),
+        (
+            "All good",
+            "good",
+            snapshot_of(
+                provider("a", last_health_check=NOW - 7000), timing=Timing(health_check_overdue=7200)
+            ),
         ),
         ("1 provider of unknown health", "none", snapshot_of(provider("a", health=HealthStatus.UNKNOWN))),
         (
@@ -279,11 +296,16 @@ def card(document: Element, name: str) -> Element:
             "good",
             snapshot_of(HEALTHY, provider("a", health=HealthStatus.DOWN, is_active=False)),
         ),
-        ("No provider is active", "none", snapshot_of(provider("a", is_active=False))),
-        ("The gateway lists no providers", "none", EMPTY),
+        ("No provider is active", "warn", snapshot_of(provider("a", is_active=False))),
+        ("The gateway lists no provider", "warn", EMPTY),
         ("No data yet: the first poll has not ended", "none", WAITING),
         ("Gateway fails (forbidden): no data", "bad", MISSING),
-        ("Data are stale: the last list is from 11:56:26 UTC", "bad", STALE),
+        ("Gateway unreachable: data are stale, the last list is from 11:56:26 UTC", "bad", STALE),
+        (
+            "The gateway's list is empty, as when its database is down: showing data from 12:03:03 UTC",
+            "bad",
+            snapshot_of(HEALTHY, last_poll=poll(Outcome.EMPTY, Outcome.EMPTY)),
+        ),
         (
             "Gateway unreachable: showing data from 12:03:03 UTC",
             "bad",
@@ -348,7 +370,7 @@ def test_summary_counts_active_providers_by_health(page: StatusPage) -> None:
     """Below the headline are the counts of the list, worst first; inactive providers stand apart."""
     snapshot = snapshot_of(
         *(provider(health.label, health=health) for health in HealthStatus),
-        provider("silent", last_health_check=None),
+        provider("silent", last_health_check=NOW - 9999),
         provider("off", is_active=False, health=HealthStatus.DOWN),
     )
     banner = view(page, snapshot).classed("banner")[0]
@@ -360,7 +382,7 @@ def test_rows_are_worst_first(page: StatusPage) -> None:
     """Down, degraded, unknown, healthy; overdue first among equals, then by name; inactive last."""
     expected = [
         provider("z-down", health=HealthStatus.DOWN),
-        provider("z-overdue", health=HealthStatus.DEGRADED, last_health_check=None),
+        provider("z-overdue", health=HealthStatus.DEGRADED, last_health_check=NOW - 9999),
         provider("a-degraded", health=HealthStatus.DEGRADED, is_active=None),
         provider("a-unknown", health=HealthStatus.UNKNOWN),
         provider("z-healthy-overdue", last_health_check=NOW - 86_400),
@@ -380,10 +402,11 @@ def test_rows_are_worst_first(page: StatusPage) -> None:
     ("expected", "tone", "values"),
     [
         ("healthy", "good", {}),
-        ("healthy", "good", {"last_health_check": NOW - 3600}),
-        ("healthy overdue", "none", {"last_health_check": NOW - 3600.5}),
-        ("healthy overdue", "none", {"last_health_check": None}),
-        ("down overdue", "bad", {"last_health_check": None, "health": HealthStatus.DOWN}),
+        ("healthy", "good", {"last_health_check": NOW - 3603}),
+        ("healthy overdue", "none", {"last_health_check": NOW - 3603.5}),
+        ("healthy", "none", {"last_health_check": None}),
+        ("down", "bad", {"last_health_check": None, "health": HealthStatus.DOWN}),
+        ("down overdue", "bad", {"last_health_check": NOW - 9999, "health": HealthStatus.DOWN}),
         ("degraded", "warn", {"health": HealthStatus.DEGRADED, "is_active": None}),
         ("unknown", "none", {"health": HealthStatus.UNKNOWN}),
         ("down", "none", {"last_health_check": None, "health": HealthStatus.DOWN, "is_active": False}),

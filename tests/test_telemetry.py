@@ -19,6 +19,7 @@ import pytest
 import trustme
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as OtlpMetric
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
@@ -26,6 +27,7 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -389,6 +391,59 @@ def test_push_at_the_end() -> None:
     assert (1, True) == (len(peer.taken), peer.is_shut)
 
 
+class FailingSpans(InMemorySpanExporter):
+    """Fails with a result."""
+
+    def export(self, spans: object) -> SpanExportResult:
+        """Take nothing."""
+        return SpanExportResult.FAILURE
+
+
+class FailingLogs(InMemoryLogRecordExporter):
+    """Fails with an exception."""
+
+    def export(self, batch: object) -> LogRecordExportResult:
+        """Take nothing."""
+        raise OSError("no way to the collector")
+
+
+class FailingMetrics(Held):
+    """Fails with a result."""
+
+    def export(self, metrics_data: MetricsData, *args: Any, **kwargs: Any) -> MetricExportResult:
+        """Take nothing."""
+        return MetricExportResult.FAILURE
+
+
+def test_failed_exports_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Each export that fails counts for its signal, whether by its result or by an exception."""
+    telemetry = Telemetry(
+        TelemetrySettings(None, None, None, (), traced=True),
+        FailingSpans(),
+        FailingLogs(),  # type: ignore[no-untyped-call]
+        FailingMetrics(),
+    )
+    telemetry.tracer.start_span("x").end()
+    assert telemetry.logger_provider
+    telemetry.logger_provider.get_logger("x").emit(body="x")
+    telemetry.metrics.push()
+    telemetry.metrics._sender.finish()
+    assert telemetry.tracer_provider
+    telemetry.tracer_provider.force_flush()
+    telemetry.logger_provider.force_flush()
+
+    (family,) = [
+        family
+        for family in telemetry.metrics.collect(Snapshot())
+        if family.name == "gatewayz_exporter_telemetry_failures"
+    ]
+    telemetry.shutdown(5)
+
+    assert {"traces": 1.0, "logs": 1.0, "metrics": 1.0} == {
+        sample.labels["signal"]: sample.value for sample in family.samples
+    }
+
+
 def test_only_the_caller_collects() -> None:
     """Nothing is collected in another thread, nor at the end, when the poller is gone."""
     threads: list[threading.Thread] = []
@@ -562,7 +617,7 @@ def test_grpc_exporters(
     with rig(settings, clock, export=False) as exporting:
         exporting.poller.poll_once()
 
-        assert "grpc" in type(exporting.telemetry._spans).__module__
-        assert "grpc" in type(exporting.telemetry.metrics._exporter).__module__
+        assert "grpc" in type(exporting.telemetry._spans._exporter).__module__
+        assert "grpc" in type(exporting.telemetry.metrics._exporter._exporter).__module__
         assert 40 == exporting.value("gatewayz_providers_total")
         exporting.telemetry.shutdown(0.5)

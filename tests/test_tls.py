@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter import connections, server, tls
+from exporter.webconfig import read
 from tests.certificates import MUTUAL, Folder, hashed
 from tests.doors import GOOD, PATIENCE, House, house
 
@@ -377,6 +378,23 @@ def test_broken_certificate(folder: Folder) -> None:
             assert before == certificate(inside)
 
         assert [False] == inside.told
+
+
+def test_expiry(folder: Folder) -> None:
+    """The first certificate of each file that expires counts, the authorities of clients included."""
+    soon = datetime.datetime(2031, 4, 5, 6, 7, 8, tzinfo=datetime.UTC)
+    folder.renew(soon)
+    own = folder.path.joinpath("server.crt").read_bytes()
+    folder.replace("server.crt", own + folder.clients.cert_pem.bytes())
+    (authority,) = x509.load_pem_x509_certificates(folder.clients.cert_pem.bytes())
+    folder.write(tls=MUTUAL)
+    context = read(folder.file).config.tls
+
+    assert context is not None
+    assert {
+        "cert_file": soon.timestamp(),
+        "client_ca_file": authority.not_valid_after_utc.timestamp(),
+    } == dict(context.expiry)
 
 
 def test_everything_together(folder: Folder) -> None:

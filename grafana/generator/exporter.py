@@ -157,6 +157,7 @@ def _polls() -> Sequence[PanelBuilder]:
                 "{{endpoint}}",
                 over_time=True,
             ),
+            metric(f"max(gatewayz_exporter_stale_after_seconds{{{JOB}}})", "STALE_AFTER", over_time=True),
         ),
         lines(
             Text(

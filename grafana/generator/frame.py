@@ -62,9 +62,10 @@ def health_changes(matcher: str) -> AnnotationQuery:
 
 
 def alerts(matchers: str) -> AnnotationQuery:
-    """Return marks where alerts fired."""
+    """Return marks where alerts fired that somebody is notified of; the Watchdog always fires."""
     mark = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
-    mark = mark.expr(f'ALERTS{{alertstate="firing", alertname=~"Gatewayz.+", {matchers}}}').step("60s")
+    firing = 'alertstate="firing", alertname=~"Gatewayz.+", severity=~"warning|critical"'
+    mark = mark.expr(f"ALERTS{{{firing}, {matchers}}}").step("60s")
     return mark.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
 
 

@@ -56,7 +56,6 @@ from grafana.generator.sources import (
 from grafana.generator.states import UPTIME, thresholds
 
 NOTHING_KNOWN = "Nothing is known"
-OVERDUE_SECONDS = 3600
 
 POLLS = (
     f'{STREAM} |~ "Updated provider metrics|Fetch failed|Recovered" | json'
@@ -200,9 +199,11 @@ class Column:
 
 
 LAST_CHECK = per_provider("gatewayz_provider_last_health_check_timestamp_seconds")
+LISTED = f'scalar(max(gatewayz_exporter_last_success_timestamp_seconds{{{JOB}, endpoint="providers"}}))'
+OVERDUE_SECONDS = f"scalar(max(gatewayz_exporter_health_check_overdue_seconds{{{JOB}}}))"
 OVERDUE = (
-    f"((time() - {LAST_CHECK} > bool {OVERDUE_SECONDS}) or 2 * {per_provider('gatewayz_provider_is_active')})"
-    f" and on (provider) ({IS_ACTIVE})"
+    f"(({LISTED} - {LAST_CHECK} > bool {OVERDUE_SECONDS})"
+    f" or 2 * {per_provider('gatewayz_provider_is_active')}) and on (provider) ({IS_ACTIVE})"
 )
 """0 on time, 1 overdue, 2 never checked; of active providers, as nobody checks the others."""
 NAME = f"max by (provider, name) (gatewayz_provider_info{{{ONE_OF}}})"
@@ -228,9 +229,9 @@ def _details() -> table.Panel:
     text = Text(
         "All Providers",
         "Every listed provider, those that are down first; click one for its own dashboard. Health and "
-        "health checks are judged of active ones only. An overdue check means that the health beside it may "
-        "no longer be true: see the runbook of GatewayzHealthChecksOverdue. Uptime counts healthy and "
-        "degraded, over the time with data.",
+        "health checks are judged of active ones only. A check older than HEALTH_CHECK_OVERDUE is overdue: "
+        "the health beside it may no longer be true, see the runbook of GatewayzHealthChecksOverdue. Uptime "
+        "counts healthy and degraded, over the time with data.",
         "No provider is listed",
     )
     panel = rows(text, METRICS, column(NAME), *(column(each.expr) for each in COLUMNS))

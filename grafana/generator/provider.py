@@ -18,9 +18,8 @@ from grafana.generator.states import UPTIME, thresholds
 WINDOWS = {"1h": "1 h", "1d": "24 h", "14d": "14 d"}
 """Windows of the recorded uptime, and how people write them."""
 QUANTILES = {"0.5": "Median", "0.9": "90 %", "0.99": "99 %"}
-LAST_CHANGE = (
-    f"max_over_time((timestamp(changes(provider:gatewayz_health_status:held{{{ONE_OF}}}[2m]) > 0))[14d:1m])"
-)
+CHANGED = f"changes(job_provider:gatewayz_health_status:held{{{ONE_OF}}}[2m]) > 0"
+LAST_CHANGE = f"max_over_time((timestamp({CHANGED}))[14d:1m])"
 """Unix time up to which the last change was seen."""
 NOT_LISTED = "Not listed"
 
@@ -83,8 +82,9 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Last Health Check",
-                "When the health was last reported to the gateway. If that is more than an hour ago, the "
-                "health may no longer be true: see the runbook of GatewayzHealthChecksOverdue.",
+                "When the health was last reported to the gateway. If that is longer ago than "
+                "HEALTH_CHECK_OVERDUE, the health may no longer be true: see the runbook of "
+                "GatewayzHealthChecksOverdue.",
                 "Never checked",
             ),
             "dateTimeFromNow",
@@ -163,12 +163,12 @@ def _history() -> Sequence[PanelBuilder]:
         "appearing, vanishing.",
         "Nothing was logged in this time",
     )
-    seconds = f"provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"
+    seconds = f"job_provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"
     quantiles = [
         metric(f"max(quantile_over_time({quantile}, {seconds}[1h]))", title, over_time=True)
         for quantile, title in QUANTILES.items()
     ]
-    median = f"max(provider:gatewayz_response_time_seconds:median7d{{{ONE_OF}}})"
+    median = f"max(job_provider:gatewayz_response_time_seconds:median7d{{{ONE_OF}}})"
     firing = f'max by (alertname) (ALERTS{{alertstate="firing", {ONE_OF}}})'
     line = "`{{.message}}{{if .to}}: {{.from}} → {{.to}}{{end}}`"
     return [

@@ -25,10 +25,20 @@ IS_ACTIVE = f"{per_provider('gatewayz_provider_is_active', JOB)} == 1"
 """The providers that the gateway routes to: an inactive one keeps its last health for ever."""
 HEALTH = f"{per_provider('gatewayz_provider_health_status')} and on (provider) ({IS_ACTIVE})"
 """Health of the chosen providers, 0 to 3, where active."""
-DATA_AGE = f"time() - max(last_over_time(gatewayz_provider_metrics_last_update{{{JOB}}}[1d]))"
+_LAST_UPDATE = f"gatewayz_provider_metrics_last_update{{{JOB}}}"
+DATA_AGE = f"time() - max(last_over_time({_LAST_UPDATE}[1d]))"
 """Seconds; it goes on growing while the exporter is dead."""
-EXPORTER_STATE = f"max(up{{{JOB}}}) + (max(gatewayz_up{{{JOB}}}) or 0 * max(up{{{JOB}}}))"
-"""0 exporter down, 1 gateway failing, 2 both well."""
+DATA_AGE_SHARE = (
+    f"(min(timestamp({_LAST_UPDATE}) - {_LAST_UPDATE}) or {DATA_AGE})"
+    f" / max(last_over_time(gatewayz_exporter_stale_after_seconds{{{JOB}}}[1d]))"
+)
+"""Age at the last scrape as a share of STALE_AFTER, so that it does not depend on the scrape interval."""
+_SCRAPED = f"max(up{{{JOB}}})"
+EXPORTER_STATE = (
+    f"{_SCRAPED} + (max(gatewayz_up{{{JOB}}}) or 0 * {_SCRAPED})"
+    f" * (1 + ((max(gatewayz_providers_listed{{{JOB}}}) == bool 0) or 0 * {_SCRAPED}))"
+)
+"""0 exporter down, 1 gateway failing, 2 both well, 3 well but for a list without any provider."""
 
 
 RESPONSE_TIME = f"{per_provider('gatewayz_provider_response_time_ms')} and on (provider) ({HEALTH}) < 3"
@@ -47,12 +57,12 @@ def count_active(name: str, value: int) -> str:
 
 def uptime(window: str) -> str:
     """Return the share of the window in which the chosen providers were usable."""
-    return per_provider(f"provider:gatewayz_uptime:ratio{window}")
+    return per_provider(f"job_provider:gatewayz_uptime:ratio{window}")
 
 
 def coverage(window: str) -> str:
     """Return the share of the window that the uptime stands for."""
-    return per_provider(f"provider:gatewayz_uptime:coverage{window}")
+    return per_provider(f"job_provider:gatewayz_uptime:coverage{window}")
 
 
 def failed_fetches() -> str:

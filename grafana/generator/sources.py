@@ -79,7 +79,7 @@ def source_variables() -> Sequence[Builder[VariableModel]]:
 def job_variable() -> QueryVariable:
     """Return the variable that chooses a gateway by the job of its exporter."""
     # Of the last days too: an exporter that is dead for hours must still be found.
-    query = "query_result(count by (job) (last_over_time(gatewayz_up[15d])))"
+    query = "query_result(count by (job) (last_over_time(gatewayz_up[35d])))"
     return _query_variable("job", "Job", query, QUERY_RESULT).regex('/job="([^"]+)"/')
 
 

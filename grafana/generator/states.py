@@ -36,6 +36,7 @@ CHECK: Mapping[int, State] = {
 }
 EXPORTER: Mapping[int, State] = {
     2: State("Up", GREEN),
+    3: State("No provider", ORANGE),
     1: State("Gateway failing", RED),
     0: State("Exporter down", RED),
 }

@@ -64,7 +64,7 @@ def alerts() -> str:
 
 def _order(rule: Mapping[str, Any]) -> tuple[str, int]:
     labels = rule["labels"]
-    return labels["category"], ("critical", "warning", "info").index(labels["severity"])
+    return labels["category"], ("critical", "warning", "info", "none").index(labels["severity"])
 
 
 def _alert(rule: Mapping[str, Any]) -> str:

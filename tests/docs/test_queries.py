@@ -11,7 +11,7 @@ import yaml
 from exporter.instruments import INSTRUMENTS
 from tests.docs.pages import FENCE, name, pages
 from tests.docs.queries import of
-from tests.promql import NAME, RECORDED, published
+from tests.promql import LOCAL, NAME, RECORDED, published
 from tests.rig import Rig
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom-metrics.yaml"
@@ -41,7 +41,7 @@ def test_metrics_exist() -> None:
 def test_metrics_in_sentences_exist(page: Path) -> None:
     """No page names a metric of ours that is not there, but in what programs answer or somebody might add."""
     text = FENCE.sub(lambda found: "" if found[2] == "text" else found[0], page.read_text(encoding="utf-8"))
-    parts = {part for recorded in RECORDED for part in recorded.split(":")}
+    parts = {part for recorded in RECORDED | LOCAL for part in recorded.split(":")}
     # By OTLP a counter has no `_total`.
     known = published() | CUSTOM | parts | {row.name.removesuffix("_total") for row in INSTRUMENTS}
 

@@ -215,7 +215,7 @@ def good_answers(now: Callable[[], float]) -> dict[str, dict[str, Answer]]:
             "/api/v1/rules": rules(
                 rule("GatewayzProviderDown", state="firing"),
                 rule("GatewayzExporterDown"),
-                rule("provider:gatewayz_uptime:ratio1h", "recording"),
+                rule("job_provider:gatewayz_uptime:ratio1h", "recording"),
             ),
             "/api/v1/alertmanagers": {
                 "status": "success",

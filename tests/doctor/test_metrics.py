@@ -13,7 +13,7 @@ from exporter.doctor.metrics import BAD_RULES, DOWN, NO_ALERTMANAGER, NO_RULES, 
 from tests.doctor.backends import Refusal, rule, rules, target, targets, values
 from tests.doctor.walks import Chain, chain
 
-RECORDING = rule("provider:gatewayz_uptime:ratio1h", "recording")
+RECORDING = rule("job_provider:gatewayz_uptime:ratio1h", "recording")
 ALERT = rule("GatewayzProviderDown")
 
 

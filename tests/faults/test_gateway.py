@@ -89,7 +89,7 @@ def test_data_go_stale(matrix: Callable[[Row], None]) -> None:
 
 
 def test_empty_from_the_start(matrix: Callable[[Row], None]) -> None:
-    """A gateway that has no providers when the exporter starts is simply empty."""
+    """A gateway that has no providers when the exporter starts is empty, and a warning says so."""
     empty = Says(recording("19-list-empty-table.http"))
     state = State({LIST: empty, LIST_NO_SLASH: empty, STATS: Says(recording("20-stats-empty-table.http"))})
     with Gateway() as gateway, front(settings_for(f"http://{gateway.address}")) as exporter:
@@ -97,7 +97,7 @@ def test_empty_from_the_start(matrix: Callable[[Row], None]) -> None:
         exporter.poll()
         scrape, messages = exporter.scrape(), exporter.rig.messages()
 
-    assert ["Updated provider metrics"] == messages
+    assert ["No providers listed", "Updated provider metrics"] == messages
     assert [1, 0, 0] == [
         scrape[series(name)]
         for name in ("gatewayz_up", "gatewayz_providers_total", "gatewayz_providers_listed")

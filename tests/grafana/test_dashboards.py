@@ -77,7 +77,7 @@ FOREIGN_METRICS = {
     "otelcol_exporter_sent_spans",
 }
 """Metrics of Prometheus, of Python's client and of the collector."""
-FOREIGN_LABELS = {"job", "le", "count", "exporter", "alertname", "alertstate", "category"}
+FOREIGN_LABELS = {"job", "le", "count", "exporter", "alertname", "alertstate", "category", "severity"}
 """Labels that Prometheus, rules, alerts and the collector bring."""
 
 TRACEQL = {
@@ -347,6 +347,41 @@ def test_counted_events_are_not_counted_again(file: str, panel: Tree) -> None:
     ]
 
     assert "4m" == panel.get("interval") if counts else "interval" not in panel
+
+
+@every_file
+def test_marked_alerts(file: str) -> None:
+    """Only warnings and critical alerts are marked: the Watchdog, which always fires, would shade a graph."""
+    marks = parsed(file)["annotations"]["list"]
+
+    assert ['severity=~"warning|critical"'] == [
+        matcher for mark in marks for matcher in re.findall(r'severity=~"[^"]*"', mark.get("expr", ""))
+    ]
+
+
+@pytest.mark.parametrize("file", [HOME, "gatewayz-exporter.json"])
+def test_age_is_compared_with_the_setting(file: str) -> None:
+    """The age has its colour as a share of STALE_AFTER: orange after two thirds of it, red where data go."""
+    (panel,) = [panel for panel in panels(file) if panel["title"] == "Data Age"]
+    age, share = panel["targets"]
+    (override,) = panel["fieldConfig"]["overrides"]
+    (colors,) = [row["value"] for row in override["properties"] if row["id"] == "thresholds"]
+
+    assert "gatewayz_exporter_stale_after_seconds" in share["expr"]
+    assert ("Age", share["legendFormat"]) == (age["legendFormat"], override["matcher"]["options"])
+    assert [("green", None), ("orange", 0.66), ("red", 1)] == [
+        (step["color"], step["value"]) for step in colors["steps"]
+    ]
+    assert 1 == len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"])
+
+
+def test_overdue_is_compared_with_the_setting() -> None:
+    """Whether a health check is overdue is judged by the time of the list, as by exporter and rules."""
+    (query,) = [query.text for query in promql if "2 * " in query.text and "last_health_check" in query.text]
+
+    assert "> bool scalar(max(gatewayz_exporter_health_check_overdue_seconds{" in query
+    assert 'gatewayz_exporter_last_success_timestamp_seconds{job=~"$job", endpoint="providers"}' in query
+    assert "time()" not in query
 
 
 def test_traceql() -> None:

@@ -1,4 +1,4 @@
-"""Slack's incoming webhook and a mail server, as far as Alertmanager sees them."""
+"""What receives notifications by HTTP or SMTP, as far as Alertmanager sees it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import email.policy
 import json
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -25,10 +26,17 @@ USER, PASSWORD = "alerts", "very-secret-word"
 
 @dataclass
 class Webhook:
-    """Keeps the messages that arrive, and says ok as Slack does; with `refusing` it was revoked."""
+    """Records the messages that arrive, and answers as Slack does.
+
+    Attributes:
+        messages: The messages, in order.
+        refusing: Whether it answers as a webhook that was revoked.
+        latency: Seconds from a message to the answer.
+    """
 
     messages: list[Mapping[str, Any]] = field(default_factory=list)
     refusing: bool = False
+    latency: float = 0.0
 
     def __enter__(self) -> Self:
         """Listen on a free port of the loopback."""
@@ -51,11 +59,11 @@ class Webhook:
 
     @property
     def titles(self) -> list[str]:
-        """The titles of all messages, in order."""
+        """The titles of all messages of Slack, in order."""
         return [message["attachments"][0]["title"] for message in self.messages]
 
     def titled(self, *words: str) -> list[Mapping[str, Any]]:
-        """Return the attachments of the messages with all of these words in the title."""
+        """Return the attachments of Slack's messages with all of these words in the title."""
         attachments = [message["attachments"][0] for message in self.messages]
         return [found for found in attachments if all(word in found["title"] for word in words)]
 
@@ -68,6 +76,7 @@ class Webhook:
                 answer = b"no_service" if webhook.refusing else b"ok"
                 if not webhook.refusing:
                     webhook.messages.append(json.loads(body))
+                time.sleep(webhook.latency)
                 self.send_response(404 if webhook.refusing else 200)
                 self.send_header("Content-Type", "text/html")
                 self.send_header("Content-Length", str(len(answer)))

@@ -14,35 +14,58 @@ import pytest
 import yaml
 
 from tests.stack import servers
+from tests.stack.substitution import ROOT
 
 pytestmark = pytest.mark.stack
 
 WEBHOOK = "https://hooks.example.com/services/very-secret-path"
 PASSWORD = "very-secret-word"
-SECRETS = ("very-secret-path", PASSWORD)
+ROUTING_KEY = "very0secret0key0of0pagerduty0000"
+SECRETS = ("very-secret-path", PASSWORD, ROUTING_KEY)
 
 SLACK = {"SLACK_API_URL_FILE": "webhook"}
 EMAIL = {"SMTP_SMARTHOST": "mail.example.com:587", "SMTP_FROM": "a@example.com", "EMAIL_TO": "b@example.com"}
 LOGIN = {"SMTP_AUTH_USERNAME": "user", "SMTP_AUTH_PASSWORD_FILE": "password"}
-"""The files are in the folder that the test makes."""
+TEAMS = {"MSTEAMS_WEBHOOK_URL_FILE": "webhook"}
+WEBHOOKS = {"WEBHOOK_URL_FILE": "webhook"}
+PAGERDUTY = {"PAGERDUTY_ROUTING_KEY_FILE": "routing-key"}
+WATCHDOG = {"WATCHDOG_URL_FILE": "webhook"}
+ALL = {**SLACK, **EMAIL, **LOGIN, **TEAMS, **WEBHOOKS, **PAGERDUTY, **WATCHDOG}
+"""The files are in the folder that the test creates."""
+
+URL_FILES = [name for name in ALL if name.endswith("_URL_FILE")]
+CHANGES = {"NOTIFY_HEALTH_CHANGES": "true"}
 
 SHELLS = {"sh": ("/bin/sh",), "busybox": ("busybox", "sh")}
 """The second is what the image has."""
 
-CHANNELS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]] = {
-    "nothing": ({}, (), ()),
-    "all empty": (dict.fromkeys({**SLACK, **EMAIL, **LOGIN, "NOTIFY_HEALTH_CHANGES": ""}, ""), (), ()),
-    "slack": (SLACK, ("slack_configs",), ()),
-    "e-mail": ({**EMAIL, **LOGIN}, ("email_configs",), ()),
-    "both": ({**SLACK, **EMAIL}, ("email_configs", "slack_configs"), ()),
-    "both, and changes": (
-        {**SLACK, **EMAIL, "NOTIFY_HEALTH_CHANGES": "true"},
-        ("email_configs", "slack_configs"),
-        ("email_configs", "slack_configs"),
+FOR_PEOPLE = ("email_configs", "msteamsv2_configs", "slack_configs", "webhook_configs")
+NONE: Mapping[str, tuple[str, ...]] = dict.fromkeys(("nobody", "pager", "people", "readers", "watchdog"), ())
+CHANNELS: Mapping[str, tuple[Mapping[str, str], Mapping[str, tuple[str, ...]]]] = {
+    "nothing": ({}, {}),
+    "all empty": (dict.fromkeys({**ALL, **CHANGES, "SLACK_CHANNEL": "", "SMTP_REQUIRE_TLS": ""}, ""), {}),
+    "slack": (SLACK, {"people": ("slack_configs",)}),
+    "e-mail": ({**EMAIL, **LOGIN}, {"people": ("email_configs",)}),
+    "teams": (TEAMS, {"people": ("msteamsv2_configs",)}),
+    "webhook": (WEBHOOKS, {"people": ("webhook_configs",)}),
+    "pagerduty": (PAGERDUTY, {"pager": ("pagerduty_configs",)}),
+    "watchdog": (WATCHDOG, {"watchdog": ("webhook_configs",)}),
+    "all": (
+        ALL,
+        {"people": FOR_PEOPLE, "pager": ("pagerduty_configs",), "watchdog": ("webhook_configs",)},
     ),
-    "explicitly no changes": ({**SLACK, "NOTIFY_HEALTH_CHANGES": "false"}, ("slack_configs",), ()),
+    "all, and changes": (
+        {**ALL, **CHANGES},
+        {
+            "people": FOR_PEOPLE,
+            "readers": FOR_PEOPLE,
+            "pager": ("pagerduty_configs",),
+            "watchdog": ("webhook_configs",),
+        },
+    ),
+    "explicitly no changes": ({**SLACK, "NOTIFY_HEALTH_CHANGES": "false"}, {"people": ("slack_configs",)}),
 }
-"""The environment, and the channels of people and of readers."""
+"""The environment, and the channels of each receiver that has any."""
 
 every_shell = pytest.mark.parametrize(
     "shell",
@@ -63,6 +86,7 @@ def files(tmp_path: Path) -> Path:
         "webhook": f"{WEBHOOK}\n",
         "webhook-crlf": f"{WEBHOOK}\r\n",
         "password": PASSWORD,
+        "routing-key": f"{ROUTING_KEY}\n",
         "empty": "",
         "blank": "\n",
         "no-url": "very-secret-path",
@@ -116,13 +140,13 @@ def receivers(files: Path) -> dict[str, Any]:
 @every_variant
 def test_channels(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...], variant: str) -> None:
     """It starts, with just the channels that the environment names."""
-    variables, people, readers = CHANNELS[variant]
+    variables, expected = CHANNELS[variant]
     with server(programs, files, variables, shell) as running:
-        names = [receiver["name"] for receiver in running.get("/api/v2/receivers")]
+        names = {receiver["name"] for receiver in running.get("/api/v2/receivers")}
 
-    assert ["page", "people", "readers"] == sorted(names)
+    assert set(NONE) == names
     found = {name: tuple(sorted(channels)) for name, channels in receivers(files).items()}
-    assert {"page": (), "people": people, "readers": readers} == found
+    assert {**NONE, **expected} == found
 
 
 @every_variant
@@ -139,13 +163,15 @@ def test_rendered_configuration(programs: Mapping[str, Path], files: Path, varia
 
     assert (0, 2) == (result.returncode, result.stdout.count("SUCCESS")), result.stdout + result.stderr
     # Those of the project, and the roots of links.
-    assert 5 == len(list((rendered(files).parent / "templates").glob("*.tmpl")))
+    own = (ROOT / "alertmanager" / "templates").glob("*.tmpl")
+    assert {"roots.tmpl", *(file.name for file in own)} == {
+        file.name for file in (rendered(files).parent / "templates").glob("*.tmpl")
+    }
 
 
 def test_all_is_well_again(programs: Mapping[str, Path], files: Path) -> None:
-    """People are told when an alert is over; that a change of health is over is no news."""
-    variables = {**SLACK, **EMAIL, "NOTIFY_HEALTH_CHANGES": "true"}
-    with server(programs, files, variables, SHELLS["sh"]):
+    """Resolved alerts are sent, but the end of a change of health is not, nor the end of the watchdog."""
+    with server(programs, files, {**ALL, **CHANGES}, SHELLS["sh"]):
         pass
 
     found = {
@@ -153,10 +179,11 @@ def test_all_is_well_again(programs: Mapping[str, Path], files: Path) -> None:
         for name, channels in receivers(files).items()
         for channel, (settings,) in channels.items()
     }
-    kinds = ("slack_configs", "email_configs")
     assert {
-        **{("people", kind): True for kind in kinds},
-        **{("readers", kind): False for kind in kinds},
+        **{("people", kind): True for kind in FOR_PEOPLE},
+        **{("readers", kind): False for kind in FOR_PEOPLE},
+        ("pager", "pagerduty_configs"): True,
+        ("watchdog", "webhook_configs"): False,
     } == found
 
 
@@ -164,14 +191,27 @@ def test_all_is_well_again(programs: Mapping[str, Path], files: Path) -> None:
 def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...]) -> None:
     """Quotes and whatever else YAML, the shell or sed may make something of stay what they are."""
     odd = r"""o'brien's "#1": $HOME `x` \n & / ☃ %s"""
-    variables = {**SLACK, **EMAIL, **LOGIN, "SLACK_CHANNEL": odd, "SMTP_AUTH_USERNAME": odd}
-    with server(programs, files, variables, shell):
+    own = files / "o'brien's # files & more"
+    own.mkdir()
+    for name in ("webhook", "password", "routing-key"):
+        shutil.copy(files / name, own)
+    variables = {**ALL, "SLACK_CHANNEL": odd, "SMTP_AUTH_USERNAME": odd}
+    wanted = servers.alertmanager(programs, files / "run", servers.Ports(), shell, **placed(variables, own))
+    with wanted:
         pass
 
-    people = receivers(files)["people"]
+    found = receivers(files)
+    people = found["people"]
+    assert {str(own / "webhook")} == {
+        people["slack_configs"][0]["api_url_file"],
+        people["msteamsv2_configs"][0]["webhook_url_file"],
+        people["webhook_configs"][0]["url_file"],
+        found["watchdog"]["webhook_configs"][0]["url_file"],
+    }
+    assert str(own / "routing-key") == found["pager"]["pagerduty_configs"][0]["routing_key_file"]
     assert odd == people["slack_configs"][0]["channel"]
     email = people["email_configs"][0]
-    assert ["mail.example.com:587", True, odd, str(files / "password"), "a@example.com", "b@example.com"] == [
+    assert ["mail.example.com:587", True, odd, str(own / "password"), "a@example.com", "b@example.com"] == [
         email[name]
         for name in ("smarthost", "require_tls", "auth_username", "auth_password_file", "from", "to")
     ]
@@ -180,7 +220,7 @@ def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, sh
 @pytest.mark.parametrize(
     "variables",
     [
-        {"SLACK_API_URL_FILE": "webhook-crlf"},
+        dict.fromkeys(URL_FILES, "webhook-crlf"),
         {**EMAIL, "SMTP_REQUIRE_TLS": "false"},
         {**EMAIL, "SMTP_SMARTHOST": "[::1]:25"},
         {**EMAIL, "EMAIL_TO": "b@example.com, Some One <c@example.com>"},
@@ -194,39 +234,39 @@ def test_accepted(programs: Mapping[str, Path], files: Path, variables: Mapping[
         assert "original" in running.get("/api/v2/status")["config"]
 
 
+FILES = {
+    "not there": ("nowhere", "a file that is not there: create it."),
+    "a folder": ("folder", r"what cannot be read: it must be a file that user \d+ may read."),
+    "empty": ("empty", "a file that is empty: write the secret into it."),
+    "a line break alone": ("blank", "a file that is empty: write the secret into it."),
+    "the secret in place of its file": (WEBHOOK, "a file that is not there: create it."),
+}
+"""What is wrong with any secret file."""
+NO_URLS = {
+    "no URL": ("no-url", "a file that holds no URL: it must begin with https:// or http://."),
+    "two words": ("two-words", "a file with more than a URL in it: write the URL alone."),
+    "two lines": ("two-lines", "a file with more than a URL in it: write the URL alone."),
+}
+"""What is wrong with a file that must hold a URL."""
+
 PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
-    "file that is not there": (
-        {"SLACK_API_URL_FILE": "nowhere"},
-        ["SLACK_API_URL_FILE names a file that is not there: create it."],
-    ),
-    "folder in place of a file": (
-        {"SLACK_API_URL_FILE": "folder"},
-        [r"SLACK_API_URL_FILE names what cannot be read: it must be a file that user \d+ may read."],
-    ),
-    "empty file": (
-        {"SLACK_API_URL_FILE": "empty"},
-        ["SLACK_API_URL_FILE names a file that is empty: write the secret into it."],
-    ),
-    "file with a line break alone": (
-        {"SLACK_API_URL_FILE": "blank"},
-        ["SLACK_API_URL_FILE names a file that is empty: write the secret into it."],
-    ),
-    "file without a URL": (
-        {"SLACK_API_URL_FILE": "no-url"},
-        ["SLACK_API_URL_FILE names a file that holds no URL: the webhook's begins with https://."],
-    ),
-    "file with two words": (
-        {"SLACK_API_URL_FILE": "two-words"},
-        ["SLACK_API_URL_FILE names a file with more than a URL in it: write the webhook's URL alone."],
-    ),
-    "file with two lines": (
-        {"SLACK_API_URL_FILE": "two-lines"},
-        ["SLACK_API_URL_FILE names a file with more than a URL in it: write the webhook's URL alone."],
-    ),
-    "the URL in place of its file": (
-        {"SLACK_API_URL_FILE": WEBHOOK},
-        ["SLACK_API_URL_FILE names a file that is not there: create it."],
-    ),
+    **{
+        f"{variable}: {what}": ({variable: file}, [f"{variable} names {problem}"])
+        for variable in (*URL_FILES, "PAGERDUTY_ROUTING_KEY_FILE")
+        for what, (file, problem) in FILES.items()
+    },
+    **{
+        f"{variable}: {what}": ({variable: file}, [f"{variable} names {problem}"])
+        for variable in URL_FILES
+        for what, (file, problem) in NO_URLS.items()
+    },
+    **{
+        f"routing key: {file}": (
+            {"PAGERDUTY_ROUTING_KEY_FILE": file},
+            ["PAGERDUTY_ROUTING_KEY_FILE names a file that holds no integration key: one has 32 characters."],
+        )
+        for file in ("no-url", "webhook")
+    },
     "channel alone": (
         {"SLACK_CHANNEL": "#alerts"},
         ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."],
@@ -287,8 +327,8 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
         ],
     ),
     "changes without a channel": (
-        {"NOTIFY_HEALTH_CHANGES": "true"},
-        ["NOTIFY_HEALTH_CHANGES is true, but there is no channel: set SLACK_API_URL_FILE or SMTP_SMARTHOST."],
+        {**PAGERDUTY, **WATCHDOG, **CHANGES},
+        ["NOTIFY_HEALTH_CHANGES is true, but no channel for it is set: e-mail, Slack, Teams or a webhook."],
     ),
     "roots that are none": (
         {"GRAFANA_URL": "grafana:3000", "RUNBOOK_URL": "https://example.com/{{ x }}"},
@@ -302,10 +342,14 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
         ["SLACK_CHANNEL has a line break or another control character: write it in one line."],
     ),
     "all at once": (
-        {"SLACK_API_URL_FILE": "nowhere", "SMTP_FROM": "a@example.com", "GRAFANA_URL": "x"},
+        {
+            **dict.fromkeys((*URL_FILES, *PAGERDUTY), "nowhere"),
+            "SMTP_FROM": "a@example.com",
+            "GRAFANA_URL": "x",
+        },
         [
             "GRAFANA_URL is not a URL: it must begin with http:// or https://.",
-            "SLACK_API_URL_FILE names a file that is not there: create it.",
+            *(f"{name} names a file that is not there: create it." for name in (*URL_FILES, *PAGERDUTY)),
             "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port.",
             "EMAIL_TO is not set: e-mail needs a recipient; with commas between several.",
         ],
@@ -347,7 +391,7 @@ def test_folder_that_cannot_be_written(programs: Mapping[str, Path], files: Path
 @every_shell
 def test_no_secret_shows(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...]) -> None:
     """Secrets are in no command line, environment, log, answer or rendered file."""
-    with server(programs, files, {**SLACK, **EMAIL, **LOGIN}, shell) as running:
+    with server(programs, files, ALL, shell) as running:
         assert running.process is not None
         process = Path("/proc") / str(running.process.pid)
         seen = process.joinpath("cmdline").read_text() + process.joinpath("environ").read_text()
@@ -375,10 +419,7 @@ def test_becomes_alertmanager(programs: Mapping[str, Path], files: Path, shell: 
 
 def test_started_again(programs: Mapping[str, Path], files: Path) -> None:
     """A channel that is taken away is gone after the next start in the same folder."""
-    with server(programs, files, SLACK, SHELLS["sh"]):
-        pass
-    assert "slack_configs" in receivers(files)["people"]
-    with server(programs, files, {}, SHELLS["sh"]):
-        pass
-
-    assert {} == receivers(files)["people"]
+    for variables, expected in ((ALL, {"people", "pager", "watchdog"}), ({}, set[str]())):
+        with server(programs, files, variables, SHELLS["sh"]):
+            pass
+        assert expected == {name for name, channels in receivers(files).items() if channels}

@@ -58,6 +58,10 @@ SECRET_FILES = (
     ("CUSTOM_METRICS_FILE", SERVICE_NAME),
     ("SLACK_API_URL_FILE", "alertmanager"),
     ("SMTP_AUTH_PASSWORD_FILE", "alertmanager"),
+    ("MSTEAMS_WEBHOOK_URL_FILE", "alertmanager"),
+    ("PAGERDUTY_ROUTING_KEY_FILE", "alertmanager"),
+    ("WEBHOOK_URL_FILE", "alertmanager"),
+    ("WATCHDOG_URL_FILE", "alertmanager"),
 )
 """Variables that name a file of the host, and who sees it."""
 NOT_PASSED = {
@@ -713,7 +717,8 @@ def test_dashboard_provider() -> None:
 
 def channel_variables(script: str) -> set[str]:
     """Return the variables that start.sh reads."""
-    return set(re.findall(r"\b(?:SLACK|SMTP|EMAIL|NOTIFY|GRAFANA|RUNBOOK)_[A-Z_]+\b", script))
+    prefixes = "SLACK|SMTP|EMAIL|MSTEAMS|PAGERDUTY|WEBHOOK|WATCHDOG|NOTIFY|GRAFANA|RUNBOOK"
+    return set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", script))
 
 
 def test_channels_without_variables(own: Tree) -> None:

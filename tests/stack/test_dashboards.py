@@ -19,7 +19,6 @@ from tests.grafana.dashboards import ALL_QUERIES, Query, panels
 from tests.process import program
 from tests.stack import servers
 from tests.stack.chain import KEY, exporter_environment
-from tests.stack.loki import LokiStandIn, loki_or_stand_in
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import substituted
 from tests.stack.tempo import TempoStandIn
@@ -70,19 +69,14 @@ class Servers:
     """What dashboards ask."""
 
     prometheus: Server
-    logs: Server | LokiStandIn
-
-    @property
-    def loki(self) -> Server:
-        """The real Loki, for tests that are marked as in need of it."""
-        assert isinstance(self.logs, Server), "the test lacks the marker needs('loki')"
-        return self.logs
+    loki: Server
 
 
 def shortened_rules(folder: Path) -> Path:
     """Write the project's rules with their waits cut to seconds, and return their folder."""
     folder.mkdir()
-    recording = {"interval: 60s": "interval: 1s", "interval: 120s": "interval: 1s", "offset 1d": "offset 5s"}
+    intervals = {f"interval: {interval}": "interval: 1s" for interval in ("60s", "120s", "10m")}
+    recording = {**intervals, "offset 1d": "offset 5s"}
     waits = {f"for: {wait}": "for: 0s" for wait in ("1m", "2m", "3m", "5m", "10m", "15m", "30m")}
     for name, changes in (("recording.yml", recording), ("alerts.yml", waits)):
         (folder / name).write_text(substituted(f"prometheus/rules/{name}", changes), encoding="utf-8")
@@ -91,13 +85,12 @@ def shortened_rules(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Demo gateway, two exporters of one job, collector, Loki or a receiver in its place, and Prometheus."""
+    """Demo gateway, two exporters of one job, collector, Loki and Prometheus."""
     folder, ports = tmp_path_factory.mktemp("dashboards"), servers.Ports()
     with ExitStack() as links:
         gateway = links.enter_context(DemoGateway(KEY, DAY_SECONDS))
         tempo = links.enter_context(TempoStandIn())
-        logs = loki_or_stand_in(programs, folder / "loki", ports)
-        links.enter_context(logs)
+        loki = links.enter_context(servers.loki(programs, folder / "loki", ports))
         links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
         environment = exporter_environment(gateway.url, ports)
         replicas = [links.enter_context(program(**environment)) for _ in range(2)]
@@ -110,7 +103,7 @@ def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFacto
         prometheus = servers.prometheus(programs, folder / "prometheus", ports, ", ".join(addresses), changes)
         links.enter_context(prometheus)
         send_a_record_that_loki_refuses(ports)
-        yield Servers(prometheus, logs)
+        yield Servers(prometheus, loki)
 
 
 def scraped(job: str, address: str) -> str:
@@ -173,7 +166,6 @@ def test_promql_finds_data(running: Servers, query: Query) -> None:
     assert wait_until(lambda: found_by_prometheus(running.prometheus, query), SEEN_SECONDS, every=0.5)
 
 
-@pytest.mark.needs("loki")
 @pytest.mark.parametrize("query", [*LOGQL, *docs.of("loki")], ids=lambda query: query.where)
 def test_logql_finds_data(running: Servers, query: Query) -> None:
     """The query is understood and finds records that were all parsed."""
@@ -182,7 +174,6 @@ def test_logql_finds_data(running: Servers, query: Query) -> None:
     assert [] == [found for found in streams if "__error__" in found.get("stream", found.get("metric"))]
 
 
-@pytest.mark.needs("loki")
 def test_lines_are_formatted(running: Servers) -> None:
     """The records of polls are shown as sentences, without the words of a template."""
     (query,) = [query for query in LOGQL if "Latest Polls" in query.where]

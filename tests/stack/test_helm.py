@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -137,6 +138,11 @@ def test_what_is_missing_is_told_at_once(helms: Mapping[str, Helm], helm: str) -
         "extraEnv[0].name=ADMIN_KEY",
         "image.pullPolicy=Sometimes",
         "prometheusRule.runbookUrl=https://example.com",
+        "settings.HEALTH_CHECK_OVERDUE=soon",
+        "prometheusRule.serverJobs.collector=otel-collector",
+        "prometheusRule.serverJobs.loki=a|b",
+        "prometheusRule.objective=99.5",
+        "prometheusRule.objective=1",
     ],
 )
 def test_wrong_values_are_refused(helms: Mapping[str, Helm], helm: str, wrong: str) -> None:
@@ -159,68 +165,366 @@ def test_package_is_whole(helms: Mapping[str, Helm], tmp_path: Path) -> None:
     assert helms["helm"].template(values("full")) == helms["helm"].template(values("full"), chart=package)
 
 
-def test_rules_are_the_projects(rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path) -> None:
-    """The rules are those of prometheus/rules/, with whole links to the runbooks; Prometheus takes them."""
-    specs = rules_of(rendered("full"))
-    jobs = 'job=~"second_gateway|provider-metrics|third"'
-    url = "https://git.example.com/gateway/exporter/-/blob/main/docs/runbooks/"
-    own = {path.stem: path.read_text(encoding="utf-8") for path in RULE_FILES}
-    changed = {
-        name: text.replace('job="provider_metrics"', jobs).replace("docs/runbooks/", url)
-        for name, text in own.items()
+COMPOSE = {
+    "prometheus": "prometheus",
+    "alertmanager": "alertmanager",
+    "loki": "loki",
+    "tempo": "tempo",
+    "otelCollector": "otel-collector",
+    "grafana": "grafana",
+}
+"""The jobs of prometheus/prom.yml, by the chart's names for the servers."""
+NEED_A_SERVER = {"GatewayzServerDown", "GatewayzTelemetryNotDelivered", "GatewayzNotificationsFailing"}
+"""Alerts that need the job of a server."""
+RULES_ON = "--set=prometheusRule.enabled=true"
+DOWN = {
+    'gatewayz_provider_health_status{{job="provider_metrics", instance="a", provider="{provider}"}}': "3x30",
+    'gatewayz_provider_is_active{{job="provider_metrics", instance="a", provider="{provider}"}}': "1x30",
+}
+"""An active provider that is down."""
+
+
+def own_rules() -> dict[str, Tree]:
+    """Return the project's rules by the name of their file."""
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in RULE_FILES}
+
+
+def without(files: Mapping[str, Tree], alerts: set[str]) -> dict[str, Tree]:
+    """Return rules without some alerts."""
+    return {
+        name: {
+            "groups": [
+                {**group, "rules": [rule for rule in group["rules"] if rule.get("alert") not in alerts]}
+                for group in file["groups"]
+            ]
+        }
+        for name, file in files.items()
     }
-    files = write_rules(specs, tmp_path)
-    checked = subprocess.run(
-        [str(programs["promtool"]), "check", "rules", *files], capture_output=True, check=False
+
+
+def jobs_of_servers(jobs: Mapping[str, str]) -> list[str]:
+    """Return the options that name the jobs of servers."""
+    return [f"--set=prometheusRule.serverJobs.{server}={job}" for server, job in jobs.items()]
+
+
+def test_rules_are_the_projects(rendered: Rendered) -> None:
+    """Each rule is that of prometheus/rules/, with a whole link to its runbook, but for the names of jobs."""
+    url = "https://git.example.com/gateway/exporter/-/blob/main/docs/runbooks/"
+    jobs = ("second_gateway", "provider-metrics", "third")
+    texts = {
+        form % "provider_metrics": " or ".join(form % job for job in jobs)
+        for form in ('absent(up{job="%s"})', 'group by (job) (up{job="%s"})')
+    } | {
+        'job="otel-collector"': 'job="traces/collector.v2"',
+        'job="alertmanager"': 'job="monitoring-alertmanager"',
+    }
+    own = {}
+    for path in RULE_FILES:
+        text = path.read_text(encoding="utf-8").replace("docs/runbooks/", url)
+        for own_text, instead in texts.items():
+            text = text.replace(own_text, instead)
+        own[path.stem] = yaml.safe_load(text)
+    files = rules_of(rendered("full"))
+    del files["local"]
+
+    assert without(own, {"GatewayzServerDown"}) == without(files, {"GatewayzServerDown"})
+
+
+@pytest.mark.parametrize("options", [(), jobs_of_servers(COMPOSE)], ids=["no-servers", "servers"])
+def test_rules_are_unchanged_by_default(rendered: Rendered, options: Sequence[str]) -> None:
+    """With the names of the compose file the rules are the project's; alerts on a server need its name."""
+    changed = {"GatewayzServerDown"} if options else NEED_A_SERVER
+
+    files = rules_of(rendered("minimal", RULES_ON, *options))
+    alerts = {
+        rule.get("alert") for file in files.values() for group in file["groups"] for rule in group["rules"]
+    }
+
+    assert without(own_rules(), changed) == without(files, {"GatewayzServerDown"})
+    assert (NEED_A_SERVER if options else set()) == alerts & NEED_A_SERVER
+
+
+@every_helm
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("full",),
+        ("minimal", RULES_ON),
+        ("minimal", RULES_ON, "--set=prometheusRule.serverJobs.loki=loki"),
+        (
+            "minimal",
+            RULES_ON,
+            "--set=prometheusRule.objective=.9",
+            '--set=prometheusRule.mutedProviders={a"b}',
+        ),
+    ],
+    ids=["full", "minimal", "one-server", "local"],
+)
+def test_prometheus_takes_the_rules(
+    helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path, helm: str, options: Sequence[str]
+) -> None:
+    """Prometheus finds nothing wrong with what is rendered."""
+    example, *others = options
+    files = write_rules(rules_of(Rendered(helms[helm])(example, *others)), tmp_path)
+    command = [str(programs["promtool"]), "check", "rules", "--lint-fatal", *files]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert 0 == checked.returncode, checked.stdout + checked.stderr
+
+
+@every_helm
+@pytest.mark.parametrize(
+    "value",
+    [
+        "otherJobs",
+        "serverJobs",
+        "serverJobs.otelCollector",
+        "objective",
+        "criticalProviders",
+        "mutedProviders",
+    ],
+)
+def test_null_is_as_good_as_empty(helms: Mapping[str, Helm], helm: str, value: str) -> None:
+    """Helm removes a value that is null: the rules are those without it."""
+    render = Rendered(helms[helm])
+
+    removed = render("minimal", RULES_ON, f"--set=prometheusRule.{value}=null")
+
+    assert rules_of(render("minimal", RULES_ON)) == rules_of(removed)
+
+
+def test_local_rules(rendered: Rendered) -> None:
+    """What the values say of providers makes the rules of prometheus/local.example.yml."""
+    example = yaml.safe_load((ROOT / "prometheus/local.example.yml").read_text(encoding="utf-8"))
+    options = [
+        "--set=prometheusRule.objective=0.99",
+        "--set=prometheusRule.criticalProviders={openai}",
+        "--set=prometheusRule.mutedProviders={groq}",
+    ]
+
+    assert example == rules_of(rendered("minimal", RULES_ON, *options))["local"]
+    assert "local" not in rules_of(rendered("minimal", RULES_ON))
+
+
+@every_helm
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("alerts.yml", 'absent(up{job="provider_metrics"})'),
+        ("recording.yml", 'group by (job) (up{job="provider_metrics"})'),
+        ("alerts.yml", '{job="otel-collector"}'),
+        ("alerts.yml", '{job="alertmanager"}'),
+        ("alerts.yml", "prometheus|alertmanager|loki|tempo|otel-collector|grafana"),
+    ],
+)
+def test_text_that_the_rules_no_longer_have(
+    helms: Mapping[str, Helm], tmp_path: Path, helm: str, file: str, text: str
+) -> None:
+    """Where the rules say a job in another way the chart is not rendered: it would watch a wrong job."""
+    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    rules = chart / "files/rules" / file
+    rules.write_text(rules.read_text("utf-8").replace(text, 'up{job="another"}'), encoding="utf-8")
+    code, _, errors = helms[helm].run(
+        "template", "exporter", str(chart), "--kube-version=1.30", values("minimal"), RULES_ON
     )
 
-    assert {name: yaml.safe_load(text) for name, text in changed.items()} == specs
-    assert 0 == checked.returncode, checked.stderr
+    assert 0 != code
+    assert "do not contain the text" in errors
+    assert text in errors
 
 
-def test_rules_are_unchanged_by_default(rendered: Rendered) -> None:
-    """With the job's default name and no root for links every rule is as the project has it."""
-    own = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in RULE_FILES}
+@every_helm
+def test_provider_that_is_critical_and_muted(helms: Mapping[str, Helm], helm: str) -> None:
+    """A provider that two lists name is refused by its name."""
+    options = [f"--set=prometheusRule.{name}Providers={{groq}}" for name in ("critical", "muted")]
+    code, _, errors = helms[helm].run(
+        "template", "exporter", str(CHART), "--kube-version=1.30", values("minimal"), *options
+    )
 
-    assert own == rules_of(rendered("minimal", "--set=prometheusRule.enabled=true"))
+    assert 0 != code
+    assert "both name groq" in errors
 
 
 def test_exporter_of_another_job_is_missed(
     rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path
 ) -> None:
     """With the jobs of other releases the alert fires for the one that is down, and names it."""
-    options = ("--set=prometheusRule.enabled=true", "--set=prometheusRule.otherJobs={second}")
-    up = [("provider_metrics", "1x10"), ("second", "0x10")]
-    series = "ALERTS{alertname='GatewayzExporterDown', alertstate='firing'}"
-    fires = {
-        "__name__": "ALERTS",
-        "alertname": "GatewayzExporterDown",
-        "alertstate": "firing",
-        "job": "second",
+    rules = rules_of(rendered("minimal", RULES_ON, "--set=prometheusRule.otherJobs={second}"))
+    series = {'up{job="provider_metrics"}': "1x10", 'up{job="second"}': "0x10"}
+
+    firing(programs, tmp_path, rules, series, "5m", "GatewayzExporterDown", [about_job("second", "critical")])
+
+
+@pytest.mark.parametrize(
+    ("series", "gone"),
+    [
+        ({'up{job="provider_metrics"}': "1x30", 'up{job="second"}': "1x5 stale"}, ["second"]),
+        ({'up{job="provider_metrics"}': "1x30"}, ["second"]),
+        ({'up{job="second"}': "1x30"}, ["provider_metrics"]),
+        ({}, ["provider_metrics", "second"]),
+        ({'up{job="provider_metrics"}': "1x30", 'up{job="second"}': "1x30"}, []),
+    ],
+    ids=["vanished", "never-there", "own-never-there", "none", "both"],
+)
+def test_job_without_a_target(
+    rendered: Rendered,
+    programs: Mapping[str, Path],
+    tmp_path: Path,
+    series: Mapping[str, str],
+    gone: Sequence[str],
+) -> None:
+    """Of two jobs the alert fires for the one that has no target, and names it."""
+    rules = rules_of(rendered("minimal", RULES_ON, "--set=prometheusRule.otherJobs={second}"))
+
+    firing(
+        programs,
+        tmp_path,
+        rules,
+        series,
+        "20m",
+        "GatewayzExporterGone",
+        [about_job(job, "critical") for job in gone],
+    )
+
+
+@pytest.mark.parametrize(
+    ("series", "down"),
+    [
+        ({'up{job="traces/collector.v2"}': "1x40", 'up{job="logs/loki"}': "1x5 stale"}, ["logs/loki"]),
+        ({'up{job="traces/collector.v2"}': "1x40"}, ["logs/loki"]),
+        ({'up{job="traces/collector.v2"}': "0x40", 'up{job="logs/loki"}': "1x40"}, ["traces/collector.v2"]),
+        ({'up{job="traces/collectorxv2"}': "0x40", 'up{job="logs/loki"}': "1x40"}, ["traces/collector.v2"]),
+        (
+            {
+                'up{job="traces/collector.v2"}': "1x40",
+                'up{job="logs/loki"}': "1x40",
+                'up{job="tempo"}': "0x40",
+            },
+            [],
+        ),
+    ],
+    ids=["vanished", "never-there", "down", "another-name", "not-named"],
+)
+def test_server_down(
+    rendered: Rendered,
+    programs: Mapping[str, Path],
+    tmp_path: Path,
+    series: Mapping[str, str],
+    down: Sequence[str],
+) -> None:
+    """The alert fires for each named server that is down or has no target, and for no other."""
+    servers = jobs_of_servers({"loki": "logs/loki", "otelCollector": "traces/collector.v2"})
+    rules = rules_of(rendered("minimal", RULES_ON, *servers))
+
+    firing(
+        programs,
+        tmp_path,
+        rules,
+        series,
+        "20m",
+        "GatewayzServerDown",
+        [about_job(job, "warning") for job in down],
+    )
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "labels"),
+    [
+        (
+            "GatewayzTelemetryNotDelivered",
+            'otelcol_exporter_send_failed_spans{job="traces/collector.v2", exporter="otlp"}',
+            {"job": "traces/collector.v2", "exporter": "otlp", "severity": "warning"},
+        ),
+        (
+            "GatewayzNotificationsFailing",
+            'alertmanager_notifications_failed_total{job="monitoring-alertmanager", integration="slack"}',
+            {"job": "monitoring-alertmanager", "integration": "slack", "severity": "critical"},
+        ),
+    ],
+)
+def test_alerts_of_named_servers(
+    rendered: Rendered,
+    programs: Mapping[str, Path],
+    tmp_path: Path,
+    alert: str,
+    series: str,
+    labels: Mapping[str, str],
+) -> None:
+    """Alerts on what the collector and Alertmanager publish follow the names of their jobs."""
+    expected = [{**labels, "category": "exporter"}]
+
+    firing(programs, tmp_path, rules_of(rendered("full")), {series: "0+1x40"}, "20m", alert, expected)
+
+
+def test_named_providers(rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path) -> None:
+    """One that is named wakes people, one that is muted fires nothing, any other is a warning."""
+    series = {
+        name.format(provider=provider): values
+        for provider in ("openai", "groq", "mistral")
+        for name, values in DOWN.items()
     }
-    labels = {**fires, "severity": "critical", "category": "exporter"}
+    expected = [about_provider("openai", "critical"), about_provider("mistral", "warning")]
+
+    firing(programs, tmp_path, rules_of(rendered("full")), series, "20m", "GatewayzProviderDown", expected)
+
+
+@pytest.mark.parametrize(
+    ("objective", "providers"), [("0.995", ["mistral"]), ("", [])], ids=["objective", "no-objective"]
+)
+def test_objective(
+    rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path, objective: str, providers: Sequence[str]
+) -> None:
+    """The error budget of a provider that is down burns with an objective, and only then."""
+    series = {name.format(provider="mistral"): values for name, values in DOWN.items()}
+    rules = rules_of(rendered("minimal", RULES_ON, f"--set=prometheusRule.objective={objective}"))
+    expected = [about_provider(provider, "warning") for provider in providers]
+
+    firing(programs, tmp_path, rules, series, "20m", "GatewayzProviderBudgetBurning", expected)
+
+
+def about_job(job: str, severity: str) -> dict[str, str]:
+    """Return the labels of an alert on a job."""
+    return {"severity": severity, "category": "exporter", "job": job}
+
+
+def about_provider(provider: str, severity: str) -> dict[str, str]:
+    """Return the labels of an alert on a provider."""
+    return {"severity": severity, "category": "provider", "job": "provider_metrics", "provider": provider}
+
+
+def firing(
+    programs: Mapping[str, Path],
+    folder: Path,
+    rules: Mapping[str, Tree],
+    series: Mapping[str, str],
+    time: str,
+    alert: str,
+    expected: Sequence[Mapping[str, str]],
+) -> None:
+    """Assert which alerts of a name Prometheus has firing at a time, by their labels."""
+    samples = [
+        {
+            "labels": selector({"__name__": "ALERTS", "alertname": alert, "alertstate": "firing", **labels}),
+            "value": 1,
+        }
+        for labels in expected
+    ]
+    query = f"ALERTS{selector({'alertname': alert, 'alertstate': 'firing'})}"
     test = {
-        "rule_files": write_rules(rules_of(rendered("minimal", *options)), tmp_path),
+        "rule_files": write_rules(rules, folder),
         "evaluation_interval": "30s",
         "tests": [
             {
                 "interval": "1m",
-                "input_series": [{"series": f'up{{job="{job}"}}', "values": values} for job, values in up],
-                "promql_expr_test": [
-                    {
-                        "expr": series,
-                        "eval_time": "5m",
-                        "exp_samples": [{"labels": selector(labels), "value": 1}],
-                    }
-                ],
+                "input_series": [{"series": name, "values": text} for name, text in series.items()],
+                "promql_expr_test": [{"expr": query, "eval_time": time, "exp_samples": samples}],
             }
         ],
     }
-    file = tmp_path / "test.yml"
+    file = folder / "test.yml"
     file.write_text(yaml.safe_dump(test), encoding="utf-8")
-    result = subprocess.run(
-        [str(programs["promtool"]), "test", "rules", str(file)], capture_output=True, text=True, check=False
-    )
+    command = [str(programs["promtool"]), "test", "rules", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert 0 == result.returncode, result.stdout + result.stderr
 
@@ -246,10 +550,11 @@ def write_rules(specs: Mapping[str, Tree], folder: Path) -> list[str]:
 
 
 def test_no_rule_looks_for_another_job(rendered: Rendered) -> None:
-    """With a job of its own no rule looks for the job of the compose file."""
+    """With jobs of its own no rule looks for a job of the compose file."""
     texts = yaml.safe_dump_all(of_kind(rendered("full"), "PrometheusRule"), width=1000)
+    named = {job for jobs in re.findall(r'job=~?"([^"%]+)"', texts) for job in jobs.split("|")}
 
-    assert [] == re.findall(r"\bprovider_metrics\b", texts)
+    assert set() == named & {"provider_metrics", *COMPOSE.values()}
 
 
 def test_dashboards_are_the_projects(rendered: Rendered) -> None:
@@ -332,6 +637,17 @@ def test_notes(helms: Mapping[str, Helm], example: str, told: list[str], not_tol
     assert 0 == code, errors
     assert [] == [text for text in told if text not in notes]
     assert [] == [text for text in not_told if text in notes]
+
+
+@pytest.mark.parametrize(("server", "told"), [("", True), ("loki", False)], ids=["none", "one"])
+def test_note_on_servers_without_a_name(helms: Mapping[str, Helm], server: str, told: bool) -> None:
+    """Where the rules watch no server the notes say so."""
+    options = (RULES_ON, f"--set=prometheusRule.serverJobs.loki={server}")
+    arguments = ("install", "exporter", str(CHART), "--dry-run=client", values("minimal"), *options)
+    code, output, errors = helms["helm"].run(*arguments)
+
+    assert 0 == code, errors
+    assert told == ("prometheusRule.serverJobs" in output.partition("\nNOTES:\n")[2])
 
 
 def test_scaled_out_prometheus_is_valid(programs: Mapping[str, Path], tmp_path: Path) -> None:

@@ -44,17 +44,20 @@ ODD = {
     "address": "a/b?c=d&e#f",
     "line break": "a\nb",
     "link of Slack": "<!channel>|x",
+    "link of Markdown": "[x](https://evil.example.com)*`",
 }
 """Slugs that a gateway could have, and that some language would make something of."""
 
 odd_slug = pytest.mark.parametrize("slug", ODD.values(), ids=ODD)
-BODIES = {"slack.text": "text", "email.text": "text", "email.html": "html"}
+BODIES = {"slack.text": "text", "email.text": "text", "email.html": "html", "msteams.text": "text"}
 """The bodies of messages, and how they are rendered."""
+TITLES = ("slack.color", "slack.title", "email.subject", "msteams.title")
+"""What else a message has."""
 
 
 def alert(name: str, status: str = "firing", **own: str) -> dict[str, Any]:
     """Return an alert as Alertmanager hands it to a template."""
-    found = {**labels(name, "provider_metrics"), **own}
+    found = labels(name, "provider_metrics") | own
     annotations = ALERTS[name]["annotations"] if name in ALERTS else {}
     description = f"Something is wrong with {found.get('provider', 'all & everything')}."
     return {
@@ -116,7 +119,7 @@ class Renderer:
 
     def message(self, *alerts: Mapping[str, Any]) -> dict[str, str]:
         """Return all texts of a message, by template."""
-        plain = {name: self(name, *alerts) for name in ("slack.color", "slack.title", "email.subject")}
+        plain = {name: self(name, *alerts) for name in TITLES}
         return {**plain, **{name: self(name, *alerts, kind=kind) for name, kind in BODIES.items()}}
 
 
@@ -129,7 +132,8 @@ def render(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactor
 
 def links(text: str) -> list[str]:
     """Return the links of a message of any kind, as a program that opens them would see them."""
-    found = re.findall(r'href="([^"]*)"', text) or re.findall(r"<(http[^|>]*)\|", text)
+    patterns = (r'href="([^"]*)"', r"<(http[^|>]*)\|", r"\]\((http[^)]*)\) ?(?:·|\n|$)")
+    found = next(filter(None, (re.findall(pattern, text) for pattern in patterns)), [])
     return [html.unescape(link) for link in found or re.findall(r"http\S+", text)]
 
 
@@ -139,7 +143,7 @@ def linked(text: str, path: str) -> list[str]:
 
 
 def bodies(message: Mapping[str, str]) -> list[str]:
-    """Return the three bodies of a message."""
+    """Return the bodies of a message."""
     return [message[name] for name in BODIES]
 
 
@@ -158,9 +162,9 @@ def pane(link: str) -> dict[str, Any]:
 
 MESSAGES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "provider": [
-        alert("GatewayzProviderDown", provider="openai"),
-        alert("GatewayzProviderDown", provider=ODD["HTML"]),
-        alert("GatewayzProviderDown", "resolved", provider="mistral"),
+        alert("GatewayzProviderDown", provider="openai", severity="critical"),
+        alert("GatewayzProviderDown", provider=ODD["HTML"], severity="critical"),
+        alert("GatewayzProviderDown", "resolved", provider="mistral", severity="critical"),
     ],
     "exporter-resolved": [alert("GatewayzExporterDown", "resolved")],
 }
@@ -180,7 +184,7 @@ def test_golden(render: Renderer, name: str) -> None:
     ("alerts", "title", "color"),
     [
         (
-            [alert("GatewayzProviderDown", provider="x")],
+            [alert("GatewayzProviderDown", provider="x", severity="critical")],
             "[FIRING:1] GatewayzProviderDown (critical): x",
             "danger",
         ),
@@ -195,12 +199,12 @@ def test_golden(render: Renderer, name: str) -> None:
             "#439fe0",
         ),
         (
-            [alert("GatewayzProviderDown", provider=slug) for slug in "xyz"],
+            [alert("GatewayzProviderDown", provider=slug, severity="critical") for slug in "xyz"],
             "[FIRING:3] GatewayzProviderDown (critical)",
             "danger",
         ),
         (
-            [alert("GatewayzProviderDown", "resolved", provider=slug) for slug in "xy"],
+            [alert("GatewayzProviderDown", "resolved", provider=slug, severity="critical") for slug in "xy"],
             "[RESOLVED:2] GatewayzProviderDown (critical)",
             "good",
         ),
@@ -212,7 +216,8 @@ def test_title(render: Renderer, alerts: Sequence[Mapping[str, Any]], title: str
     """Status, count, severity and a lone provider are in title and subject; the colour says how bad it is."""
     message = render.message(*alerts)
 
-    assert (title, title, color) == (message["slack.title"], message["email.subject"], message["slack.color"])
+    assert {title} == {message[name] for name in TITLES if name != "slack.color"}
+    assert color == message["slack.color"]
 
 
 def test_what_is_over_is_not_told_as_if_it_were(render: Renderer) -> None:
@@ -340,8 +345,14 @@ def test_link_to_a_silence(render: Renderer, slug: str) -> None:
         (alert("GatewayzDataStale"), "/d/gatewayz-exporter?var-job=provider_metrics&from="),
         (alert("GatewayzTelemetryNotDelivered", job="otel-collector"), "/d/gatewayz-exporter?from="),
         (alert("GatewayzNotificationsFailing", job="alertmanager"), "/d/gatewayz-exporter?from="),
+        *(
+            (alert("GatewayzServerDown", job=job), "/d/gatewayz-exporter?from=")
+            for job in ("prometheus", "loki", "tempo", "grafana")
+        ),
     ],
-    ids=lambda value: value["labels"]["alertname"] if isinstance(value, dict) else "",
+    ids=lambda value: (
+        "-".join(value["labels"][name] for name in ("alertname", "job")) if isinstance(value, dict) else ""
+    ),
 )
 def test_link_to_other_dashboards(render: Renderer, alerts: Mapping[str, Any], expected: str) -> None:
     """What is about all providers leads to all of them, the rest to the exporter; of a job that it knows."""
@@ -363,7 +374,7 @@ def test_dashboards_exist(render: Renderer) -> None:
 
 @odd_slug
 def test_nothing_is_markup(render: Renderer, slug: str) -> None:
-    """A slug is text: Slack and mail programs see none of it as their markup."""
+    """A slug is text: Slack, Teams and mail programs see none of it as their markup."""
     message = render.message(alert("GatewayzProviderDown", provider=slug))
 
     escaped = slug.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -372,6 +383,9 @@ def test_nothing_is_markup(render: Renderer, slug: str) -> None:
     assert f"<b>{slug}</b>: Something" in html.unescape(message["email.html"])
     assert "<b>&amp;</b>" not in message["email.html"]
     assert f"{slug}: Something is wrong with {slug}." in message["email.text"]
+    escaped = re.sub(r"[\\`*\[\]]", r"\\\g<0>", slug)
+    assert f"**{escaped}**: Something is wrong with {escaped}." in message["msteams.text"]
+    assert message["msteams.title"].endswith(f": {escaped}")
 
 
 def test_runbook(programs: Mapping[str, Path], render: Renderer, tmp_path: Path) -> None:
@@ -384,7 +398,11 @@ def test_runbook(programs: Mapping[str, Path], render: Renderer, tmp_path: Path)
     for text in bodies(render.message(alert("GatewayzExporterDown"))):
         assert f"{RUNBOOKS}/{path}" in text
     for text in bodies(without.message(alert("GatewayzExporterDown"))):
-        assert (True, False) == (f"Runbook: {path}" in text, f'href="{path}' in text)
+        assert (True, False, False) == (
+            f"Runbook: {path}" in text,
+            f'href="{path}' in text,
+            f"({path}" in text,
+        )
         assert "http://localhost:3000/d/gatewayz-exporter?" in text
     for text in bodies(render.message(foreign)):
         assert (True, False) == ("https://other.example.com/x" in text, RUNBOOKS in text)

@@ -1,8 +1,9 @@
-"""Who is told what: routes by amtool, groups and inhibition by the real Alertmanager."""
+"""Routes by amtool, groups, inhibition and the dead man's switch by the real Alertmanager."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,32 +13,67 @@ import pytest
 import requests
 import yaml
 
+from tests.promql import rules
 from tests.stack import servers
+from tests.stack.channels import Webhook
 from tests.stack.servers import Server, wait_until
-from tests.stack.substitution import DURATION, MILLISECONDS, ROOT
-from tests.stack.test_rules import ALERTS
+from tests.stack.substitution import DURATION, MILLISECONDS, ROOT, hastened, substituted
 
 pytestmark = pytest.mark.stack
 
 CONFIG = yaml.safe_load((ROOT / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
-PROVIDER_ROUTE = '    # - matchers: [provider="slug-of-the-provider"]\n    #   receiver: page\n'
+PROVIDER_ROUTE = '    # - matchers: [provider="slug-of-the-provider"]\n    #   receiver: nobody\n'
 """The example for an operator."""
 
-RECEIVERS = {"critical": "people", "warning": "people", "info": "readers"}
+RECEIVERS = {"critical": "pager,people", "warning": "people", "info": "readers", "none": "watchdog"}
 
 DOWN = "GatewayzExporterDown"
+GONE = "GatewayzExporterGone"
 UNREACHABLE = "GatewayzGatewayUnreachable"
 REFUSED = "GatewayzKeyRefused"
+DATABASE = "GatewayzDatabaseDown"
+WATCHDOG = "GatewayzWatchdog"
+
+NEXT: Mapping[str, tuple[str, str]] = {
+    GONE: ("critical", "exporter"),
+    DATABASE: ("critical", "exporter"),
+    "GatewayzServerDown": ("warning", "exporter"),
+    "GatewayzExporterRestarting": ("warning", "exporter"),
+    "GatewayzLogRecordsLost": ("warning", "exporter"),
+    "GatewayzPollsLate": ("warning", "exporter"),
+    "GatewayzTelemetryFailing": ("warning", "exporter"),
+    "GatewayzCertificateExpiring": ("warning", "exporter"),
+    "GatewayzRulesNotEvaluated": ("warning", "exporter"),
+    "GatewayzProviderBudgetBurning": ("critical", "provider"),
+    WATCHDOG: ("none", "exporter"),
+}
+"""Severity and category of alerts that are routed before the rules have them."""
+
+RULES = [rule for rule in rules() if "alert" in rule]
+MISSING = NEXT.keys() - {rule["alert"] for rule in RULES}
+RULES += [
+    {"alert": name, "labels": dict(zip(("severity", "category"), NEXT[name], strict=True))}
+    for name in sorted(MISSING)
+]
+ALERTS = {rule["alert"]: rule for rule in RULES}
+"""One rule of each name: those of the same name differ in severity only."""
+
 PROVIDER_ALERTS = [name for name, rule in ALERTS.items() if rule["labels"]["category"] == "provider"]
+NO_ANSWERS = (DOWN, GONE, UNREACHABLE, REFUSED, DATABASE)
+"""What keeps new data about the providers away."""
 LEFT_BEHIND = (
     UNREACHABLE,
     REFUSED,
-    "GatewayzDataStale",
+    DATABASE,
     "GatewayzInvalidFields",
     "GatewayzListAndStatsDisagree",
     "GatewayzNoProviders",
     "GatewayzFileNotReloaded",
     "GatewayzReplicaFailing",
+    "GatewayzPollsLate",
+    "GatewayzTelemetryFailing",
+    "GatewayzLogRecordsLost",
+    "GatewayzCertificateExpiring",
 )
 """What a dead exporter leaves behind."""
 LESSER = (
@@ -49,23 +85,26 @@ LESSER = (
 """Troubles of a provider that do not count while it is down."""
 
 MUTED = {
-    *((source, target) for source in (DOWN, UNREACHABLE, REFUSED) for target in PROVIDER_ALERTS),
-    *((DOWN, target) for target in LEFT_BEHIND),
-    *((source, "GatewayzDataStale") for source in (UNREACHABLE, REFUSED)),
-    (REFUSED, UNREACHABLE),
+    *((source, target) for source in NO_ANSWERS for target in (*PROVIDER_ALERTS, "GatewayzDataStale")),
+    *((source, target) for source in (DOWN, GONE) for target in LEFT_BEHIND),
+    *((source, UNREACHABLE) for source in (REFUSED, DATABASE)),
+    *((DATABASE, target) for target in ("GatewayzNoProviders", "GatewayzListAndStatsDisagree")),
     *(("GatewayzProviderDown", target) for target in LESSER),
 }
 """Which alert mutes which, of the same job and, where both have one, provider."""
-OFTEN_MUTED_AT_THEIR_END = {(source, target) for source, target in MUTED if target in PROVIDER_ALERTS} - {
-    ("GatewayzProviderDown", target) for target in LESSER
+OFTEN_MUTED_AT_THEIR_END = {
+    (source, target)
+    for source, target in MUTED
+    if source in NO_ANSWERS and target in PROVIDER_ALERTS and not {source, target} & MISSING
 }
+"""Of the rules that exist."""
 
 
-def labels(name: str, job: str = "j", provider: str = "p") -> dict[str, str]:
+def labels(name: str, job: str = "j", provider: str = "p", **own: str) -> dict[str, str]:
     """Return the labels that an alert would have."""
     rule = ALERTS[name]["labels"]
     of_one = {"provider": provider} if name.startswith("GatewayzProvider") and "Healthy" not in name else {}
-    return {"alertname": name, "job": job, **rule, **of_one}
+    return {"alertname": name, "job": job, **rule, **of_one, **own}
 
 
 def milliseconds(duration: str) -> int:
@@ -73,6 +112,11 @@ def milliseconds(duration: str) -> int:
     found = DURATION.fullmatch(duration)
     assert found
     return int(found[1]) * MILLISECONDS[found[2]]
+
+
+def keeps_firing(name: str) -> list[int]:
+    """Return how long the rules of a name keep firing, in milliseconds."""
+    return [milliseconds(rule.get("keep_firing_for", "0s")) for rule in RULES if rule["alert"] == name]
 
 
 def routed(programs: Mapping[str, Path], config: Path, alert: Mapping[str, str]) -> str:
@@ -87,12 +131,15 @@ def routed(programs: Mapping[str, Path], config: Path, alert: Mapping[str, str])
     return result.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ALERTS)
-def test_route(programs: Mapping[str, Path], name: str) -> None:
-    """Each alert goes to people, and what is for information only to readers."""
-    expected = RECEIVERS[ALERTS[name]["labels"]["severity"]]
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    sorted({(rule["alert"], rule["labels"]["severity"]) for rule in RULES}),
+)
+def test_route(programs: Mapping[str, Path], name: str, severity: str) -> None:
+    """Each alert goes to the receivers of its severity."""
+    config = ROOT / "alertmanager" / "alertmanager.yml"
 
-    assert expected == routed(programs, ROOT / "alertmanager" / "alertmanager.yml", labels(name))
+    assert RECEIVERS[severity] == routed(programs, config, labels(name, severity=severity))
 
 
 @pytest.mark.parametrize(
@@ -113,16 +160,19 @@ def test_route_of_one_provider(programs: Mapping[str, Path], tmp_path: Path) -> 
     route = PROVIDER_ROUTE.replace("# ", "").replace("#", " ").replace("slug-of-the-provider", "mine")
     config.write_text(text.replace(PROVIDER_ROUTE, route), encoding="utf-8")
 
-    assert ["page", "people", "people"] == [
-        routed(programs, config, labels("GatewayzProviderDown", provider="mine")),
-        routed(programs, config, labels("GatewayzProviderDown", provider="other")),
-        routed(programs, config, labels("GatewayzExporterDown")),
+    provider_down = labels("GatewayzProviderDown", severity="critical")
+    assert ["nobody", "pager,people", "pager,people"] == [
+        routed(programs, config, {**provider_down, "provider": "mine"}),
+        routed(programs, config, {**provider_down, "provider": "other"}),
+        routed(programs, config, labels(DOWN)),
     ]
 
 
 def test_no_channel_is_in_the_file() -> None:
-    """The receivers are the three, and empty: channels come from the environment."""
-    assert [{"name": "page"}, {"name": "readers"}, {"name": "people"}] == CONFIG["receivers"]
+    """The receivers are empty: channels come from the environment."""
+    names = ("nobody", "readers", "people", "pager", "watchdog")
+
+    assert [{"name": name} for name in names] == CONFIG["receivers"]
 
 
 def test_the_worse_comes_sooner_and_more_often() -> None:
@@ -144,8 +194,9 @@ def test_alerts_of_the_inhibition_exist() -> None:
     ]
     named = {name for matcher in matchers for name in matcher.split('"')[1].split("|")}
 
-    assert {DOWN, UNREACHABLE, REFUSED} <= named
+    assert set(NO_ANSWERS) <= named
     assert set() == named - set(ALERTS)
+    assert WATCHDOG not in named
 
 
 @pytest.mark.parametrize(
@@ -155,17 +206,15 @@ def test_what_mutes_ends_first(source: str, target: str) -> None:
     """What mutes ends two evaluations before what it muted: else nobody is told that the latter is over."""
     evaluation = yaml.safe_load((ROOT / "prometheus/prom.yml").read_text(encoding="utf-8"))["global"]
 
-    assert milliseconds(ALERTS[target]["keep_firing_for"]) >= (
-        milliseconds(ALERTS[source]["keep_firing_for"]) + 2 * milliseconds(evaluation["evaluation_interval"])
+    assert min(keeps_firing(target)) >= (
+        max(keeps_firing(source)) + 2 * milliseconds(evaluation["evaluation_interval"])
     )
 
 
 @pytest.mark.parametrize("source", [UNREACHABLE, REFUSED])
 def test_stale_data_end_before_their_reason(source: str) -> None:
     """An alert that nobody heard of while it was muted is over before that is, or it would be told then."""
-    ends = milliseconds(ALERTS["GatewayzDataStale"]["keep_firing_for"])
-
-    assert ends < milliseconds(ALERTS[source]["keep_firing_for"])
+    assert max(keeps_firing("GatewayzDataStale")) < min(keeps_firing(source))
 
 
 @pytest.fixture(scope="module")
@@ -176,21 +225,22 @@ def alertmanager(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPath
         yield running
 
 
-def post(server: Server, *alerts: Mapping[str, str]) -> None:
-    """Let alerts fire for an hour."""
-    end = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+def post(server: Server, *alerts: Mapping[str, str], seconds: float = 3600) -> None:
+    """Let alerts fire for so long; less than nothing ends them."""
+    end = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
     body = [{"labels": alert, "endsAt": end} for alert in alerts]
     requests.post(f"{server.url}/api/v2/alerts", json=body, timeout=5).raise_for_status()
 
 
-def muted_by(server: Server, job: str) -> dict[str, set[str]]:
-    """Return the names of what mutes each alert of a job, by the name of that."""
+def muted(server: Server) -> dict[tuple[str, str], set[str]]:
+    """Return the names of what mutes each alert, by its job and name."""
     found: list[Mapping[str, Any]] = server.get("/api/v2/alerts")
     names = {alert["fingerprint"]: alert["labels"]["alertname"] for alert in found}
     return {
-        alert["labels"]["alertname"]: {names[source] for source in alert["status"]["inhibitedBy"]}
+        (alert["labels"]["job"], alert["labels"]["alertname"]): {
+            names[source] for source in alert["status"]["inhibitedBy"]
+        }
         for alert in found
-        if alert["labels"]["job"] == job
     }
 
 
@@ -198,22 +248,25 @@ def muted_by(server: Server, job: str) -> dict[str, set[str]]:
 def test_inhibition(alertmanager: Server, source: str) -> None:
     """An alert mutes those that the table says, of its own job, and no other."""
     targets = [name for name in ALERTS if name != source]
-    job, other = f"{source}-1", f"{source}-2"
-    post(alertmanager, labels(source, job))
-    for target in targets:
-        # Each with a job of its own, so that targets do not mute each other.
-        post(alertmanager, labels(source, f"{job}-{target}"), labels(target, f"{job}-{target}"))
-        post(alertmanager, labels(target, f"{other}-{target}"))
+    # Each with a job of its own, so that targets do not mute each other, and once more without the source.
+    with_source = {target: f"{source}-{target}" for target in targets}
+    without = {target: f"{source}-no-{target}" for target in targets}
+    post(
+        alertmanager,
+        *(labels(source, job) for job in with_source.values()),
+        *(labels(target, job) for jobs in (with_source, without) for target, job in jobs.items()),
+    )
 
-    def seen() -> dict[str, set[str]]:
-        return {target: muted_by(alertmanager, f"{job}-{target}")[target] for target in targets}
+    expected = {(job, target): set[str]() for target, job in without.items()}
+    for target, job in with_source.items():
+        expected[job, target] = {source} if (source, target) in MUTED else set()
 
-    expected = {target: {source} if (source, target) in MUTED else set() for target in targets}
+    def seen() -> dict[tuple[str, str], set[str]]:
+        every = muted(alertmanager)
+        return {key: every[key] for key in expected}
+
     wait_until(lambda: expected == seen(), 10)
     assert expected == seen()
-    assert {frozenset()} == {
-        frozenset(muted_by(alertmanager, f"{other}-{target}")[target]) for target in targets
-    }
 
 
 @pytest.mark.parametrize("target", LESSER)
@@ -222,19 +275,22 @@ def test_another_provider_is_not_muted(alertmanager: Server, target: str) -> Non
     job = f"providers-{target}"
     post(alertmanager, labels("GatewayzProviderDown", job, "p"), labels(target, job, "q"))
 
-    assert set() == wait_until(lambda: muted_by(alertmanager, job))[target]
+    assert set() == wait_until(lambda: muted(alertmanager))[job, target]
 
 
-def test_a_dead_exporter_sends_one_alert(alertmanager: Server) -> None:
-    """Of all alerts on a job at once, the exporter's own alone is left."""
-    left = {"GatewayzTelemetryNotDelivered", "GatewayzNotificationsFailing"}
-    post(alertmanager, *(labels(name, "all") for name in ALERTS if name not in left))
+@pytest.mark.parametrize("source", [DOWN, GONE])
+def test_a_dead_exporter_sends_one_alert(alertmanager: Server, source: str) -> None:
+    """Of all alerts on the exporter's job at once, the exporter's own alone is left."""
+    job = f"all-{source}"
+    post(alertmanager, *(labels(name, job) for name in (source, *LEFT_BEHIND, *PROVIDER_ALERTS)))
 
     def free() -> set[str]:
-        return {name for name, sources in muted_by(alertmanager, "all").items() if not sources}
+        return {
+            name for (found, name), sources in muted(alertmanager).items() if found == job and not sources
+        }
 
-    wait_until(lambda: {DOWN} == free(), 10)
-    assert {DOWN} == free()
+    wait_until(lambda: {source} == free(), 10)
+    assert {source} == free()
 
 
 def test_one_group_for_a_trouble(alertmanager: Server) -> None:
@@ -259,3 +315,54 @@ def test_one_group_for_a_trouble(alertmanager: Server) -> None:
         ("group", "GatewayzProviderSlow"): 1,
         ("group-2", "GatewayzProviderDown"): 1,
     } == found
+
+
+FACTOR = 20
+"""By which the waits of the tests of the watchdog are shorter; a minute is three seconds."""
+MINUTE = 60 / FACTOR
+
+
+@pytest.fixture
+def watched(programs: Mapping[str, Path], tmp_path: Path) -> Iterator[tuple[Server, Webhook, Webhook]]:
+    """An Alertmanager with a dead man's switch and a webhook for everything else."""
+    # Longer than Alertmanager's own timers can be late.
+    with Webhook(latency=MINUTE / 10) as switch, Webhook() as other:
+        for name, hook in {"switch": switch, "other": other}.items():
+            (tmp_path / name).write_text(hook.url, encoding="utf-8")
+        config = hastened(substituted("alertmanager/alertmanager.yml", {}), FACTOR)
+        variables = {
+            "WATCHDOG_URL_FILE": str(tmp_path / "switch"),
+            "WEBHOOK_URL_FILE": str(tmp_path / "other"),
+            "NOTIFY_HEALTH_CHANGES": "true",
+        }
+        ports = servers.Ports()
+        with servers.alertmanager(programs, tmp_path / "run", ports, config=config, **variables) as running:
+            yield running, switch, other
+
+
+def test_watchdog_calls_each_minute(watched: tuple[Server, Webhook, Webhook]) -> None:
+    """The switch is called each minute while the alert fires, whatever else fires, and nobody else is."""
+    server, switch, other = watched
+    begun = time.monotonic()
+    post(server, labels(WATCHDOG), *(labels(name) for name in NO_ANSWERS))
+
+    wait_until(lambda: len(switch.messages) >= 4, 4.5 * MINUTE)
+    # Four calls take three minutes: not more often, and not every second minute, which would take six.
+    assert 2.5 * MINUTE < time.monotonic() - begun
+    assert {("firing", "watchdog", WATCHDOG)} == {
+        (message["status"], message["receiver"], message["commonLabels"]["alertname"])
+        for message in switch.messages
+    }
+    wait_until(lambda: other.messages)
+    assert WATCHDOG not in {message["commonLabels"]["alertname"] for message in other.messages}
+
+
+def test_watchdog_that_stops_is_not_resolved(watched: tuple[Server, Webhook, Webhook]) -> None:
+    """When the alert ends the calls stop, and none says that it is resolved."""
+    server, switch, other = watched
+    post(server, labels(WATCHDOG))
+    wait_until(lambda: switch.messages)
+    post(server, labels(WATCHDOG), seconds=-1)
+    wait_until(lambda: not server.get("/api/v2/alerts/groups"))
+
+    assert ({"firing"}, []) == ({message["status"] for message in switch.messages}, other.messages)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.docs.pages import blocks
-from tests.promql import NAME, RECORDED, RULE_FILES, published, rules
+from tests.promql import LOCAL, LOCAL_EXAMPLE, NAME, RECORDED, RULE_FILES, published, rules
 from tests.stack.substitution import ROOT
 
 pytestmark = pytest.mark.stack
@@ -27,8 +27,17 @@ FOREIGN_METRICS = {
     "otelcol_exporter_queue_size",
     "otelcol_exporter_send_failed_log_records",
     "otelcol_exporter_send_failed_spans",
+    "otelcol_exporter_sent_log_records",
+    "otelcol_exporter_sent_spans",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_rule_group_last_duration_seconds",
+    "prometheus_rule_group_last_evaluation_timestamp_seconds",
 }
-"""Metrics of others that rules may name: Prometheus' own, Alertmanager's and the collector's."""
+"""Metrics of others that rules and runbooks may name: Prometheus' own, Alertmanager's and the collector's."""
+
+WATCHDOG = "GatewayzWatchdog"
 
 QUERY = re.compile(r'(?:query|printf) "((?:[^"\\]|\\.)*)"')
 """A query within a template."""
@@ -40,9 +49,17 @@ def unit_tests() -> Iterator[Mapping[str, Any]]:
         yield from yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
 
 
-ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+ALL_ALERTS = [rule for rule in rules() if "alert" in rule]
+ALERTS = {rule["alert"]: rule for rule in reversed(ALL_ALERTS)}
+"""The first rule of each name; a second one is for providers that an operator calls critical."""
 
 every_alert = pytest.mark.parametrize("name", ALERTS)
+every_rule = pytest.mark.parametrize("rule", ALL_ALERTS, ids=lambda rule: f"{rule['alert']}-{severity(rule)}")
+
+
+def severity(rule: Mapping[str, Any]) -> str:
+    """Return how bad it is."""
+    return str(rule["labels"]["severity"])
 
 
 def promtool(programs: Mapping[str, Path], *arguments: str) -> tuple[int, str]:
@@ -53,14 +70,22 @@ def promtool(programs: Mapping[str, Path], *arguments: str) -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
+def queried(runbook: Path) -> set[str]:
+    """Return the names of metrics that the queries of a runbook use."""
+    queries = re.findall(r"promtool query instant \S+ '(.*)'", runbook.read_text(encoding="utf-8"))
+    return {name for query in queries for name in NAME.findall(query)}
+
+
 def known_names() -> set[str]:
     """Return the names that a rule may use."""
-    return published() | RECORDED | FOREIGN_METRICS
+    return published() | RECORDED | LOCAL | FOREIGN_METRICS
 
 
 def test_lint(programs: Mapping[str, Path]) -> None:
-    """Promtool accepts all rule files, and its linter finds nothing."""
-    code, output = promtool(programs, "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULE_FILES))
+    """Promtool accepts all rule files and the example for local ones, and its linter finds nothing."""
+    code, output = promtool(
+        programs, "check", "rules", "--lint=all", "--lint-fatal", *map(str, [*RULE_FILES, LOCAL_EXAMPLE])
+    )
 
     assert (0, False) == (code, "error" in output.lower()), output
 
@@ -74,11 +99,16 @@ def test_behaviour(programs: Mapping[str, Path], file: Path) -> None:
 
 
 def test_every_alert_is_seen_firing() -> None:
-    """For each alert some test expects it to fire, and another that it does not."""
+    """For each alert some test expects it to fire, with each severity, and another that it does not."""
     cases = [case for test in unit_tests() for case in test.get("alert_rule_test", ())]
+    fired = {
+        (case["alertname"], alert["exp_labels"]["severity"])
+        for case in cases
+        for alert in case.get("exp_alerts", ())
+    }
 
-    assert set(ALERTS) == {case["alertname"] for case in cases if case.get("exp_alerts")}
-    assert set(ALERTS) == {case["alertname"] for case in cases if not case.get("exp_alerts")}
+    assert {(rule["alert"], severity(rule)) for rule in ALL_ALERTS} == fired
+    assert set(ALERTS) - {WATCHDOG} == {case["alertname"] for case in cases if not case.get("exp_alerts")}
 
 
 def test_every_recording_rule_has_a_value() -> None:
@@ -89,10 +119,12 @@ def test_every_recording_rule_has_a_value() -> None:
 
 
 def test_names_are_unique() -> None:
-    """No two alerts have the same name."""
-    names = [rule["alert"] for rule in rules() if "alert" in rule]
+    """No two alerts have the same name and severity; those of one name say the same."""
+    keys = [(rule["alert"], severity(rule)) for rule in ALL_ALERTS]
 
-    assert sorted(set(names)) == sorted(names)
+    assert sorted(set(keys)) == sorted(keys)
+    for rule in ALL_ALERTS:
+        assert ALERTS[rule["alert"]]["annotations"] == rule["annotations"]
 
 
 @every_alert
@@ -102,14 +134,17 @@ def test_name(name: str) -> None:
     assert len(name) <= 40
 
 
-@every_alert
-def test_fields(name: str) -> None:
-    """An alert waits, keeps on for a while, and says how bad it is and whose business."""
-    rule = ALERTS[name]
+@every_rule
+def test_fields(rule: Mapping[str, Any]) -> None:
+    """An alert waits, keeps on for a while unless it always fires, and has a severity and a category."""
+    fields = {"alert", "expr", "for", "labels", "annotations"}
+    if rule["alert"] != WATCHDOG:
+        fields |= {"keep_firing_for"}
 
-    assert {"alert", "expr", "for", "keep_firing_for", "labels", "annotations"} == set(rule)
+    assert fields == set(rule)
     assert {"severity", "category"} == set(rule["labels"])
-    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert (severity(rule) == "none") is (rule["alert"] == WATCHDOG)
+    assert severity(rule) in {"critical", "warning", "info", "none"}
     assert rule["labels"]["category"] in {"provider", "exporter"}
 
 
@@ -141,26 +176,21 @@ def test_no_other_runbook() -> None:
     assert sorted(ALERTS) == sorted(file.stem for file in (ROOT / "docs/runbooks").glob("*.md"))
 
 
-@pytest.mark.parametrize("record", sorted(RECORDED))
+@pytest.mark.parametrize("record", sorted(RECORDED | LOCAL))
 def test_record_name(record: str) -> None:
     """A recorded series is named level:metric:operation."""
-    assert re.fullmatch(r"(job|provider)(_[a-z]+)?:gatewayz_[a-z_]+:[a-z0-9]+", record)
+    assert re.fullmatch(r"(job(_(provider|state|count))?|provider|global):gatewayz_[a-z_]+:[a-z0-9]+", record)
 
 
 def test_metrics_exist() -> None:
-    """No rule, nor any query in its texts, names a metric that nobody publishes or records."""
+    """No rule, no query in its texts or in a runbook names a metric that nobody publishes or records."""
     used: set[str] = set()
     for rule in rules():
         queries = QUERY.findall(rule.get("annotations", {}).get("description", ""))
         used |= {name for query in (rule["expr"], *queries) for name in NAME.findall(query)}
 
+    for file in (ROOT / "docs/runbooks").glob("*.md"):
+        used |= queried(file)
+
     assert set() == used - known_names()
     assert set() == FOREIGN_METRICS - used
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda file: file.stem)
-def test_metrics_of_runbooks_exist(file: Path) -> None:
-    """No query in a runbook names a metric that nobody publishes or records."""
-    queries = re.findall(r"promtool query instant \S+ '(.*)'", file.read_text(encoding="utf-8"))
-
-    assert set() == {name for query in queries for name in NAME.findall(query)} - known_names()

@@ -223,7 +223,7 @@ def test_store_has_both_replicas(pair: Pair, metric: str) -> None:
     [
         ("job:gatewayz_providers_listed:max", len(PROVIDERS)),
         # One provider of the demo is not active.
-        ("count(provider:gatewayz_health_status:max)", len(PROVIDERS) - 1),
+        ("count(job_provider:gatewayz_health_status:max)", len(PROVIDERS) - 1),
     ],
 )
 def test_store_has_recorded_series_once(pair: Pair, query: str, value: int) -> None:

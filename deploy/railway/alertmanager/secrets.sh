@@ -3,7 +3,7 @@
 set -eu
 
 umask 077
-for name in SLACK_API_URL SMTP_AUTH_PASSWORD; do
+for name in SLACK_API_URL SMTP_AUTH_PASSWORD MSTEAMS_WEBHOOK_URL PAGERDUTY_ROUTING_KEY WEBHOOK_URL WATCHDOG_URL; do
   eval "value=\${$name:-}"
   if [ -n "$value" ]; then
     file=${TMPDIR:-/tmp}/$name

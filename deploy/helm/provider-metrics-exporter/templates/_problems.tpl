@@ -13,6 +13,11 @@
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- $problems = append $problems "ingress.enabled is set without ingress.host: it is the name under which the status page is reached." -}}
 {{- end -}}
+{{- range .Values.prometheusRule.criticalProviders -}}
+{{- if has . $.Values.prometheusRule.mutedProviders -}}
+{{- $problems = append $problems (printf "prometheusRule.criticalProviders and prometheusRule.mutedProviders both name %s: leave it in one of them." .) -}}
+{{- end -}}
+{{- end -}}
 {{- with $problems -}}
 {{- fail (printf "\n- %s" (join "\n- " .)) -}}
 {{- end -}}

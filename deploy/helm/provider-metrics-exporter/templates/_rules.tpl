@@ -1,0 +1,77 @@
+{{/* An expression for each of the jobs, joined by "or"; form has %q for the job's name. */}}
+{{- define "exporter.forEachJob" -}}
+{{- $terms := list -}}
+{{- range .jobs -}}
+{{- $terms = append $terms (printf $.form .) -}}
+{{- end -}}
+{{- join " or " $terms -}}
+{{- end }}
+
+{{/* GatewayzServerDown for the servers that have a name; empty without any. */}}
+{{- define "exporter.serverDown" -}}
+{{- $jobs := list -}}
+{{- $patterns := list -}}
+{{- range .Values.prometheusRule.serverJobs -}}
+{{- with . -}}
+{{- $jobs = append $jobs . -}}
+{{- $patterns = append $patterns (regexQuoteMeta .) -}}
+{{- end -}}
+{{- end -}}
+{{- if $jobs -}}
+{{- printf "max by (job) (last_over_time(up{job=~%q}[6m])) == 0 or " (join "|" $patterns) -}}
+{{- include "exporter.forEachJob" (dict "form" "absent(up{job=%q})" "jobs" $jobs) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What the rules say of jobs, as YAML: each text and what replaces it. A rule whose text becomes empty is left out. */}}
+{{- define "exporter.ruleTexts" -}}
+{{- $rule := .Values.prometheusRule -}}
+{{- $jobs := concat (list .Values.job) ($rule.otherJobs | default list) | uniq -}}
+{{- $servers := $rule.serverJobs | default dict -}}
+{{- $texts := dict -}}
+{{- range $form := list "absent(up{job=%q})" "group by (job) (up{job=%q})" -}}
+{{- $each := include "exporter.forEachJob" (dict "form" $form "jobs" $jobs) -}}
+{{- $_ := set $texts (printf $form "provider_metrics") $each -}}
+{{- end -}}
+{{- range $job, $name := dict "otel-collector" $servers.otelCollector "alertmanager" $servers.alertmanager -}}
+{{- $_ := set $texts (printf "{job=%q}" $job) ($name | empty | ternary "" (printf "{job=%q}" $name)) -}}
+{{- end -}}
+{{- $serverDown := `max by (job) (last_over_time(up{job=~"prometheus|alertmanager|loki|tempo|otel-collector|grafana"}[6m])) == 0` -}}
+{{- $_ := set $texts $serverDown (include "exporter.serverDown" .) -}}
+{{- toYaml $texts -}}
+{{- end }}
+
+{{/* What the values say of providers: the rules of prometheus/local.example.yml, as YAML; empty without any. */}}
+{{- define "exporter.localRules" -}}
+{{- $rules := list -}}
+{{- range $severity, $providers := dict "critical" .criticalProviders "none" .mutedProviders -}}
+{{- range $providers -}}
+{{- $labels := dict "provider" . "severity" $severity -}}
+{{- $rules = append $rules (dict "record" "provider:gatewayz_alert_severity:info" "expr" "vector(1)" "labels" $labels) -}}
+{{- end -}}
+{{- end -}}
+{{- with .objective -}}
+{{- $expr := printf "vector(%v)" . -}}
+{{- $rules = append $rules (dict "record" "global:gatewayz_uptime_objective:ratio" "expr" $expr) -}}
+{{- end -}}
+{{- if $rules -}}
+{{- dict "groups" (list (dict "name" "gatewayz_local" "rules" $rules)) | toYaml -}}
+{{- end -}}
+{{- end }}
+
+{{/* One PrometheusRule. */}}
+{{- define "exporter.prometheusRule" -}}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: {{ include "exporter.name" .root }}-{{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "exporter.labels" .root | nindent 4 }}
+    {{- with .root.Values.prometheusRule.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- .spec | nindent 2 }}
+{{- end }}

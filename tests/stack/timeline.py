@@ -1,0 +1,312 @@
+"""Which alerts fire when: the real exporter in moved time, scraped on paper, its rules evaluated by promtool.
+
+A scenario says what the gateway, the exporter and its job do at a moment. The exporter polls with a clock
+that is moved, its exposition is read at each scrape, and the series become the input of promtool.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.clock import Clock
+from exporter.endpoints import Endpoint
+from exporter.errors import GatewayError, Outcome
+from exporter.exposition import Exposition
+from exporter.gateway import Reply
+from exporter.settings import load_settings
+from tests.clocks import MovedClock
+from tests.rig import Rig, rig
+from tests.stack.substitution import ROOT
+
+RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
+RESOLUTION = 5
+"""Seconds between two places for a sample."""
+EVALUATION = 30
+PROVIDERS = ("x", "y", "z")
+GOT = re.compile(r"expr: .*?, time: (\S+),\s+exp: ?nil\s+got: ?(.*?)(?=\n\s*\n|\n\s+expr:|\Z)", re.DOTALL)
+ALERT = re.compile(r'alertname="(\w+)"(?:, job="([^"]*)")?(?:, provider="([^"]*)")?')
+UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
+
+Labels = tuple[tuple[str, str], ...]
+Series = dict[tuple[str, Labels], dict[int, float | None]]
+"""Values by time in seconds, None for a staleness marker."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true at one moment."""
+
+    gateway: Outcome = Outcome.OK
+    """How every fetch ends."""
+    health: Mapping[str, str] = field(default_factory=dict)
+    """By slug, where it is not healthy."""
+    is_alive: bool = True
+    """Whether the exporter answers."""
+    process: int = 0
+    """Which process it is; with another number the exporter was restarted."""
+    has_target: bool = True
+    """Whether Prometheus knows of it."""
+
+
+Scenario = Callable[[float], World]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often the gateway is polled and the exporter scraped, in seconds."""
+
+    poll: int
+    scrape: int
+    phase: int
+    """From a poll to the scrape after it, `RESOLUTION` at least."""
+
+    @property
+    def name(self) -> str:
+        """Short text for a test's id."""
+        return f"{self.poll}s-{self.scrape}s+{self.phase}"
+
+    def scrapes(self, end: int) -> Iterator[int]:
+        """Yield the seconds of all scrapes; every other one is late, as far as there is room."""
+        late = RESOLUTION if self.scrape >= 4 * RESOLUTION else 0
+        for number, second in enumerate(range(self.phase, end, self.scrape)):
+            yield second + late * (number % 2)
+
+
+class _Gateway:
+    """Takes the place of a `GatewayClient`."""
+
+    def __init__(self, endpoint: Endpoint, now: Callable[[], World], clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._now = now
+        self._clock = clock
+
+    def get(self, deadline: float) -> Reply:
+        world = self._now()
+        if world.gateway not in (Outcome.OK, Outcome.EMPTY):
+            raise GatewayError(world.gateway, "as the scenario says")
+        slugs = PROVIDERS if world.gateway is Outcome.OK else ()
+        health = {slug: world.health.get(slug, "healthy") for slug in slugs}
+        states = list(health.values())
+        stats = {state: states.count(state) for state in ("healthy", "degraded", "down", "unknown")}
+        rows = [
+            {
+                "slug": slug,
+                "name": slug,
+                "id": 1,
+                "is_active": True,
+                "health_status": health[slug],
+                "average_response_time_ms": 500,
+                "last_health_check_at": _date(self._clock.date() - 60),
+            }
+            for slug in slugs
+        ]
+        counts = {"total": len(slugs), "active": len(slugs), "inactive": 0, **stats}
+        body = rows if self._endpoint is Endpoint.PROVIDERS else counts
+        return Reply(json.dumps(body).encode(), 200, 1, None)
+
+    def cut(self) -> GatewayError:
+        return GatewayError(Outcome.TIMEOUT, "cut")
+
+    def forget_redirect(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _date(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat()
+
+
+class EpochClock(MovedClock):
+    """A clock whose dates begin at 0, where promtool's time begins."""
+
+    def date(self) -> float:
+        """Return the Unix time."""
+        return self.now
+
+
+def series(
+    scenario: Scenario, pace: Pace, end: int, job: str = "provider_metrics", instance: str = "a"
+) -> Series:
+    """Return what Prometheus scrapes of one exporter until `end`, in seconds.
+
+    An exporter that was dead is a new process, which polls when it starts.
+    """
+    clock = EpochClock()
+    found: Series = defaultdict(dict)
+    polls = ((second, False) for second in range(0, end, pace.poll))
+    events = sorted([*polls, *((second, True) for second in pace.scrapes(end))])
+    seen: set[tuple[str, Labels]] = set()
+    label = {"job": job, "instance": instance}
+    exporter = _Exporter(scenario, pace, clock, label)
+    for second, is_scrape in events:
+        clock.now = float(second)
+        world = scenario(second)
+        exporter.live(world.process if world.is_alive else None)
+        if is_scrape:
+            samples = exporter.scrape() if world.is_alive and world.has_target else {}
+            if world.has_target:
+                samples["up", tuple(sorted(label.items()))] = float(world.is_alive)
+            for key in seen - set(samples):
+                found[key][second] = None
+            for key, value in samples.items():
+                found[key][second] = value
+            seen = set(samples)
+        else:
+            exporter.poll()
+    exporter.live(None)
+    return found
+
+
+class _Exporter:
+    """One exporter, a new process whenever it starts; an exposition is read once, however often scraped."""
+
+    def __init__(self, scenario: Scenario, pace: Pace, clock: EpochClock, label: Mapping[str, str]) -> None:
+        self._scenario = scenario
+        self._clock = clock
+        self._label = label
+        self._settings = load_settings(
+            {
+                "GATEWAY_API_URL": "https://gateway.example",
+                "ADMIN_KEY": "test-admin-key",
+                "SCRAPE_INTERVAL": str(pace.poll),
+            }
+        )
+        self._process = ExitStack()
+        self._rig: Rig | None = None
+        self._number: int | None = None
+        self._exposition: Exposition | None = None
+        self._samples: dict[tuple[str, Labels], float] = {}
+
+    def live(self, process: int | None) -> None:
+        """Start the process with this number and end any other one."""
+        if process == self._number:
+            return
+        self._process.close()
+        self._rig, self._number = None, process
+        if process is not None:
+            self._process.enter_context(patch("exporter.poller.GatewayClient", self._client))
+            self._rig = self._process.enter_context(rig(self._settings, self._clock, export=False))
+            self._rig.poller.poll_once()
+
+    def poll(self) -> None:
+        """Poll the gateway."""
+        if self._rig is not None:
+            self._rig.poller.poll_once()
+
+    def scrape(self) -> dict[tuple[str, Labels], float]:
+        """Return the samples of one scrape."""
+        assert self._rig is not None
+        published = self._rig.poller.published
+        if self._clock.age() >= published.current.snapshot.stale_at:
+            self._rig.poller.publish()
+        if published.current is not self._exposition:
+            self._exposition, self._samples = published.current, self._read(self._rig)
+        return dict(self._samples)
+
+    def _client(self, endpoint: Endpoint, url: str, key: object, clock: Clock) -> _Gateway:
+        return _Gateway(endpoint, lambda: self._scenario(clock.date()), clock)
+
+    def _read(self, exporter: Rig) -> dict[tuple[str, Labels], float]:
+        return {
+            (sample.name, tuple(sorted({**sample.labels, **self._label}.items()))): sample.value
+            for family in text_string_to_metric_families(exporter.text)
+            for sample in family.samples
+            if sample.name.startswith("gatewayz_") and not sample.name.endswith(("_bucket", "_count", "_sum"))
+        }
+
+
+def firing(
+    promtool: Path, folder: Path, inputs: Sequence[Series], end: int, rules: Sequence[Path] = ()
+) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+    """Return when each alert fires, as spans in minutes, by alert name and, where it has one, provider.
+
+    Args:
+        promtool: The program.
+        folder: Takes the file that it reads.
+        inputs: Series of all exporters and servers.
+        end: Seconds to look at.
+        rules: More rule files, those of an operator.
+    """
+    merged: Series = {key: values for one in inputs for key, values in one.items()}
+    moments = range(0, end, 60)
+    expression = (
+        'count by (alertname, job, provider) (ALERTS{alertstate="firing", alertname!="GatewayzWatchdog"})'
+    )
+    document = {
+        "rule_files": [str(path) for path in (*RULE_FILES, *rules)],
+        "evaluation_interval": f"{EVALUATION}s",
+        "tests": [
+            {
+                "interval": f"{RESOLUTION}s",
+                "input_series": [
+                    {"series": _selector(key), "values": _values(values, end)}
+                    for key, values in merged.items()
+                ],
+                "promql_expr_test": [
+                    {"expr": expression, "eval_time": f"{moment}s", "exp_samples": []} for moment in moments
+                ],
+            }
+        ],
+    }
+    path = folder / "timeline.yml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    result = subprocess.run(
+        [str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    output = result.stdout + result.stderr
+    assert result.returncode == 0 or "got:" in output, output[-4000:]
+    return _spans(_minutes(output))
+
+
+def _minutes(output: str) -> Mapping[tuple[str, ...], set[int]]:
+    """Return the minutes at which each alert fires, read from what promtool found unexpected."""
+    minutes: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for time, got in GOT.findall(output):
+        minute = sum(int(n) * UNIT_SECONDS[unit] for n, unit in re.findall(r"(\d+)([hms])", time)) // 60
+        for name, job, provider in ALERT.findall(got):
+            minutes[tuple(filter(None, (name, job, provider)))].add(minute)
+    return minutes
+
+
+def _spans(minutes: Mapping[tuple[str, ...], set[int]]) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+    spans: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for key, found in sorted(minutes.items()):
+        spans[key] = []
+        for minute in sorted(found):
+            if spans[key] and spans[key][-1][1] == minute - 1:
+                spans[key][-1] = (spans[key][-1][0], minute)
+            else:
+                spans[key].append((minute, minute))
+    return spans
+
+
+def _selector(key: tuple[str, Labels]) -> str:
+    name, labels = key
+    return f"{name}{{{', '.join(f'{label}={json.dumps(text)}' for label, text in labels)}}}"
+
+
+def _values(values: Mapping[int, float | None], end: int) -> str:
+    """Return a series in promtool's notation."""
+    texts: list[str] = []
+    last = -1
+    for second, value in sorted(values.items()):
+        place = second // RESOLUTION
+        if place - last > 1:
+            texts.append(f"_x{place - last - 1}")
+        texts.append("stale" if value is None else f"{value:.17g}")
+        last = place
+    return " ".join(texts)
