@@ -52,8 +52,11 @@ from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChar
 from grafana.generator.sources import LOGS, METRICS, TRACES
 from grafana.generator.states import State, mapping, thresholds
 
-FOUR_SCRAPES = "4m"
-"""The least step of panels that count events; a window of `$__rate_interval` is hardly longer then."""
+RATE_STEP = "10m"
+"""The minimum step of panels with rates.
+
+`$__rate_interval` is one scrape longer, so that it holds two scrapes of a job that is scraped every five
+minutes, and neighbouring bars hardly overlap."""
 
 Query = prometheus.Dataquery | loki.Dataquery | tempo.Dataquery
 Properties = Mapping[str, object]
@@ -148,8 +151,6 @@ def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
 def bars(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
     """Return counts over time, one upon the other."""
     panel = lines(text, unit, *queries).draw_style(GraphDrawStyle.BARS).fill_opacity(80)
-    # With the usual step of a minute each event would stand in four bars: the window is four scrapes long.
-    panel = panel.interval(FOUR_SCRAPES)
     return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
 
 
@@ -170,15 +171,7 @@ def latencies(text: Text, unit: str, query: Query) -> heatmap.Panel:
     panel = _described(heatmap.Panel(), text, "short", METRICS, [query])
     colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32)
     axis = heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT)
-    return (
-        panel.calculate(False)
-        .color(colors)
-        .y_axis(axis)
-        .show_legend()
-        .interval(FOUR_SCRAPES)
-        .height(9)
-        .span(12)
-    )
+    return panel.calculate(False).color(colors).y_axis(axis).show_legend().height(9).span(12)
 
 
 def trace(text: Text, query: Query) -> dashboard.Panel:
@@ -208,6 +201,8 @@ def colored_by(colors: dashboard.ThresholdsConfig) -> Properties:
 
 def _described(panel: Panel, text: Text, unit: str, source: DataSourceRef, queries: Sequence[Query]) -> Panel:
     panel = panel.title(text.title).description(text.description).no_value(text.no_data)
+    if any("$__rate_interval" in str(getattr(query.build(), "expr", "")) for query in queries):
+        panel = panel.interval(RATE_STEP)
     return panel.unit(unit).datasource(source).targets(_referenced(queries))
 
 

@@ -34,27 +34,7 @@ REFUSED = "GatewayzKeyRefused"
 DATABASE = "GatewayzDatabaseDown"
 WATCHDOG = "GatewayzWatchdog"
 
-NEXT: Mapping[str, tuple[str, str]] = {
-    GONE: ("critical", "exporter"),
-    DATABASE: ("critical", "exporter"),
-    "GatewayzServerDown": ("warning", "exporter"),
-    "GatewayzExporterRestarting": ("warning", "exporter"),
-    "GatewayzLogRecordsLost": ("warning", "exporter"),
-    "GatewayzPollsLate": ("warning", "exporter"),
-    "GatewayzTelemetryFailing": ("warning", "exporter"),
-    "GatewayzCertificateExpiring": ("warning", "exporter"),
-    "GatewayzRulesNotEvaluated": ("warning", "exporter"),
-    "GatewayzProviderBudgetBurning": ("critical", "provider"),
-    WATCHDOG: ("none", "exporter"),
-}
-"""Severity and category of alerts that are routed before the rules have them."""
-
 RULES = [rule for rule in rules() if "alert" in rule]
-MISSING = NEXT.keys() - {rule["alert"] for rule in RULES}
-RULES += [
-    {"alert": name, "labels": dict(zip(("severity", "category"), NEXT[name], strict=True))}
-    for name in sorted(MISSING)
-]
 ALERTS = {rule["alert"]: rule for rule in RULES}
 """One rule of each name: those of the same name differ in severity only."""
 
@@ -93,9 +73,7 @@ MUTED = {
 }
 """Which alert mutes which, of the same job and, where both have one, provider."""
 OFTEN_MUTED_AT_THEIR_END = {
-    (source, target)
-    for source, target in MUTED
-    if source in NO_ANSWERS and target in PROVIDER_ALERTS and not {source, target} & MISSING
+    (source, target) for source, target in MUTED if source in NO_ANSWERS and target in PROVIDER_ALERTS
 }
 """Of the rules that exist."""
 
