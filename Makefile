@@ -13,7 +13,7 @@ UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb
 	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test newest properties faults soak bench stack day dashboards chart docs pictures dist sbom audit lock
+.PHONY: demo run check test verify newest properties faults soak bench stack day dashboards chart docs pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -22,8 +22,11 @@ demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
 run: $(VENV)/run.stamp  ## the real thing: set GATEWAY_API_URL and ADMIN_KEY, or write them into .env
 	@$(BIN)/python .ci/dotenv.py $(BIN)/python -m exporter run
 
-test: $(VENV)/test.stamp  ## everything that needs no server and no browser
+test: $(VENV)/test.stamp  ## test the whole program: nothing else is needed
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
+
+verify: $(VENV)/test.stamp  ## test what surrounds the program: pages and their commands, packaging, images, figures
+	@$(BIN)/python -m pytest --quiet --numprocesses=2 -m verify tests/verify
 
 newest:  ## the tests with the newest versions that there are, bounds ignored: what an upgrade would break
 	@$(PYTHON) -c '$(MODERN)'
@@ -68,15 +71,16 @@ sbom: $(VENV)/test.stamp  ## write what the program is made of into dist/, as Cy
 	@PYTHONPATH=. $(BIN)/python .ci/sbom.py dist/sbom.cdx.json
 
 docs: $(VENV)/test.stamp  ## write the tables of the documentation from what they tell of
-	@$(BIN)/python -m tests.docs.tables
+	@$(BIN)/python -m tests.verify.docs.tables
 
 pictures: $(VENV)/test.stamp  ## make docs/pictures/ from the running demo, with the command chromium
-	@$(BIN)/python -m tests.docs.pictures
+	@$(BIN)/python -m tests.verify.docs.pictures
 
-check: $(VENV)/dev.stamp  ## style and types
+check: $(VENV)/dev.stamp  ## style, types, imports between packages
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 
 audit: $(VENV)/dev.stamp  ## secrets in the tree; of what is pinned: what was withdrawn, lacks a wheel, is vulnerable
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py

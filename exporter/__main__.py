@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from types import FrameType
 
-from exporter.pythonpath import leave_out_agents
-from exporter.signals import handle_hangup, handle_stop
+from exporter.config.pythonpath import leave_out_agents
+from exporter.system.signals import handle_hangup, handle_stop
 
 STDERR = 2
 

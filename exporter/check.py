@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from exporter.clock import SystemClock
-from exporter.custom.metric import CustomMetric, CustomMetrics, CustomSample, CustomSeries
+from exporter.config.settings import Settings, TelemetrySettings
 from exporter.errors import Outcome
-from exporter.poller import Poller
-from exporter.settings import Settings, TelemetrySettings
-from exporter.snapshot import Fetch, Provider, Snapshot
-from exporter.telemetry import Telemetry
-from exporter.terminal import printable
+from exporter.model.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
+from exporter.model.provider import Provider
+from exporter.model.snapshot import Fetch, Snapshot
+from exporter.poll.poller import Poller
+from exporter.system.terminal import printable
+from exporter.telemetry.sdk import Telemetry
 
 CAPABILITIES = (
     ("streaming", "supports_streaming"),

@@ -16,16 +16,17 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from exporter import __version__, flags, values
+from exporter import __version__
 from exporter.clock import SystemClock
-from exporter.doctor.addresses import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
-from exporter.environment import prepare
+from exporter.config import flags, values
+from exporter.config.environment import prepare
+from exporter.config.flags import FLAGS, Flag
+from exporter.config.settings import VARIABLES, Settings, load_web_settings
+from exporter.configuration import WEB_CONFIG_FILES, Given, load_given
+from exporter.doctor.targets import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
-from exporter.flags import FLAGS, Flag
-from exporter.given import WEB_CONFIG_FILES, Given, load_given
-from exporter.settings import VARIABLES, Settings, load_web_settings
-from exporter.signals import handle_hangup, handle_stop
-from exporter.terminal import printable
+from exporter.system.signals import handle_hangup, handle_stop
+from exporter.system.terminal import printable
 
 SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS = 6.0, 604_800.0
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -41,7 +42,7 @@ CLOSE_SECONDS = 1.0
 
 
 def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """Return the callback of a flag whose text one of `exporter.values` reads."""
+    """Return the callback of a flag whose text one of `exporter.config.values` reads."""
 
     def convert(context: click.Context, parameter: click.Parameter, text: str) -> Any:
         try:
@@ -64,7 +65,7 @@ def _default(text: str) -> str:
 
 
 def _exporter_flags(command: Command) -> Command:
-    """Give a command the flags of `exporter.flags`; what is set joins the environment in `context.obj`."""
+    """Add the flags of `exporter.config.flags` to a command; their values join the environment."""
     for flag in reversed(FLAGS):
         command = click.option(
             flag.name,
@@ -164,7 +165,7 @@ def healthcheck(environ: Mapping[str, str]) -> None:
         web = load_web_settings(environ)
     except SettingsError as error:
         _refuse(error)
-    from exporter.healthcheck import probe
+    from exporter.web.healthcheck import probe
 
     healthy, text = probe(web)
     click.echo(text, err=not healthy)
@@ -205,8 +206,8 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
         addresses = load_addresses(environ, flags)
     except SettingsError as error:
         _refuse(error)
-    from exporter.doctor import diagnosis
-    from exporter.doctor.walk import examine
+    from exporter.doctor import report as diagnosis
+    from exporter.doctor.checks import examine
 
     results = []
     for result in examine(environ, addresses, SystemClock()):
@@ -242,7 +243,7 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
 
     Neither a gateway nor a key is needed. The script of the day is printed.
     """
-    from exporter.demo import DemoGateway, describe
+    from exporter.demo.gateway import DemoGateway, describe
 
     host, port = listen
     if gateway_only and not os.environ.get("ADMIN_KEY"):
@@ -290,7 +291,7 @@ def _demo_environment(
 
 
 def _check_configuration(given: Given) -> int:
-    from exporter.telemetry import open_telemetry
+    from exporter.telemetry.sdk import open_telemetry
 
     _print_warnings(given)
     try:
@@ -307,7 +308,7 @@ def _print_warnings(given: Given) -> None:
 
 
 def _run(given: Given, listeners: Sequence[socket.socket]) -> int:
-    from exporter.service import run as run_service
+    from exporter.app import run as run_service
 
     try:
         return run_service(given.settings, given.web_file, given.custom, listeners)
@@ -316,7 +317,7 @@ def _run(given: Given, listeners: Sequence[socket.socket]) -> int:
 
 
 def _bind(settings: Settings) -> Sequence[socket.socket]:
-    from exporter.server import bind_all
+    from exporter.web.server import bind_all
 
     try:
         return bind_all(settings.web)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings as hypothesis
 
-from exporter.environment import prepare
-from exporter.settings import Settings, load_settings
+from exporter.config.environment import prepare
+from exporter.config.settings import Settings, load_settings
 from tests.clocks import MovedClock
 from tests.replay import ReplayGateway
 from tests.rig import Rig, rig

@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter import server
-from exporter.access import Access
-from exporter.settings import WebSettings
-from exporter.tls import NewestContext
-from exporter.webconfig import read
-from exporter.webfile import LOOK_SECONDS, WebFile
+from exporter.config.settings import WebSettings
+from exporter.web import server
+from exporter.web.routes import HEALTH_PATHS
+from exporter.webconfig.authentication import Access
+from exporter.webconfig.config import read
+from exporter.webconfig.reload import LOOK_SECONDS, WebFile
+from exporter.webconfig.tls import NewestContext
 from tests.certificates import PASSWORD, USER, Folder
 from tests.clocks import MovedClock
 
@@ -91,9 +92,11 @@ def house(folder: Folder, *, protect_health: bool = False) -> Iterator[House]:
     reading = read(folder.file)
     assert () == reading.problems
     in_force = WebFile(reading, inside.clock, inside.told.append)
-    paths = ("/", "/metrics", "/-/healthy", "/-/ready")
+    paths = ("/", "/metrics", *HEALTH_PATHS)
     app = Starlette(routes=[*(Route(path, inside.answer) for path in paths), Route("/bug", inside.fail)])
-    access = Access(app, in_force.newest, inside.clock, protect_health=protect_health)
+    access = Access(
+        app, in_force.newest, inside.clock, protect_health=protect_health, health_paths=HEALTH_PATHS
+    )
     first = reading.config.tls
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
     running = server.Server(access, tls)

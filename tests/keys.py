@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.credentials import AdminKey, Secret
+from exporter.files.secret import Secret
+from exporter.gateway.credentials import AdminKey
 
 
 def refuse(successful: bool) -> None:

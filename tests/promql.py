@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from exporter.instruments import INSTRUMENTS, Kind
+from exporter.metrics.instruments import INSTRUMENTS, Kind
 
 ROOT = Path(__file__).parent.parent
 RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))

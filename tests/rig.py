@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import logs
-from exporter.custom.metric import CustomMetrics
-from exporter.exposition import Format, Variant
-from exporter.poller import Poller
-from exporter.settings import Settings
-from exporter.telemetry import Telemetry
+from exporter.config.settings import Settings
+from exporter.metrics.exposition import Format, Variant
+from exporter.model.custom import CustomMetrics
+from exporter.poll.poller import Poller
+from exporter.telemetry import logs
+from exporter.telemetry.sdk import Telemetry
 from tests.clocks import MovedClock
 
 TEXT = Variant(Format.TEXT, gzip=False)

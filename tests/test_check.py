@@ -11,7 +11,7 @@ import pytest
 
 from exporter import check
 from exporter.errors import HINTS, Outcome
-from exporter.snapshot import Snapshot
+from exporter.model.snapshot import Snapshot
 from tests.process import program, run_program
 from tests.replay import LIST, STATS, ReplayGateway, answer
 

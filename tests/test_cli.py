@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from exporter import __version__
 from exporter.cli import cli
-from exporter.flags import FLAGS, Flag
-from exporter.settings import VARIABLES
+from exporter.config.flags import FLAGS, Flag
+from exporter.config.settings import VARIABLES
 from tests.certificates import Folder
 from tests.otlp import OtlpReceiver
 from tests.process import program, run_program

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from exporter.config.settings import VARIABLES
 from exporter.errors import HINTS, ExporterError, GatewayError, ListenError, Outcome, SettingsError
-from exporter.settings import VARIABLES
 
 FAILURES = tuple(outcome for outcome in Outcome if outcome is not Outcome.OK)
 

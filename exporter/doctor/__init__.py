@@ -1,1 +1,1 @@
-"""`doctor`: asks every link of the chain, from the settings to Grafana, whether it works."""
+"""The `doctor` command: checks of every part from the settings to Grafana."""

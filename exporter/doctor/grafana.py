@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from exporter.doctor.addresses import GRAFANA
-from exporter.doctor.case import Case
-from exporter.doctor.diagnosis import Finding, State, failed, ok, shown
-from exporter.doctor.inquiry import NoAnswer
+from exporter.doctor.context import Case
+from exporter.doctor.probe import NoAnswer
+from exporter.doctor.report import Finding, State, failed, ok, shown
+from exporter.doctor.targets import GRAFANA
 from exporter.errors import Outcome
 
 SOURCE_TYPES = ("prometheus", "loki", "tempo")

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from exporter.doctor.addresses import ALERTMANAGER, PROMETHEUS
-from exporter.doctor.case import Case
-from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown, spoken
-from exporter.doctor.inquiry import NoAnswer
+from exporter.doctor.context import Case
+from exporter.doctor.probe import NoAnswer
+from exporter.doctor.report import Finding, State, counted, failed, ok, shown, spoken
+from exporter.doctor.targets import ALERTMANAGER, PROMETHEUS
 from exporter.errors import Outcome
 
 UP, UNKNOWN = "up", "unknown"

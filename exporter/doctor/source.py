@@ -9,17 +9,17 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from exporter.check import NO_PROVIDERS, emptiness
-from exporter.connecting import NO_CONNECTION
-from exporter.doctor.addresses import EXPORTER
-from exporter.doctor.case import Case, Page
-from exporter.doctor.diagnosis import Finding, State, counted, failed, ok, shown, spoken
-from exporter.doctor.inquiry import NoAnswer, Reply
+from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
+from exporter.config.values import address
+from exporter.configuration import load_given, read_web_file
+from exporter.doctor.context import Case, Page
+from exporter.doctor.probe import NoAnswer, Reply
+from exporter.doctor.report import Finding, State, counted, failed, ok, shown, spoken
+from exporter.doctor.targets import EXPORTER
 from exporter.errors import Outcome, SettingsError
-from exporter.given import load_given, read_web_file
-from exporter.healthcheck import ANY_ADDRESS
-from exporter.settings import TELEMETRY_PATH, Settings, load_web_settings
-from exporter.snapshot import Fetch, Snapshot
-from exporter.values import address
+from exporter.model.snapshot import Fetch, Snapshot
+from exporter.transport.connecting import NO_CONNECTION
+from exporter.web.healthcheck import ANY_ADDRESS
 
 NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
 LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)

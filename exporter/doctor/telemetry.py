@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from exporter import SERVICE_NAME
-from exporter.doctor.addresses import COLLECTOR, EXPORTER, LOKI, TEMPO
-from exporter.doctor.case import Case, PollRecord
-from exporter.doctor.diagnosis import Finding, State, counted, failed, is_ok, ok, shown, spoken
-from exporter.doctor.inquiry import NoAnswer
+from exporter.doctor.context import Case, PollRecord
+from exporter.doctor.probe import NoAnswer
+from exporter.doctor.report import Finding, State, counted, failed, is_ok, ok, shown, spoken
+from exporter.doctor.targets import COLLECTOR, EXPORTER, LOKI, TEMPO
 from exporter.errors import Outcome
 
 POLL_MESSAGES = frozenset({"Updated provider metrics", "Updated provider metrics in part", "Fetch failed"})

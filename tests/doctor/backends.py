@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from exporter import __version__
-from exporter.doctor.addresses import ALERTMANAGER, COLLECTOR, EXPORTER, GRAFANA, LOKI, PROMETHEUS, TEMPO
+from exporter.doctor.targets import ALERTMANAGER, COLLECTOR, EXPORTER, GRAFANA, LOKI, PROMETHEUS, TEMPO
 from tests.clocks import START_DATE
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.credentials import Secret
-from exporter.doctor.addresses import GRAFANA, Addresses, Identity
-from exporter.doctor.case import Case
-from exporter.doctor.diagnosis import Finding, State
+from exporter.doctor.context import Case
 from exporter.doctor.grafana import DASHBOARDS, NO_DASHBOARDS, NO_SOURCES, SICK_SOURCES, dashboards, grafana
-from exporter.doctor.inquiry import NoAnswer
+from exporter.doctor.probe import NoAnswer
+from exporter.doctor.report import Finding, State
+from exporter.doctor.targets import GRAFANA, Addresses, Identity
+from exporter.files.secret import Secret
 from tests.doctor.backends import SOURCE_HEALTH, Refusal, source
 from tests.doctor.walks import GRAFANA_TOKEN, Chain, chain, nobody_polls
 from tests.grafana.double import GrafanaDouble

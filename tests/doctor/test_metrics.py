@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from exporter.doctor.addresses import ALERTMANAGER, PROMETHEUS
-from exporter.doctor.diagnosis import State
 from exporter.doctor.metrics import BAD_RULES, DOWN, NO_ALERTMANAGER, NO_RULES, NO_SERIES, NO_TARGET
+from exporter.doctor.report import State
+from exporter.doctor.targets import ALERTMANAGER, PROMETHEUS
 from tests.doctor.backends import Refusal, rule, rules, target, targets, values
 from tests.doctor.walks import Chain, chain
 

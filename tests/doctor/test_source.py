@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from exporter import __version__
-from exporter.authorities import AUTHORITIES, WANTED
 from exporter.check import NO_PROVIDERS
-from exporter.doctor.addresses import EXPORTER, Addresses
-from exporter.doctor.case import Case
-from exporter.doctor.diagnosis import State
+from exporter.config.settings import Settings
+from exporter.doctor.context import Case
+from exporter.doctor.report import State
 from exporter.doctor.source import (
     FIRST_POLL,
     LINKS,
@@ -26,9 +25,10 @@ from exporter.doctor.source import (
     own_address,
     settings,
 )
+from exporter.doctor.targets import EXPORTER, Addresses
 from exporter.errors import HINTS, Outcome
-from exporter.settings import Settings
-from exporter.snapshot import Snapshot
+from exporter.model.snapshot import Snapshot
+from exporter.transport.authorities import AUTHORITIES, WANTED
 from tests.certificates import USER, Folder, hashed
 from tests.clocks import START_DATE, MovedClock
 from tests.doctor.backends import Refusal, exposition

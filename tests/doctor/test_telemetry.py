@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from exporter.doctor.addresses import COLLECTOR, EXPORTER, LOKI, TEMPO
-from exporter.doctor.diagnosis import State
+from exporter.config.settings import Settings
+from exporter.doctor.report import State
+from exporter.doctor.targets import COLLECTOR, EXPORTER, LOKI, TEMPO
 from exporter.doctor.telemetry import NO_ENDPOINT, NO_RECORD, NO_TRACE
-from exporter.settings import Settings
 from tests.clocks import START_DATE
 from tests.doctor.backends import AGE, TRACE_ID, Refusal, exposition, log_line, spans, streams
 from tests.doctor.walks import Chain, chain

@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.credentials import Secret
-from exporter.doctor.addresses import EXPORTER, GRAFANA, Addresses, Identity
-from exporter.doctor.case import Case
-from exporter.doctor.diagnosis import Result, State
-from exporter.doctor.walk import CHECKS, walk
-from exporter.settings import Settings
-from exporter.snapshot import Snapshot
+from exporter.config.settings import Settings
+from exporter.doctor.checks import CHECKS, walk
+from exporter.doctor.context import Case
+from exporter.doctor.report import Result, State
+from exporter.doctor.targets import EXPORTER, GRAFANA, Addresses, Identity
+from exporter.files.secret import Secret
+from exporter.model.snapshot import Snapshot
 from tests.clocks import MovedClock
 from tests.doctor.backends import Backend, good_answers
 

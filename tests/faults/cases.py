@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from exporter.decode import MAX_VALUES
-from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.gateway import MAX_TRIES
+from exporter.gateway.client import MAX_TRIES
+from exporter.gateway.decode import MAX_VALUES
+from exporter.model.endpoints import Endpoint
 from tests.faults.certificates import Tls
 from tests.faults.peer import (
     GOOD_ANSWERS,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.server import Server, bind
-from exporter.settings import Settings, WebSettings, load_settings
-from exporter.status import StatusPage
-from exporter.web import Web
+from exporter.config.settings import Settings, WebSettings, load_settings
+from exporter.web.routes import Web
+from exporter.web.server import Server, bind
+from exporter.web.status import StatusPage
 from tests.clocks import RunningClock
 from tests.faults.peer import PATIENCE
 from tests.rig import Rig, rig

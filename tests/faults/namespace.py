@@ -23,9 +23,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from exporter.environment import prepare
+from exporter.config.environment import prepare
 from exporter.errors import Outcome
-from exporter.gateway import MAX_TRIES
+from exporter.gateway.client import MAX_TRIES
 from tests.faults.cases import NO_CONNECTION, Case
 from tests.faults.peer import GOOD_ANSWERS, HOST, Answer, Gateway, State
 from tests.faults.proof import proved

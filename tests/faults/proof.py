@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.endpoints import Endpoint
 from exporter.errors import HINTS, Outcome
+from exporter.model.endpoints import Endpoint
 from tests.faults.cases import Case
 from tests.faults.front import KEY, Front, Scrape, front, series, settings_for
 from tests.faults.matrix import Row

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import pytest
 import requests
 
-from exporter.endpoints import MEBIBYTE, Endpoint
+from exporter.model.endpoints import MEBIBYTE, Endpoint
 from tests.faults.cases import STATS_BODY
 from tests.faults.front import KEY, Scrape, front, parsed, series, settings_for
 from tests.faults.matrix import Row

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import pytest
 
 from bench.fleet import fleet
-from exporter.endpoints import MEBIBYTE, Endpoint
 from exporter.errors import Outcome
+from exporter.model.endpoints import MEBIBYTE, Endpoint
 from tests.faults.cases import CASES, OPEN_END
 from tests.faults.front import KEY
 from tests.faults.matrix import Row

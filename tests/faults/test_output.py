@@ -24,11 +24,11 @@ Matrix = Callable[[Row], None]
 
 GROUP = "Standard output"
 LOST = "gatewayz_exporter_log_records_lost_total"
-SMALL_QUEUE = "import exporter.output; exporter.output.MAX_WAITING = 3"
+SMALL_QUEUE = "import exporter.telemetry.stdout; exporter.telemetry.stdout.MAX_WAITING = 3"
 KILL_POLLER = """
-import exporter.poller
+import exporter.poll.poller
 def broken(self): raise ZeroDivisionError("a bug")
-exporter.poller.Poller.poll_once = broken
+exporter.poll.poller.Poller.poll_once = broken
 """
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.authorities import Authorities
 from exporter.clock import SystemClock
-from exporter.endpoints import Endpoint
+from exporter.config.settings import load_settings
 from exporter.errors import GatewayError
-from exporter.gateway import GatewayClient
-from exporter.settings import load_settings
+from exporter.gateway.client import GatewayClient
+from exporter.model.endpoints import Endpoint
+from exporter.transport.authorities import Authorities
 from tests.faults.cases import ALL, CASES, Case
 from tests.faults.certificates import write_authority
 from tests.faults.peer import Gateway, State

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pytest
 
-from exporter.settings import Settings
-from exporter.status import StatusPage
+from exporter.config.settings import Settings
+from exporter.web.status import StatusPage
 from tests.clocks import START_DATE, ScriptedClock
 from tests.faults.matrix import Row
 from tests.faults.outside import remarks

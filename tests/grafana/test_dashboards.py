@@ -12,7 +12,7 @@ import pytest
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from exporter.instruments import INSTRUMENTS
+from exporter.metrics.instruments import INSTRUMENTS
 from grafana.generator.boards import BOARDS, render
 from tests.grafana.dashboards import (
     ALL_QUERIES,

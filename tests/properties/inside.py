@@ -1,7 +1,7 @@
 """Polls without a gateway: the client hands out bytes that a property made up.
 
-The way of an answer over sockets is proved in `tests/test_gateway.py`. What is looked at here begins with
-its bytes, and sockets would bring only the noise of a loaded machine into what has to be the same each time.
+`tests/gateway/test_client.py` tests answers over sockets. Here an answer starts as bytes: sockets would add
+nothing but the noise of a loaded machine.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from unittest.mock import patch
 
 from hypothesis import settings
 
-from exporter.custom.metric import CustomMetrics
-from exporter.endpoints import Endpoint
+from exporter.config.settings import load_settings
 from exporter.errors import GatewayError, Outcome
-from exporter.gateway import Reply
-from exporter.settings import load_settings
+from exporter.gateway.client import Reply
+from exporter.model.custom import CustomMetrics
+from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
 from tests.rig import Rig, rig
 
@@ -83,7 +83,7 @@ def inside(custom: Callable[[], CustomMetrics] = tuple) -> Iterator[Inside]:
         return _Client(endpoint, bodies)
 
     with (
-        patch("exporter.poller.GatewayClient", client),
+        patch("exporter.poll.poller.GatewayClient", client),
         rig(SETTINGS, MovedClock(), export=False, custom=custom) as running,
     ):
         yield Inside(running, bodies)

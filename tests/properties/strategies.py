@@ -10,8 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.decode import MAX_TEXT
-from exporter.snapshot import HealthStatus
+from exporter.gateway.decode import MAX_TEXT
+from exporter.model.provider import HealthStatus
 
 Row = Mapping[str, Any]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.decode import FIELD_NAMES, MAX_TEXT, decode, parse
-from exporter.endpoints import Endpoint
 from exporter.errors import GatewayError, Outcome
-from exporter.snapshot import Answer, ProviderList, ProviderStats
+from exporter.gateway.decode import FIELD_NAMES, MAX_TEXT, decode, parse
+from exporter.model.endpoints import Endpoint
+from exporter.model.provider import Answer, ProviderList, ProviderStats
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import bodies, near_lists, written
 from tests.rig import OPENMETRICS, TEXT

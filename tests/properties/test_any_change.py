@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.changes import changes_between
-from exporter.snapshot import HealthStatus, Provider
+from exporter.model.changes import changes_between
+from exporter.model.provider import HealthStatus, Provider
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import slugs
 

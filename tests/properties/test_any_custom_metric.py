@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.custom.config import read
-from exporter.custom.metric import CustomMetrics, DropReason
-from exporter.custom.values import CustomValues
-from exporter.decode import decode
-from exporter.endpoints import Endpoint
+from exporter.gateway.decode import decode
+from exporter.metrics.custom.config import read
+from exporter.metrics.custom.values import CustomValues
+from exporter.model.custom import CustomMetrics, DropReason
+from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
-from tests.custom.metrics import gauge, label
+from tests.metrics.custom.metrics import gauge, label
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import json_values, near_lists, near_stats, texts, written
 from tests.rig import OPENMETRICS, TEXT

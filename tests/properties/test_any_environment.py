@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
-from exporter.authorities import AUTHORITIES
+from exporter.config.flags import FLAGS
+from exporter.config.settings import VARIABLES, Settings, load_settings
 from exporter.errors import SettingsError
-from exporter.flags import FLAGS
-from exporter.settings import VARIABLES, Settings, load_settings
+from exporter.transport.authorities import AUTHORITIES
 
 SECRET = "sesame"
 """Stands in whatever is secret, and in nothing else."""

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.exposition import Format, Variant
-from exporter.negotiation import negotiate
+from exporter.metrics.exposition import Format, Variant
+from exporter.metrics.negotiation import negotiate
 
 LONG = 500
 """Enough to tell a cost that grows with the square of the parts."""

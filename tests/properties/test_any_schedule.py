@@ -14,11 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry import trace
 
+from exporter.config.settings import Settings, load_settings
 from exporter.errors import GatewayError, Outcome
-from exporter.fetcher import Arrival, Inbox, Turn
-from exporter.gateway import Reply
-from exporter.poller import Poller, next_beat
-from exporter.settings import Settings, load_settings
+from exporter.gateway.client import Reply
+from exporter.gateway.fetcher import Arrival, Inbox, Turn
+from exporter.poll.poller import Poller, next_beat
 from tests.clocks import MovedClock
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def settings_of(interval: float) -> Settings:
 def run(settings: Settings, script: Sequence[Round]) -> list[tuple[float, float]]:
     """Return when the polls of a run began and ended."""
     machine = Machine(settings.interval, script)
-    with patch("exporter.poller.Fetcher", machine.fetcher):
+    with patch("exporter.poll.poller.Fetcher", machine.fetcher):
         poller = ScriptedPoller(settings, machine, trace.NoOpTracerProvider().get_tracer("test"), MagicMock())
         machine.on_end = poller.stop
         poller.run()

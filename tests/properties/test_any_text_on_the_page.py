@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.endpoints import Endpoint
 from exporter.errors import Outcome
-from exporter.snapshot import Fetch, Poll, Provider, Snapshot
-from exporter.status import StatusPage
+from exporter.model.endpoints import Endpoint
+from exporter.model.provider import Provider
+from exporter.model.snapshot import Fetch, Poll, Snapshot
+from exporter.web.status import StatusPage
 from tests.clocks import START_DATE
 from tests.properties.strategies import AWKWARD
 

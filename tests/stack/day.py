@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporter.demo import DemoGateway
-from tests.docs.pages import ROOT
+from exporter.demo.gateway import DemoGateway
 from tests.process import program
 from tests.stack import servers
 from tests.stack.build import build_all
 from tests.stack.servers import Server
 from tests.stack.substitution import hastened, substituted
+from tests.verify.docs.pages import ROOT
 
 SPEED = 10
 HOUR = 3600

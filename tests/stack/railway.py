@@ -30,7 +30,7 @@ from tests.stack.build import cache
 from tests.stack.machine import all_programs
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import ROOT
-from tests.test_image import Stage, copies, pairs, parse
+from tests.verify.test_image import Stage, copies, pairs, parse
 
 RAILWAY = ROOT / "deploy" / "railway"
 PROGRAMS = {

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import DemoGateway
-from tests.docs.commands import Run, commands, run_script, scripts
-from tests.docs.pages import Block
+from exporter.demo.gateway import DemoGateway
 from tests.process import program
 from tests.stack import servers
 from tests.stack.chain import KEY, exporter_environment
 from tests.stack.servers import wait_until
+from tests.verify.docs.commands import Run, commands, run_script, scripts
+from tests.verify.docs.pages import Block
 
 pytestmark = pytest.mark.stack
 

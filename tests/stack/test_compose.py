@@ -15,15 +15,15 @@ import pytest
 import yaml
 
 from exporter import SERVICE_NAME, __version__
-from exporter.doctor.addresses import EXPORTER, STAGES, load_addresses
+from exporter.config.settings import VARIABLES, load_settings
+from exporter.config.values import parse_duration
+from exporter.doctor.targets import EXPORTER, STAGES, load_addresses
 from exporter.errors import SettingsError
-from exporter.instruments import INSTRUMENTS
-from exporter.settings import VARIABLES, load_settings
-from exporter.values import parse_duration
+from exporter.metrics.instruments import INSTRUMENTS
 from grafana.access.settings import load_settings as load_access_settings
-from tests.docs import pages
 from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, PROMETHEUS
 from tests.stack.substitution import ROOT
+from tests.verify.docs import pages
 
 pytestmark = pytest.mark.stack
 
@@ -452,7 +452,7 @@ def test_health_checks(demo: Tree) -> None:
     for name, service in demo.items():
         programs, _ = PROGRAMS[repository(service)]
         if name == SERVICE_NAME:
-            # The image's own, which tests/test_image.py looks at.
+            # The image's own, which tests/verify/test_image.py looks at.
             assert "healthcheck" not in service
         elif name == ACCESS:
             # The image's own would ask an exporter.

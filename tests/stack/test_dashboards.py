@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo import PROVIDERS, DemoGateway
-from tests.docs import queries as docs
+from exporter.demo.gateway import PROVIDERS, DemoGateway
 from tests.grafana.dashboards import ALL_QUERIES, Query, panels
 from tests.process import program
 from tests.stack import servers
@@ -22,6 +21,7 @@ from tests.stack.chain import KEY, exporter_environment
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import substituted
 from tests.stack.tempo import TempoStandIn
+from tests.verify.docs import queries as docs
 
 pytestmark = pytest.mark.stack
 

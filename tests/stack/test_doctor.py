@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from exporter.doctor.addresses import GRAFANA
-from exporter.doctor.walk import CHECKS
+from exporter.doctor.checks import CHECKS
+from exporter.doctor.targets import GRAFANA
 from tests.doctor.backends import Asked, Backend, Refusal, good_answers, real_time, spans
 from tests.doctor.walks import GRAFANA_TOKEN
 from tests.process import program, run_program

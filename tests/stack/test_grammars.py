@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from tests.docs import queries as docs
-from tests.docs.pages import ALL_BLOCKS
 from tests.grafana.dashboards import ALL_QUERIES, FILES, Query, parsed, texts
 from tests.stack.grammar import syntax_errors
 from tests.stack.substitution import ROOT
+from tests.verify.docs import queries as docs
+from tests.verify.docs.pages import ALL_BLOCKS
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("node", "npm")]
 

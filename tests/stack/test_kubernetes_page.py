@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.webconfig import read
+from exporter.webconfig.config import read
 from tests.certificates import Folder
-from tests.docs.pages import blocks, code_blocks
 from tests.stack.chart import CHART, KUBERNETES, NAME, NAMESPACE, Helm, validate, values
 from tests.stack.substitution import ROOT
+from tests.verify.docs.pages import blocks, code_blocks
 
 pytestmark = pytest.mark.stack
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.instruments import INSTRUMENTS
+from exporter.metrics.instruments import INSTRUMENTS
 from tests.replay import GOOD, LIST, answer, recorded_body, recording
 from tests.stack import servers
 from tests.stack.chain import Chain

@@ -18,12 +18,12 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import SERVICE_NAME
-from tests.docs.pages import code_blocks
 from tests.process import program
 from tests.replay import GOOD, LIST, ReplayGateway, answer, recorded_body
 from tests.stack import servers
 from tests.stack.chain import exporter_environment
 from tests.stack.servers import Server, wait_until
+from tests.verify.docs.pages import code_blocks
 
 pytestmark = pytest.mark.stack
 

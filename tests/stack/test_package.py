@@ -103,7 +103,7 @@ def test_wheel_has_every_file(built: Built) -> None:
     """The wheel has every tracked file of the package as it is, templates too, and nothing else."""
     tracked = run("git", "ls-files", "-z", "exporter").split("\0")[:-1]
 
-    assert "exporter/status.html" in tracked
+    assert "exporter/web/status.html" in tracked
     assert {name: (ROOT / name).read_bytes() for name in tracked} == contents(built.wheel)
 
 
@@ -121,7 +121,7 @@ def test_archive_has_what_it_takes(built: Built) -> None:
         "pyproject.toml",
         "requirements/run.txt",
     }
-    assert "exporter/status.html" in names
+    assert "exporter/web/status.html" in names
 
 
 def test_wheel_is_the_same_from_the_tree(built: Built, tmp_path: Path) -> None:

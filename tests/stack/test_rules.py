@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.pages import blocks
 from tests.promql import LOCAL, LOCAL_EXAMPLE, NAME, RECORDED, RULE_FILES, published, rules
 from tests.stack.substitution import ROOT
+from tests.verify.docs.pages import blocks
 
 pytestmark = pytest.mark.stack
 

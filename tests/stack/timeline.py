@@ -21,11 +21,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.clock import Clock
-from exporter.endpoints import Endpoint
+from exporter.config.settings import load_settings
 from exporter.errors import GatewayError, Outcome
-from exporter.exposition import Exposition
-from exporter.gateway import Reply
-from exporter.settings import load_settings
+from exporter.gateway.client import Reply
+from exporter.metrics.exposition import Exposition
+from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
 from tests.rig import Rig, rig
 from tests.stack.substitution import ROOT
@@ -198,7 +198,7 @@ class _Exporter:
         self._process.close()
         self._rig, self._number = None, process
         if process is not None:
-            self._process.enter_context(patch("exporter.poller.GatewayClient", self._client))
+            self._process.enter_context(patch("exporter.poll.poller.GatewayClient", self._client))
             self._rig = self._process.enter_context(rig(self._settings, self._clock, export=False))
             self._rig.poller.poll_once()
 

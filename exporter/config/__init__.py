@@ -1,0 +1,1 @@
+"""Settings: the environment and flags, read once into frozen values."""

@@ -1,0 +1,73 @@
+"""All that a person has set: the environment, and the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.config import flags
+from exporter.config.quotes import unquoted
+from exporter.config.settings import Settings, load_settings
+from exporter.errors import SettingsError
+
+if TYPE_CHECKING:
+    from exporter.metrics.custom.config import Definition
+    from exporter.webconfig.config import Reading
+
+WEB_CONFIG_FILES = (flags.WEB_CONFIG_FILE, "WEB_CONFIG_FILE")
+"""What names the web configuration file, first the one that wins."""
+CUSTOM_METRICS_FILE = "CUSTOM_METRICS_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Settings and files, without problems."""
+
+    settings: Settings
+    web_file: Reading | None
+    custom: Definition | None
+
+
+def load_given(environ: Mapping[str, str]) -> Given:
+    """Read the environment and the files that it names.
+
+    Raises:
+        SettingsError: With what is wrong in all of them.
+    """
+    web_file, custom = read_web_file(environ), _read_custom_metrics(environ)
+    files = {_web_config_source(environ): web_file, CUSTOM_METRICS_FILE: custom}
+    problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
+    try:
+        settings = load_settings(environ)
+    except SettingsError as error:
+        raise SettingsError([*error.problems, *problems]) from error
+    if problems:
+        raise SettingsError(problems)
+    return Given(settings, web_file, custom)
+
+
+def read_web_file(environ: Mapping[str, str]) -> Reading | None:
+    """Return the web configuration file, problems and all; None where there is none."""
+    path = unquoted(environ.get(_web_config_source(environ), "").strip())
+    if not path:
+        return None
+    # Not everybody needs YAML and bcrypt, which take their time to import.
+    from exporter.webconfig.config import read
+
+    return read(Path(path))
+
+
+def _web_config_source(environ: Mapping[str, str]) -> str:
+    return next((name for name in WEB_CONFIG_FILES if environ.get(name, "").strip()), WEB_CONFIG_FILES[-1])
+
+
+def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:
+    path = unquoted(environ.get(CUSTOM_METRICS_FILE, "").strip())
+    if not path:
+        return None
+    # Neither does everybody need JMESPath.
+    from exporter.metrics.custom.config import read
+
+    return read(Path(path))

@@ -1,0 +1,1 @@
+"""The `demo` command: a gateway that plays a scripted day."""

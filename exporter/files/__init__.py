@@ -1,0 +1,1 @@
+"""Files that settings name: bounded reads, secrets, strict YAML, reloads."""

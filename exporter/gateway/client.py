@@ -1,0 +1,264 @@
+"""The client of the gateway: bearer key, redirects to the same host, retries, size limit, deadline."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from itertools import count
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from exporter import SERVICE_NAME, __version__
+from exporter.clock import Clock
+from exporter.errors import GatewayError, Outcome
+from exporter.files.secret import Secret
+from exporter.gateway.credentials import AdminKey
+from exporter.model.endpoints import Endpoint
+from exporter.transport.auth import HeaderAuth, bearer
+from exporter.transport.authorities import Authorities
+from exporter.transport.session import (
+    LATE,
+    RETRIED_STATUS,
+    CuttableAdapter,
+    Response,
+    Session,
+    check_status,
+    translated,
+)
+
+MAX_TRIES = 3
+MAX_REDIRECTS = 5
+FIRST_BACKOFF_SECONDS = 0.25
+CHUNK_BYTES = 64 * 1024
+MAX_DETAIL = 128
+RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
+PROXY_STATUS = frozenset({403, 502, 503, 504})
+"""What a proxy answers to a plain http:// request that it refuses or cannot forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer: status 200 to 299, the body decompressed."""
+
+    body: bytes
+    status: int
+    attempts: int
+    request_id: str | None
+
+
+class GatewayClient:
+    """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        base_url: str,
+        key: AdminKey,
+        clock: Clock,
+        authorities: Authorities | None = None,
+    ) -> None:
+        """Prepare a session; nothing is sent yet."""
+        base = urlsplit(base_url)
+        self._endpoint = endpoint
+        self._base = base
+        self._origin = _origin(base)
+        self._first_target = _target(base.path + endpoint.path, endpoint.query)
+        self._slash_target = _target(f"{base.path}{endpoint.path}/", endpoint.query)
+        self._target = self._first_target
+        self._clock = clock
+        self._attempts = 0
+        self._status: int | None = None
+        self._request_id: str | None = None
+        self._adapter = CuttableAdapter()
+        # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
+        self._key = _KeyHeader(key)
+        self._session = self._open_session()
+        self._authorities = authorities
+
+    def get(self, deadline: float) -> Reply:
+        """Ask, follow redirects, and try again where that makes sense.
+
+        Args:
+            deadline: By the clock's `age`; no attempt begins after it. A peer that drips byte by byte can
+                hold this call beyond it, until `cut`.
+
+        Raises:
+            GatewayError: With any outcome but `ok` and those of decoding.
+        """
+        self._attempts = 0
+        self._adapter.is_cut, self._adapter.connector = False, None
+        for failures in count(1):
+            try:
+                return self._get_by_redirects(deadline)
+            except GatewayError as error:
+                self._describe(error)
+                self.forget_redirect()
+                delay = self._retry_delay(error, failures)
+                if delay is None or self._adapter.is_cut or self._clock.age() + delay >= deadline:
+                    raise
+            self._clock.sleep(delay)
+        raise AssertionError  # pragma: no cover - the loop above has no end
+
+    def cut(self) -> GatewayError:
+        """Break off a `get` in another thread, which comes back as soon as its connection breaks.
+
+        Returns:
+            The timeout that takes the place of its result, with what is known of it so far.
+        """
+        error = GatewayError(Outcome.TIMEOUT, self._adapter.lateness)
+        # Before the other thread goes on, for which the end of the connection is the end of the headers.
+        self._describe(error)
+        self._adapter.cut()
+        return error
+
+    def forget_redirect(self) -> None:
+        """Begin at the documented address again: where the last fetch was sent, no good answer was."""
+        self._target = self._first_target
+
+    def close(self) -> None:
+        """Close what connections are kept open for the next poll."""
+        self._session.close()
+
+    def _open_session(self) -> Session:
+        session = Session()
+        session.mount("http://", self._adapter)
+        session.mount("https://", self._adapter)
+        session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
+        session.auth = HeaderAuth(self._key)
+        return session
+
+    def _get_by_redirects(self, deadline: float) -> Reply:
+        asked: set[str] = set()
+        for _ in range(MAX_REDIRECTS + 1):
+            asked.add(self._target)
+            with self._send(deadline) as response, translated():
+                self._status, self._request_id = response.status_code, _request_id(response)
+                location = self._location(response)
+                if location is None:
+                    return self._reply(response)
+                # Remembered for the next polls, too.
+                self._target = self._redirected(location)
+                if self._target in asked:
+                    raise GatewayError(Outcome.REDIRECT, "a redirect loop")
+        raise GatewayError(Outcome.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
+
+    def _send(self, deadline: float) -> Response:
+        remaining = deadline - self._clock.age()
+        if remaining <= 0:
+            raise GatewayError(Outcome.TIMEOUT, LATE)
+        self._attempts, self._status, self._request_id = self._attempts + 1, None, None
+        return self._session.open(self._origin + self._target, remaining, self._authorities)
+
+    def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
+        """Return the seconds to wait before the next try, or None when none makes sense."""
+        if failures >= MAX_TRIES:
+            return None
+        if error.outcome is Outcome.UNAUTHORIZED and self._key.has_changed():
+            return 0.0
+        is_retried = error.outcome in RETRIED_OUTCOMES or error.status in RETRIED_STATUS
+        if not is_retried and not error.is_transient:
+            return None
+        backoff = FIRST_BACKOFF_SECONDS * 2 ** (failures - 1)
+        return backoff if error.retry_after is None else error.retry_after
+
+    def _describe(self, error: GatewayError) -> None:
+        error.attempts, error.status, error.request_id = self._attempts, self._status, self._request_id
+
+    def _location(self, response: Response) -> str | None:
+        try:
+            return self._session.get_redirect_target(response)
+        except UnicodeError as error:
+            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
+
+    def _redirected(self, location: str) -> str:
+        """Return the target of a redirect, on our own scheme, host and port."""
+        url = self._resolved(location)
+        is_http = url.scheme in ("http", "https")
+        if is_http and self._adds_slash(url):
+            return self._slash_target
+        if not is_http or url.hostname != self._base.hostname:
+            raise GatewayError(Outcome.REDIRECT, f"to another place: {_origin(url)}"[:MAX_DETAIL])
+        self._check_scheme(url)
+        # Behind a TLS proxy the gateway's own `Location` says http://, and a redirect that forgets our query
+        # would bring a list without its inactive providers.
+        return _target(url.path or "/", url.query or self._endpoint.query)
+
+    def _resolved(self, location: str) -> SplitResult:
+        try:
+            url = urlsplit(urljoin(self._origin + self._target, location))
+            _ = url.port  # Raises ValueError where it is not a number.
+        except ValueError as error:
+            raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
+        return url
+
+    def _adds_slash(self, url: SplitResult) -> bool:
+        """Tell whether it is the gateway's redirect to our path with a slash, where it can lead only once.
+
+        Host, port and prefix do not count: the gateway takes them from a request that a proxy has changed.
+        """
+        return url.path.endswith(f"{self._endpoint.path}/") and self._target != self._slash_target
+
+    def _check_scheme(self, url: SplitResult) -> None:
+        """Raise `GatewayError` for a redirect from http:// to https://: the key is not sent in clear again.
+
+        One that adds the slash is the gateway's own behind a TLS proxy and does not come here.
+        """
+        if (self._base.scheme, url.scheme) == ("http", "https"):
+            root = _origin(url) + url.path.rstrip("/").removesuffix(self._endpoint.path)
+            raise GatewayError(
+                Outcome.REDIRECT, f"it redirects to {root[:MAX_DETAIL]}: set GATEWAY_API_URL to that"
+            )
+
+    def _reply(self, response: Response) -> Reply:
+        check_status(response, _is_from_gateway(response))
+        body = self._read(response)
+        return Reply(body, response.status_code, self._attempts, self._request_id)
+
+    def _read(self, response: Response) -> bytes:
+        """Read the body, counting after decompression."""
+        # Unlike any other buffer it gives its bytes away without copying them.
+        body = io.BytesIO()
+        for chunk in response.iter_content(CHUNK_BYTES):
+            if self._adapter.is_cut:
+                # What has come already may take long to decompress.
+                raise GatewayError(Outcome.TIMEOUT, LATE)
+            body.write(chunk)
+            if body.tell() > self._endpoint.max_bytes:
+                raise GatewayError(Outcome.TOO_LARGE, f"more than {self._endpoint.max_bytes} bytes")
+        return body.getvalue()
+
+
+class _KeyHeader:
+    """The header with the current key."""
+
+    def __init__(self, key: AdminKey) -> None:
+        self._key = key
+        self._sent: Secret | None = None
+
+    def __call__(self) -> str:
+        self._sent = self._key.current()
+        return bearer(self._sent)
+
+    def has_changed(self) -> bool:
+        """Return whether the key has changed since it was last sent."""
+        return self._key.current() is not self._sent
+
+
+def _origin(url: SplitResult) -> str:
+    """Return scheme, host and port, without credentials."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
+def _target(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
+
+
+def _is_from_gateway(response: Response) -> bool:
+    """Tell an answer of the gateway, which is JSON or has a request id, from an error page of a proxy."""
+    if response.status_code not in PROXY_STATUS or _request_id(response):
+        return True
+    return "json" in response.headers.get("Content-Type", "").lower()
+
+
+def _request_id(response: Response) -> str | None:
+    text = response.headers.get("x-request-id")
+    return text[:MAX_DETAIL] if text else None

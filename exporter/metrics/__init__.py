@@ -1,0 +1,1 @@
+"""Metrics: the table of instruments, collection, exposition, push."""

@@ -1,0 +1,1 @@
+"""Custom metrics: their file, JMESPath expressions, values in answers."""

@@ -1,0 +1,224 @@
+"""The file of custom metrics: a strict YAML document, checked as a whole before any of it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from exporter.errors import SettingsError
+from exporter.files.document import SHOWN, Section, Tree, parse
+from exporter.files.read import Stamp, stamp
+from exporter.metrics.custom.expression import Expression, compile_expression
+from exporter.metrics.instruments import INSTRUMENTS, Kind
+from exporter.model.custom import CustomKind, CustomMetric, CustomMetrics, ExtractedLabel
+from exporter.model.endpoints import Endpoint
+
+T = TypeVar("T")
+
+KEYS = ("name", "help", "kind", "from", "path", "constant_labels", "labels")
+LABEL_KEYS = ("path", "max_values")
+KINDS: Mapping[str, CustomKind] = MappingProxyType({kind.value: kind for kind in CustomKind})
+SOURCES: Mapping[str, Endpoint] = MappingProxyType({"provider": Endpoint.PROVIDERS, "stats": Endpoint.STATS})
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+"""Of a metric or label: what both OpenTelemetry and Prometheus leave as it is."""
+NAME_RULE = "must be lower-case letters and digits with single underscores between them, a letter first"
+SUFFIXES: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {Kind.COUNTER: ("", "_total", "_created"), Kind.HISTOGRAM: ("", "_bucket", "_count", "_sum", "_created")}
+)
+"""What may stand behind the name of a family; gauges have nothing there."""
+TAKEN = frozenset(
+    row.name.removesuffix("_total" if row.kind is Kind.COUNTER else "") + suffix
+    for row in INSTRUMENTS
+    for suffix in SUFFIXES.get(row.kind, ("",))
+)
+"""Names of all series that the exporter has."""
+RESERVED_NAMES = frozenset({"up", "target", "target_info"})
+RESERVED_PREFIXES = ("gatewayz_exporter_", "process_", "otel_", "scrape_")
+"""What the exporter's own metrics begin with, its libraries', and those that Prometheus makes of a target."""
+RESERVED_LABELS = frozenset({"provider", "job", "instance", "le", "quantile"})
+"""Labels that the exporter or Prometheus sets."""
+RESERVED_LABEL_PREFIXES = ("otel_", "exported_")
+WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+MAX_METRICS = 50
+MAX_LABELS = 10
+MAX_VALUES = 1000
+MAX_NAME = 128
+MAX_TEXT = 256
+"""Of a help text, or of the value of a constant label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What came of reading the file once."""
+
+    path: Path
+    metrics: CustomMetrics
+    """Of no use where there are problems."""
+    problems: tuple[str, ...]
+    """One sentence each."""
+    stamp: Stamp
+    """Of the file, just before it was read."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Tell whether the file has changed since."""
+        return stamp(self.path) != self.stamp
+
+
+def read(path: Path) -> Definition:
+    """Read the file."""
+    before = stamp(path)
+    try:
+        tree = parse(path)
+    except SettingsError as error:
+        return Definition(path, (), error.problems, before)
+    metrics, problems = _metrics(tree)
+    return Definition(path, metrics, problems, before)
+
+
+def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
+    """Return what can be used of a document, and all problems of it."""
+    problems: list[str] = []
+    metrics: list[CustomMetric | None] = []
+    first: dict[str, int] = {}
+    for number, item in enumerate(_items(Section("", tree, ("metrics",), problems)), 1):
+        if not isinstance(item, dict):
+            problems.append(f"metric {number} must be a mapping.")
+            continue
+        reader = _Reader(item)
+        metrics.append(reader.metric())
+        if first.setdefault(reader.name, number) != number and reader.name:
+            reader.complain("name", f"is that of metric {first[reader.name]}, too.")
+        shown = f" ({reader.name})" if SHOWN.fullmatch(reader.name) else ""
+        problems += [f"metric {number}{shown}: {problem}" for problem in reader.problems]
+    return tuple(metric for metric in metrics if metric), tuple(problems)
+
+
+def _items(top: Section) -> Sequence[object]:
+    """Return the list of metrics, which has to be there: an empty file is one that is being written."""
+    items = top.values.get("metrics")
+    if not isinstance(items, list):
+        top.complain("metrics", "must be the list of metrics; [] is one without any.")
+        return ()
+    if len(items) > MAX_METRICS:
+        top.complain("metrics", f"has more than {MAX_METRICS} metrics.")
+        return ()
+    return items
+
+
+class _Reader:
+    """One pass over one metric; it collects problems and goes on."""
+
+    def __init__(self, item: Tree) -> None:
+        self.problems: list[str] = []
+        self._section = Section("", item, KEYS, self.problems)
+        self.complain = self._section.complain
+        self.name = _required(self._section, "name")
+
+    def metric(self) -> CustomMetric | None:
+        """Return the metric, None where there is a problem."""
+        self._check_name()
+        text = self._help()
+        kind = _choice(self._section, "kind", KINDS)
+        source = _choice(self._section, "from", SOURCES)
+        path = self._path(kind)
+        constant = tuple(self._constant_labels())
+        labels = tuple(self._labels([name for name, _ in constant]))
+        if kind is CustomKind.INFO and not self._section.values.get("labels"):
+            self.complain("labels", "is missing: its labels are what an info metric tells.")
+        if len(constant) + len(labels) > MAX_LABELS:
+            self.complain("labels", f"and constant_labels have more than {MAX_LABELS} labels.")
+        if self.problems or kind is None or source is None:
+            return None
+        return CustomMetric(self.name, text, kind, source, path, constant, labels)
+
+    def _check_name(self) -> None:
+        name = self.name
+        if name and (not NAME.fullmatch(name) or len(name) > MAX_NAME):
+            self.complain("name", f"{NAME_RULE}; it has {MAX_NAME} characters at most.")
+        if name in TAKEN:
+            self.complain("name", "is taken: the exporter has a metric or series of that name.")
+        elif name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
+            self.complain("name", f"is reserved, as are all that begin with {', '.join(RESERVED_PREFIXES)}.")
+
+    def _help(self) -> str:
+        text = _required(self._section, "help")
+        if not text.isprintable() or len(text) > MAX_TEXT:
+            self.complain("help", f"must be one line of at most {MAX_TEXT} characters.")
+        return text
+
+    def _path(self, kind: CustomKind | None) -> Expression | None:
+        if kind is not CustomKind.INFO:
+            return _expression(self._section)
+        if "path" in self._section.values:
+            self.complain("path", "is for gauges: the value of an info metric is 1.")
+        return None
+
+    def _constant_labels(self) -> Iterator[tuple[str, str]]:
+        section = Section("constant_labels", self._section.values.get("constant_labels"), None, self.problems)
+        for name in section.values:
+            _check_label(section, name)
+            text = _required(section, name)
+            if len(text) > MAX_TEXT:
+                section.complain(name, f"must have at most {MAX_TEXT} characters.")
+            yield name, text
+
+    def _labels(self, constant: Collection[str]) -> Iterator[ExtractedLabel]:
+        section = Section("labels", self._section.values.get("labels"), None, self.problems)
+        for name, content in section.values.items():
+            _check_label(section, name)
+            if name in constant:
+                section.complain(name, "is among constant_labels, too.")
+            if not isinstance(content, dict):
+                section.complain(name, "must be a mapping of path and max_values.")
+                continue
+            label = Section(section.path(name), content, LABEL_KEYS, self.problems)
+            path, bound = _expression(label), _max_values(label)
+            if path is not None:
+                yield ExtractedLabel(name, path, bound)
+
+
+def _required(section: Section, key: str) -> str:
+    """Return a text that has to be there; where it is empty, that was told."""
+    if section.values.get(key, "") == "":
+        section.complain(key, "is missing.")
+    return section.text(key)
+
+
+def _choice(section: Section, key: str, table: Mapping[str, T]) -> T | None:
+    name = _required(section, key)
+    return section.choices(key, table, [name], table[next(iter(table))])[0] if name else None
+
+
+def _expression(section: Section) -> Expression | None:
+    text = _required(section, "path")
+    if not text:
+        return None
+    try:
+        return compile_expression(text)
+    except ValueError as error:
+        section.complain("path", str(error))
+        return None
+
+
+def _max_values(section: Section) -> int:
+    """Return the bound on the values of a label."""
+    if "max_values" not in section.values:
+        section.complain("max_values", "is missing: say how many different values the label may have.")
+        return 0
+    text = section.text("max_values")
+    if not WHOLE_NUMBER.fullmatch(text) or int(text) > MAX_VALUES:
+        section.complain("max_values", f"must be a whole number from 1 to {MAX_VALUES:,}.")
+        return 0
+    return int(text)
+
+
+def _check_label(section: Section, name: str) -> None:
+    if not NAME.fullmatch(name) or len(name) > MAX_NAME:
+        section.complain(name, f"{NAME_RULE}; it has {MAX_NAME} characters at most.")
+    elif name in RESERVED_LABELS or name.startswith(RESERVED_LABEL_PREFIXES):
+        section.complain(name, "is reserved: the exporter or Prometheus sets it.")

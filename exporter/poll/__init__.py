@@ -1,0 +1,1 @@
+"""The poll loop: fetch, convert, publish, log what changed."""

@@ -1,0 +1,1 @@
+"""The operating system: threads, signals, memory, terminals."""

@@ -1,0 +1,1 @@
+"""Traces and logs: OTLP exporters, JSON log records, standard output."""

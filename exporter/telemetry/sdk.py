@@ -1,0 +1,141 @@
+"""Traces, logs and metrics of the process: their providers, instrumentation and shutdown."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from starlette.middleware import Middleware
+
+from exporter import SCOPE, __version__
+from exporter.config.settings import TelemetrySettings
+from exporter.errors import SettingsError, ThreadError
+from exporter.metrics.counted import counted
+from exporter.metrics.instruments import Signal
+from exporter.metrics.meters import Metrics
+from exporter.system.threads import start
+from exporter.telemetry import otlp
+
+
+def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int]) -> Telemetry:
+    """Return the telemetry of the process.
+
+    Args:
+        settings: Which signals leave, and how.
+        records_lost: Returns how many log records were dropped, since the start.
+
+    Raises:
+        SettingsError: When the SDK refuses the value of one of its own variables.
+    """
+    try:
+        return Telemetry(settings, records_lost=records_lost)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise SettingsError([f"OTEL_*: the OpenTelemetry SDK refuses a value: {error}"]) from error
+
+
+class Telemetry:
+    """Everything that is made of the SDK, for one process."""
+
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        span_exporter: SpanExporter | None = None,
+        log_exporter: LogRecordExporter | None = None,
+        metric_exporter: MetricExporter | None = None,
+        records_lost: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Make the providers, and instrument `requests` if a span leaves: it costs time.
+
+        Args:
+            settings: Which signals leave, and how.
+            span_exporter: Takes the spans in place of an OTLP exporter.
+            log_exporter: Takes the log records in place of an OTLP exporter.
+            metric_exporter: Takes the metrics in place of an OTLP exporter.
+            records_lost: Returns how many log records were dropped, since the start.
+        """
+        resource = Resource.create()
+        self.metrics = Metrics(
+            resource, records_lost, metric_exporter or otlp.metric_exporter(settings.metrics_protocol)
+        )
+        failed = self.metrics.events.telemetry_failed
+        self._spans = counted(
+            span_exporter or otlp.span_exporter(settings.traces_protocol), partial(failed, Signal.TRACES)
+        )
+        self.tracer_provider = _tracer_provider(resource, self._spans) if settings.traced else None
+        self.logger_provider = _logger_provider(
+            resource,
+            counted(log_exporter or otlp.log_exporter(settings.logs_protocol), partial(failed, Signal.LOGS)),
+        )
+        self.tracer = self._tracers().get_tracer(SCOPE, __version__)
+        self._instrumentor = RequestsInstrumentor()
+        if self._spans_leave():
+            self._instrumentor.instrument(
+                tracer_provider=self._tracers(),
+                meter_provider=NoOpMeterProvider(),
+                excluded_urls=",".join(re.escape(endpoint) for endpoint in settings.endpoints),
+            )
+
+    def scrape_middleware(self) -> Sequence[Middleware]:
+        """Return what traces a route of the web side: nothing if no span leaves."""
+        if not self._spans_leave():
+            return ()
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        return (
+            Middleware(
+                OpenTelemetryMiddleware,
+                tracer_provider=self._tracers(),
+                meter_provider=NoOpMeterProvider(),
+                exclude_spans=["receive", "send"],
+            ),
+        )
+
+    def shutdown(self, seconds: float) -> None:
+        """Send what is still queued, for at most `seconds`; then leave, delivered or not."""
+        if self._spans_leave():
+            self._instrumentor.uninstrument()
+        closers = [
+            threading.Thread(target=closing.shutdown, daemon=True)
+            for closing in (self.tracer_provider, self.logger_provider, self.metrics)
+            if closing is not None
+        ]
+        for closer in closers:
+            # Without a thread nothing is sent: it could take longer than there is time.
+            with suppress(ThreadError):
+                start(closer)
+        for closer in closers:
+            if closer.ident is not None:
+                closer.join(seconds / len(closers))
+
+    def _spans_leave(self) -> bool:
+        return self._spans is not None and self.tracer_provider is not None
+
+    def _tracers(self) -> trace.TracerProvider:
+        return self.tracer_provider or trace.NoOpTracerProvider()
+
+
+def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> TracerProvider:
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    if exporter is not None:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def _logger_provider(resource: Resource, exporter: LogRecordExporter | None) -> LoggerProvider | None:
+    if exporter is None:
+        return None
+    provider = LoggerProvider(resource, shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    return provider

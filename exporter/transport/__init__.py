@@ -1,0 +1,1 @@
+"""Outgoing HTTP, and the only package that knows requests and urllib3."""

@@ -1,0 +1,35 @@
+"""The `Authorization` header of outgoing requests: bearer tokens (RFC 6750) and passwords (RFC 7617)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import requests
+from requests.auth import AuthBase
+
+from exporter.files.secret import Secret
+
+
+class HeaderAuth(AuthBase):
+    """Sets the header on each request. An auth object also keeps requests from reading ~/.netrc."""
+
+    def __init__(self, header: Callable[[], str | None]) -> None:
+        """Send what `header` returns at the time of each request; nothing for None."""
+        self._header = header
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        if (header := self._header()) is not None:
+            request.headers["Authorization"] = header
+        return request
+
+
+def bearer(token: Secret) -> str:
+    """Return the header for a bearer token."""
+    return f"Bearer {token.reveal()}"
+
+
+def basic(user: str, password: Secret) -> str:
+    """Return the header for basic authentication."""
+    return "Basic " + base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()

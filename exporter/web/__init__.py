@@ -1,0 +1,1 @@
+"""The HTTP server: `/metrics`, the status page, health checks."""

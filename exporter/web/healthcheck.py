@@ -1,0 +1,50 @@
+"""Ask a running exporter whether it is healthy, for containers that have no other HTTP client."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+from exporter.config.settings import WebSettings
+from exporter.web import healthsocket
+
+PATH = "/-/healthy"
+TIMEOUT_SECONDS = 3.0
+MAX_BYTES = 64 * 1024
+ANY_ADDRESS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - recognised here, not bound
+
+
+def probe(settings: WebSettings) -> tuple[bool, str]:
+    """Return whether `/-/healthy` answered 200, and what it said or why it did not.
+
+    The exporter's socket for this is asked first; where there is none, its port is, over plain HTTP.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        try:
+            connection.connect(healthsocket.address(settings.host, settings.port))
+        except OSError:
+            return _probe_tcp(settings)
+        if not healthsocket.is_ours(connection):
+            return _probe_tcp(settings)
+        try:
+            return _ask(connection)
+        except (OSError, http.client.HTTPException) as error:
+            return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
+
+
+def _ask(connection: socket.socket, prefix: str = "") -> tuple[bool, str]:
+    client = http.client.HTTPConnection("localhost")
+    client.sock = connection
+    client.request("GET", prefix + PATH)
+    response = client.getresponse()
+    return response.status == 200, response.read(MAX_BYTES).decode(errors="replace").strip()
+
+
+def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
+    host = "127.0.0.1" if settings.host in ANY_ADDRESS else settings.host
+    try:
+        with socket.create_connection((host, settings.port), TIMEOUT_SECONDS) as connection:
+            return _ask(connection, settings.route_prefix)
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer on port {settings.port}: {type(error).__name__}"

@@ -1,0 +1,426 @@
+"""The environment that libraries read: nothing in it is empty or malformed, and what was is named once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import requests
+
+from exporter.config.environment import clean, prepare
+from tests.libraries import plausible, variables
+from tests.otlp import OtlpReceiver
+from tests.process import program, run_program
+from tests.replay import ReplayGateway
+from tests.sweep import start, start_with_all
+
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+def base(gateway: ReplayGateway, **more: str) -> dict[str, str]:
+    """Return an environment for a program that polls the replaying gateway."""
+    return {
+        "GATEWAY_API_URL": gateway.url,
+        "ADMIN_KEY": "test-admin-key",
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
+        **more,
+    }
+
+
+# What is read
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+@pytest.mark.parametrize("name", ["OTEL_BSP_SCHEDULE_DELAY", "WEB_CONCURRENCY", "ANY"])
+def test_empty(name: str, text: str) -> None:
+    """An empty variable counts as unset, whatever it is, and nobody is warned."""
+    cleaned = clean({name: text, "B": "b"})
+
+    assert ({"B": "b"}, ()) == (cleaned.variables, cleaned.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OTEL_BSP_SCHEDULE_DELAY", "foo"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "-1"),
+        ("OTEL_BLRP_EXPORT_TIMEOUT", "9" * 5000),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "foo"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1.5"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "foo"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "inf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "yes"),
+        ("OTEL_SDK_DISABLED", "1"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "foo"),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "foo"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_TRACES_SAMPLER_ARG", "5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "nan"),
+        ("OTEL_PROPAGATORS", "b3"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "foo"),
+        ("OTEL_SERVICE_NAME", "\udcff"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "foo"),
+        ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "("),
+        ("OTEL_PYTHON_ASGI_EXCLUDED_URLS", "["),
+        ("OTEL_PYTHON_CONTEXT", "foo"),
+        ("OTEL_PYTHON_METER_PROVIDER", "sdk_meter_provider"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "foo"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", "foo"),
+        ("GRPC_PYTHON_DEFAULT_TIMEOUT_SECONDS", "foo"),
+        ("GRPC_ENABLE_FORK_SUPPORT", "foo"),
+        ("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "foo"),
+        ("GRPC_VERBOSITY", "loud"),
+        ("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "UPB"),
+        ("GRPC_POLL_STRATEGY", "EPOLL1"),
+        ("SSLKEYLOGFILE", "/nowhere/keys"),
+        ("WEB_CONCURRENCY", "auto"),
+    ],
+)
+def test_malformed(name: str, text: str) -> None:
+    """A value that a library cannot use is left out with one short warning that names the variable."""
+    cleaned = clean({name: text})
+
+    assert {} == cleaned.variables
+    (warning,) = cleaned.warnings
+    assert warning.startswith(f"{name}: ")
+    assert "is ignored, and the variable counts as unset: expected " in warning
+    assert len(warning) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "0"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0.5"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "GZIP"),
+        ("OTEL_SDK_DISABLED", "True"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1"),
+        ("OTEL_PROPAGATORS", "none"),
+        ("OTEL_PROPAGATORS", "baggage,tracecontext"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,*"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c="),
+        ("OTEL_PYTHON_CONTEXT", "contextvars_context"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "anything"),
+        ("WEB_CONCURRENCY", "4"),
+    ],
+)
+def test_well_formed(name: str, text: str) -> None:
+    """What a library can use stays as it is."""
+    cleaned = clean({name: text})
+
+    assert ({name: text}, ()) == (cleaned.variables, cleaned.warnings)
+
+
+def test_part_of_a_list() -> None:
+    """Of a list, the entries that can be used stay."""
+    cleaned = clean({"OTEL_PROPAGATORS": "tracecontext, b3,,baggage"})
+
+    assert {"OTEL_PROPAGATORS": "tracecontext,baggage"} == cleaned.variables
+    assert (
+        "OTEL_PROPAGATORS: 'b3' is ignored: "
+        "expected propagators that are installed: tracecontext and baggage.",
+    ) == cleaned.warnings
+
+
+def test_resource_attributes_are_not_shown() -> None:
+    """What is no attribute may be the rest of a value that nobody should see."""
+    cleaned = clean({"OTEL_RESOURCE_ATTRIBUTES": "token=a,sesame"})
+
+    assert {"OTEL_RESOURCE_ATTRIBUTES": "token=a"} == cleaned.variables
+    assert (
+        "OTEL_RESOURCE_ATTRIBUTES: an entry is ignored: "
+        "expected name=value, with commas between the entries.",
+    ) == cleaned.warnings
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"])
+def test_long_timeout(name: str) -> None:
+    """A timeout that was meant in milliseconds is cut, and the unit is named."""
+    cleaned = clean({name: "10000"})
+
+    assert {name: "30"} == cleaned.variables
+    assert (
+        f"{name} is cut from 10000 to 30: its unit is seconds here, not milliseconds.",
+    ) == cleaned.warnings
+
+
+@pytest.mark.parametrize(
+    ("general", "own", "protocol", "left", "warned"),
+    [
+        ("gzip", None, "grpc", "gzip", 0),
+        ("none", None, "grpc", None, 0),
+        ("gzip", "none", "grpc", None, 0),
+        ("deflate", None, "grpc", None, 1),
+        (None, "deflate", "grpc", None, 1),
+        ("gzip", "none", "http/protobuf", "none", 0),
+        ("deflate", None, "", "deflate", 0),
+    ],
+)
+def test_compression(
+    general: str | None, own: str | None, protocol: str, left: str | None, warned: int
+) -> None:
+    """Each signal has the compression that its protocol can do, its own before the general one."""
+    prefix = "OTEL_EXPORTER_OTLP"
+    names = {
+        f"{prefix}_COMPRESSION": general,
+        f"{prefix}_LOGS_COMPRESSION": own,
+        f"{prefix}_PROTOCOL": protocol,
+    }
+    cleaned = clean({name: text for name, text in names.items() if text})
+
+    assert left == cleaned.variables.get(f"{prefix}_LOGS_COMPRESSION")
+    assert f"{prefix}_COMPRESSION" not in cleaned.variables
+    assert warned == len(cleaned.warnings)
+
+
+@pytest.mark.parametrize(
+    ("queue", "batch", "left", "warned"),
+    [("100", None, "100", 0), ("100", "200", "100", 1), (None, "3000", "2048", 1), ("100", "50", "50", 0)],
+)
+def test_batches(queue: str | None, batch: str | None, left: str, warned: int) -> None:
+    """A batch is never longer than its queue, which the SDK would refuse."""
+    names = {"OTEL_BSP_MAX_QUEUE_SIZE": queue, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": batch}
+    cleaned = clean({name: text for name, text in names.items() if text})
+
+    assert left == cleaned.variables["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]
+    assert warned == len(cleaned.warnings)
+
+
+# What libraries find
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
+        ({"OTEL_SERVICE_NAME": "mine"}, {"OTEL_SERVICE_NAME": "mine"}),
+        (
+            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
+            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
+        ),
+        ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
+        (
+            {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
+            {"OTEL_SERVICE_NAME": "provider-metrics-exporter"},
+        ),
+    ],
+    ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
+)
+def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
+    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
+    environ = dict(before)
+
+    prepare(environ)
+
+    added = {"OTEL_SEMCONV_STABILITY_OPT_IN", "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"}
+    assert after == {name: value for name, value in environ.items() if name not in added}
+
+
+def test_captured_headers_never_show_keys() -> None:
+    """Header capture, when a person turns it on, leaves out what authorizes, beside what they name."""
+    name = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
+    environ = {name: "cookie"}
+
+    prepare(environ)
+
+    assert "cookie,authorization,proxy-authorization" == environ[name]
+
+
+def test_what_is_left_out_of_the_process() -> None:
+    """Variables that were left out are gone from the environment, and others are as they were."""
+    environ = {"OTEL_PYTHON_CONTEXT": "foo", "HOME": "", "PATH": "/bin"}
+
+    prepare(environ)
+
+    assert ("/bin", False, False) == (environ["PATH"], "HOME" in environ, "OTEL_PYTHON_CONTEXT" in environ)
+
+
+# The program
+
+
+HARMLESS = {
+    "OTEL_PROPAGATORS": "tracecontext,baggage,b3",
+    "WEB_CONCURRENCY": "auto",
+    "OTEL_PYTHON_METER_PROVIDER": "foo",
+    "OTEL_PYTHON_TRACER_PROVIDER": "foo",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "foo",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "0",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "foo",
+}
+
+
+def test_run_warns_once_for_each(gateway: ReplayGateway) -> None:
+    """Each variable that is ignored is named by one record, and everything is delivered."""
+    with OtlpReceiver() as receiver:
+        result = start(base(gateway, **HARMLESS, **{OTLP: receiver.url}))
+
+    assert (0, True) == (result.code, result.is_good)
+    assert [1] * len(HARMLESS) == [result.output.count(f'"{name}: ') for name in HARMLESS]
+    assert "Telemetry not delivered" not in result.output
+    assert receiver.spans
+
+
+@pytest.mark.parametrize("command", ["check", "doctor", "healthcheck"])
+def test_other_commands(gateway: ReplayGateway, command: str) -> None:
+    """No command fails by a variable that it can do without."""
+    result = run_program(command, **base(gateway, **HARMLESS))
+
+    assert "Traceback" not in result.stdout + result.stderr
+    assert result.returncode == (1 if command == "healthcheck" else 0)
+
+
+def test_check_notes_what_is_ignored(gateway: ReplayGateway) -> None:
+    """`check` names each variable that is ignored."""
+    result = run_program("check", **base(gateway, **HARMLESS))
+
+    assert [True] * len(HARMLESS) == [f"Note: {name}: " in result.stderr for name in HARMLESS]
+
+
+def test_demo_starts() -> None:
+    """The demo gets along with what it can do without, too."""
+    with program("demo", METRICS_PORT="0", **HARMLESS) as running:
+        running.record("Updated provider metrics")
+        code, _ = running.end()
+
+    assert (0, False) == (code, "Traceback" in "".join(running.output))
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        (
+            {"OTEL_SERVICE_NAME": "", "OTEL_RESOURCE_ATTRIBUTES": "app.service.name=x,service.name="},
+            "provider-metrics-exporter",
+        ),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name = mine"}, "mine"),
+    ],
+)
+def test_name_of_the_service(gateway: ReplayGateway, more: dict[str, str], name: str) -> None:
+    """What is sent bears the exporter's name, unless a person gave it another."""
+    with OtlpReceiver() as receiver:
+        start(base(gateway, **more, **{OTLP: receiver.url}))
+
+    names = [
+        attribute.value.string_value
+        for resource in receiver.resources
+        for attribute in resource.attributes
+        if attribute.key == "service.name"
+    ]
+    assert {name} == set(names)
+
+
+def test_no_false_report(gateway: ReplayGateway) -> None:
+    """A setting of an exporter that is ignored is not told as a failed delivery."""
+    more = {"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TIMEOUT": "foo"}
+    with OtlpReceiver() as receiver:
+        result = start(base(gateway, **more, **{OTLP: receiver.url}))
+
+    assert (0, True, True) == (result.code, bool(receiver.spans), bool(receiver.records))
+    assert "Telemetry not delivered" not in result.output
+
+
+def test_scrapes_of_a_stranger_fill_no_log(gateway: ReplayGateway) -> None:
+    """Headers that the propagators refuse are not logged."""
+    refused = {"baggage": "a" * 9000, "traceparent": "nonsense", "tracestate": "=" * 600}
+    with OtlpReceiver() as receiver, program(**base(gateway, **{OTLP: receiver.url})) as running:
+        url = running.url()
+        running.record("Updated provider metrics")
+        for _ in range(20):
+            requests.get(f"{url}/metrics", headers=refused, timeout=5)
+        running.end()
+
+    assert 20 <= len([span for span in receiver.spans if span.name == "GET /metrics"])
+    assert 3 == len([line for line in running.output if line.startswith("{")])
+
+
+# An agent
+
+
+AGENT = "opentelemetry/instrumentation/auto_instrumentation"
+
+
+@pytest.fixture
+def python_path(tmp_path: Path) -> str:
+    """PYTHONPATH as an operator sets it that injects an agent with an older OpenTelemetry."""
+    agent = tmp_path / AGENT
+    agent.mkdir(parents=True)
+    (agent / "sitecustomize.py").write_text("import opentelemetry.trace")
+    (tmp_path / "opentelemetry" / "trace.py").write_text("OLD = True")
+    about = tmp_path / "opentelemetry_api-1.20.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: opentelemetry-api\nVersion: 1.20.0\n")
+    return os.pathsep.join([str(agent), str(tmp_path)])
+
+
+def test_agent_is_left_out(gateway: ReplayGateway, python_path: str, tmp_path: Path) -> None:
+    """An agent of another version does not keep the exporter from running, and is named."""
+    result = start(base(gateway, PYTHONPATH=python_path))
+
+    assert (0, True) == (result.code, result.is_good)
+    (line,) = [line for line in result.output.splitlines() if not line.startswith("{")]
+    assert line.startswith(f"provider-metrics-exporter: PYTHONPATH: {tmp_path} is ignored, ")
+
+
+def test_other_folders_of_the_path_stay(tmp_path: Path, python_path: str) -> None:
+    """What else is in PYTHONPATH is still found."""
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    other.mkdir()
+    (other / "sitecustomize.py").write_text("print('still here')")
+
+    result = run_program("--version", PYTHONPATH=f"{python_path}{os.pathsep}{other}")
+
+    assert (0, 1) == (result.returncode, result.stdout.count("still here"))
+
+
+# Every variable of every library
+
+
+SETS: Mapping[str, Mapping[str, str]] = {
+    "nothing is sent": {},
+    "http/protobuf": {"OTEL_METRICS_EXPORTER": "otlp"},
+    "grpc": {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+}
+
+
+@pytest.fixture(scope="module")
+def names() -> tuple[str, ...]:
+    """The variables that the installed libraries read."""
+    return tuple(variables())
+
+
+def test_names_are_found(names: tuple[str, ...]) -> None:
+    """Reading the source finds what is read directly, by a constant, by a compiled library and in pieces."""
+    known = {
+        "NETRC",
+        "WEB_CONCURRENCY",
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "GRPC_VERBOSITY",
+        "OTEL_PYTHON_EXCLUDED_URLS",
+    }
+
+    assert known <= set(names)
+    assert len(names) > 150
+
+
+@pytest.mark.parametrize("sent", SETS)
+@pytest.mark.parametrize("kind", ["empty", "foo", "plausible"])
+def test_every_variable(gateway: ReplayGateway, names: tuple[str, ...], kind: str, sent: str) -> None:
+    """With every variable of every library set, the program runs, or names those that it refuses."""
+    swept = {name: plausible(name) if kind == "plausible" else kind.replace("empty", "") for name in names}
+    with OtlpReceiver() as receiver:
+        more = {**SETS[sent], OTLP: receiver.url} if sent != "nothing is sent" else {}
+        result, refused = start_with_all(
+            base(gateway, **more), {n: t for n, t in swept.items() if n not in more}
+        )
+
+    assert result.is_good, result.output
+    assert (0, True) == (result.code, kind != "empty" or not refused)

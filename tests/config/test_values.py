@@ -1,0 +1,172 @@
+"""Each reader of a setting returns the value of good text, and says of other text what it must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporter.config import values
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("60", 60.0),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("1e2", 100.0),
+        ("60s", 60.0),
+        ("1m", 60.0),
+        ("5m", 300.0),
+        ("1h30m", 5400.0),
+        ("500ms", 0.5),
+        ("1d", 86_400.0),
+        ("1w2d", 777_600.0),
+        ("1y", 31_536_000.0),
+        ("1h0m5s", 3605.0),
+        ("0s", 0.0),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """Reads plain seconds and Prometheus' durations."""
+    assert seconds == values.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s",
+        "1.5h",
+        "60 s",
+        "30m1h",
+        "1h1h",
+        "60S",
+        "5min",
+        "-5m",
+        "nan",
+        "inf",
+        "1_0",
+        "0x10",
+        "\u0661s",
+        "1s\n",
+    ],
+)
+def test_text_that_is_no_duration(text: str) -> None:
+    """Returns None for everything else: unknown units, other orders, fractions with a unit."""
+    assert None is values.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.1, "100ms"),
+        (1.0, "1s"),
+        (90.0, "90s"),
+        (120.0, "2m"),
+        (86_400.0, "1d"),
+        (259_200.0, "3d"),
+        (1.5, "1500ms"),
+    ],
+)
+def test_durations_are_written(seconds: float, text: str) -> None:
+    """Writes a duration that its own reader reads back."""
+    assert (text, seconds) == (values.format_duration(seconds), values.parse_duration(text))
+
+
+@pytest.mark.parametrize("text", ["100ms", "0.1", "2m", "120"])
+def test_duration_at_its_limits(text: str) -> None:
+    """Both limits are allowed."""
+    assert values.duration(0.1, 120.0)(text) in (0.1, 120.0)
+
+
+GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
+    (values.port, "8001", 8001),
+    (values.port, ":8001", 8001),
+    (values.port, "0", 0),
+    (values.port, "65535", 65_535),
+    (values.host, "::", "::"),
+    (values.host, "[::1]", "::1"),
+    (values.host, "fe80::1%lo", "fe80::1%lo"),
+    (values.host, "127.0.0.1", "127.0.0.1"),
+    (values.host, "127.1", "127.1"),
+    (values.host, "localhost", "localhost"),
+    (values.host, "my_host.example.", "my_host.example."),
+    (values.host, "g\u00e4teway.example", "g\u00e4teway.example"),
+    (values.listen_addresses, ":8001", (("::", 8001),)),
+    (values.listen_addresses, "localhost:0", (("localhost", 0),)),
+    (values.listen_addresses, "[::1]:8001", (("::1", 8001),)),
+    (values.listen_addresses, "0.0.0.0:8001, :9001", (("0.0.0.0", 8001), ("::", 9001))),
+    (values.url_path, "/", ""),
+    (values.url_path, "exporter", "/exporter"),
+    (values.url_path, "/a/b-c_d.e~f/", "/a/b-c_d.e~f"),
+    (values.boolean, "TRUE", True),
+    (values.boolean, "0", False),
+    (values.choice({"a": "a", "aa": "a", "b": "b"}), "AA", "a"),
+    (values.utf8, "\u00e4", "\u00e4"),
+]
+
+
+@pytest.mark.parametrize(("read", "text", "value"), GOOD)
+def test_good_text(read: Callable[[str], Any], text: str, value: object) -> None:
+    """Good text becomes its value."""
+    assert value == read(text)
+
+
+NO_TEXT = os.fsdecode(b"\xff")
+A_HOST = "must be an IP address or a host name without a port, such as 127.0.0.1 or ::"
+AN_ADDRESS = "must be host:port or :port, such as :8001, 127.0.0.1:8001 or [::1]:8001"
+A_PATH = "must be a path of letters, digits and -._~, such as /exporter"
+WRONG: list[tuple[Callable[[str], Any], list[str], str]] = [
+    (values.duration(0.1, 120.0), ["soon", NO_TEXT], "must be a duration such as 60, 60s or 5m"),
+    (
+        values.duration(0.1, 120.0),
+        ["0", "-1", "99ms", "121", "1d", "9" * 5000],
+        "must be between 100ms and 2m",
+    ),
+    (
+        values.port,
+        ["x", "65536", "::1", "-1", "8001/tcp", "9" * 5000, "\u0661", NO_TEXT],
+        "must be a port from 0 to 65535",
+    ),
+    (
+        values.host,
+        [
+            "[::1",
+            "::1]",
+            "[localhost]",
+            "host:8001",
+            "[::1]:8001",
+            "http://host",
+            "*",
+            "a b",
+            "999.1.1.1",
+            "a..b",
+        ],
+        A_HOST,
+    ),
+    (values.host, ["x" * 64, "a." * 127 + "a", "-a", "xn--\xff", NO_TEXT], A_HOST),
+    (
+        values.listen_addresses,
+        ["8001", "host:", "::1:8001", ":99999", "http://host:1", ":1,", "", "[::1]"],
+        AN_ADDRESS,
+    ),
+    (values.url_path, ["/a b", "//host", "/../x", "/a?b", "/{x}", "/a//b", NO_TEXT], A_PATH),
+    (values.boolean, ["yes", "", "tru"], "must be true or false"),
+    (values.choice({"a": "a", "aa": "a", "b": "b", "c": "c"}), ["d"], "must be a, b or c"),
+    (values.utf8, [NO_TEXT], "must be UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "rule"), [(read, text, rule) for read, texts, rule in WRONG for text in texts]
+)
+def test_wrong_text(read: Callable[[str], Any], text: str, rule: str) -> None:
+    """Other text is refused with what it must be, in no programmer's words."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        read(text)
+
+    assert rule == str(caught.value)

@@ -1,0 +1,177 @@
+"""A YAML file becomes mappings and lists of texts, and what is wrong with a value is told by its name."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from exporter.errors import SettingsError
+from exporter.files.document import Section, parse
+
+
+def parsed(tmp_path: Path, content: bytes) -> object:
+    """Return what is in a file."""
+    path = tmp_path / "file.yml"
+    path.write_bytes(content)
+    return parse(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for files that come one after the other."""
+    return tmp_path_factory.mktemp("document")
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"{}", b"null", b"~"])
+def test_empty(tmp_path: Path, content: bytes) -> None:
+    """A file with nothing in it is an empty mapping."""
+    assert {} == parsed(tmp_path, content)
+
+
+def test_values(tmp_path: Path) -> None:
+    """Every scalar is its text, whatever YAML would make of it, but for null."""
+    content = b"a: {b: 1, c: yes, d: 2026-01-01, e: '1', f: ~, g: [0x1, no], h: !!int 5}"
+
+    expected = {"b": "1", "c": "yes", "d": "2026-01-01", "e": "1", "f": None, "g": ["0x1", "no"], "h": "5"}
+    assert {"a": expected} == parsed(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a: b: c", "the file is not valid YAML (line 1, column 5)."),
+        (b"a: 1\n---\nb: 1", "the file is not valid YAML (line 2, column 1)."),
+        (b"\x00", "the file is not valid YAML."),
+        (b"[" * 2000, "the file is not valid YAML."),
+        (b"\xff", "the file is not UTF-8 text."),
+        (b'a: 1\nb: "\\ud800"', "line 2: a text that is no Unicode."),
+        (b'"\\udfff": 1', "line 1: a text that is no Unicode."),
+        (b"- a", "the file must be a mapping of sections."),
+        (b"text", "the file must be a mapping of sections."),
+        (b"a: 1\na: 2", "line 2: a key that is no text, or is there twice."),
+        (b"a:\n  b: 1\n  b: 2", "line 3: a key that is no text, or is there twice."),
+        (b"? [a]\n: b", "line 1: a key that is no text, or is there twice."),
+        (b"a: {b: {c: {d: {e: {}}}}}", "line 1: nothing is as deep as this."),
+    ],
+)
+def test_file_that_cannot_be(tmp_path: Path, content: bytes, problem: str) -> None:
+    """What is no such file is told with its place, and without its text."""
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, content)
+
+    assert (problem,) == caught.value.problems
+
+
+ALIAS = "an alias or anchor (* or &) is not supported: write the value out, or quote the text."
+MERGE = "a merge key (<<) is not supported: write the keys out."
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a: *b", f"line 1: {ALIAS}"),
+        (b"a: 1\nb: &b 1", f"line 2: {ALIAS}"),
+        (b"a: &a [*a]", f"line 1: {ALIAS}"),
+        (b"a:\n  - 1\n  - &b {c: 1}\nd: *b", f"line 3: {ALIAS}"),
+        (b"&a b: 1", f"line 1: {ALIAS}"),
+        (b"--- &a\nb: 1", f"line 1: {ALIAS}"),
+        (b"a:\n  <<: {b: 1}", f"line 2: {MERGE}"),
+    ],
+)
+def test_alias(tmp_path: Path, content: bytes, problem: str) -> None:
+    """Aliases, anchors and merge keys are refused with their line, and without the text of the file."""
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, content)
+
+    assert (problem,) == caught.value.problems
+
+
+def test_nested_aliases(tmp_path: Path) -> None:
+    """A few hundred bytes of aliases of aliases, which stand for millions of values, are refused unread."""
+    lists = [f"{name}: &{name} [{','.join(['*' + before] * 100)}]" for before, name in pairwise("abcd")]
+
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, "\n".join(["a: &a [x]", *lists]).encode())
+
+    assert (f"line 1: {ALIAS}",) == caught.value.problems
+
+
+@pytest.mark.parametrize("text", ["'*b'", "a*b", "a & b", "'<<'"])
+def test_text_that_looks_like_an_alias(tmp_path: Path, text: str) -> None:
+    """The signs are texts where they are quoted, or in the middle."""
+    assert {"a": text.strip("'")} == parsed(tmp_path, f"a: {text}".encode())
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A file that is not there, or is a folder, is told with the system's reason."""
+    for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(SettingsError, match=f"^the file cannot be read: {reason}.$"):
+            parse(path)
+
+
+@hypothesis.given(
+    st.one_of(st.binary(max_size=60), st.text("ab:-[]{}#&*!|>'\"%@`?, \n\t\0", max_size=60).map(str.encode))
+)
+@hypothesis.settings(deadline=None, max_examples=500, database=None)
+def test_any_bytes(folder: Path, content: bytes) -> None:
+    """Whatever bytes a file has, it is a mapping, or one problem."""
+    problems: tuple[str, ...] = ("",)
+    tree: object = {}
+    try:
+        tree = parsed(folder, content)
+    except SettingsError as error:
+        problems = error.problems
+
+    assert (dict, 1) == (type(tree), len(problems))
+
+
+def test_good_section() -> None:
+    """Values are taken by name; a key without a value is as good as none."""
+    problems: list[str] = []
+    section = Section("s", {"a": "x", "b": ["y"], "c": "Yes", "d": None}, ("a", "b", "c", "d", "e"), problems)
+
+    assert ("x", "", "") == tuple(map(section.text, "ade"))
+    assert (("y",), (), ()) == tuple(map(section.texts, "bde"))
+    assert (True, False) == (section.boolean("c", False), section.boolean("d", False))
+    assert (1, 2) == (section.choice("a", {"x": 1, "z": 2}, "z"), section.choice("e", {"x": 1, "z": 2}, "z"))
+    assert ["s.a"] == [section.path("a")]
+    assert [] == problems
+
+
+def test_bad_section() -> None:
+    """Each wrong value is one problem, and the default stands in for it."""
+    problems: list[str] = []
+    section = Section(
+        "s", {"a": ["x"], "b": "y", "c": "maybe", "colour": "x"}, ("a", "b", "c", "color"), problems
+    )
+
+    assert ("", (), True) == (section.text("a"), section.texts("b"), section.boolean("c", True))
+    assert 7 == section.choice("b", {"x": 7}, "x")
+    assert [
+        "s.colour is not known: is color meant?",
+        "s.a must be a text.",
+        "s.b must be a list of texts.",
+        "s.c must be true or false.",
+        "s.b has 'y', which is not known: there are x.",
+    ] == problems
+
+
+@pytest.mark.parametrize("value", ["text", ["x"]])
+def test_no_section(value: object) -> None:
+    """What is no mapping is told, and counts as an empty one."""
+    problems: list[str] = []
+
+    assert ({}, ["s must be a mapping."]) == (Section("s", value, None, problems).values, problems)
+
+
+@pytest.mark.parametrize("key", ["$2b$04$abc", "a" * 41, "a\nb", "a:b", "MIIE+x/y="])
+def test_odd_keys_are_not_shown(key: str) -> None:
+    """A key that may be a secret in the wrong place is not repeated."""
+    problems: list[str] = []
+    Section("s", {key: "x"}, (), problems)
+
+    assert ["s.(a name that is not shown) is not known."] == problems

@@ -1,0 +1,970 @@
+"""The client asks the gateway as its contract says, and puts every failure into one closed set."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import pytest
+
+from exporter import __version__
+from exporter.clock import SystemClock
+from exporter.config.adminkey import read_key
+from exporter.errors import GatewayError, Outcome
+from exporter.gateway.client import MAX_REDIRECTS, MAX_TRIES, GatewayClient
+from exporter.gateway.credentials import AdminKey
+from exporter.model.endpoints import MEBIBYTE, Endpoint
+from exporter.transport.authorities import Authorities
+from exporter.transport.connecting import Connector
+from tests.clocks import MovedClock
+from tests.faults.certificates import Tls, write_authority
+from tests.faults.peer import Gateway, Says, State, both
+from tests.forwarder import Forwarder
+from tests.keys import fixed_key, refuse
+from tests.network import HOST, Network
+from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
+
+KEY = "test-admin-key"
+TIMEOUT = 5.0
+
+
+class Client:
+    """A client with its clock, closed at the end."""
+
+    def __init__(self, url: str, clock: MovedClock, endpoint: Endpoint, key: AdminKey | None = None) -> None:
+        """Ask the gateway at `url`."""
+        self.clock = clock
+        self.client = GatewayClient(endpoint, url, key or fixed_key(KEY), clock)
+
+    def get(self) -> bytes:
+        """Return the body of a good answer."""
+        return self.client.get(self.clock.age() + TIMEOUT).body
+
+    def error(self) -> GatewayError:
+        """Return the error of a bad one."""
+        with pytest.raises(GatewayError) as caught:
+            self.client.get(self.clock.age() + TIMEOUT)
+        return caught.value
+
+
+@pytest.fixture
+def stats(gateway: ReplayGateway, clock: MovedClock) -> Iterator[Client]:
+    """A client for the counts."""
+    client = Client(gateway.url, clock, Endpoint.STATS)
+    yield client
+    client.client.close()
+
+
+@pytest.fixture
+def providers(gateway: ReplayGateway, clock: MovedClock) -> Iterator[Client]:
+    """A client for the list."""
+    client = Client(gateway.url, clock, Endpoint.PROVIDERS)
+    yield client
+    client.client.close()
+
+
+def fail_once_at(url: str) -> GatewayError:
+    """Ask an address that is no gateway, and return the error."""
+    client = Client(url, MovedClock(), Endpoint.STATS)
+    try:
+        return client.error()
+    finally:
+        client.client.close()
+
+
+def test_good_answer(stats: Client) -> None:
+    """A good answer is the body of the recording."""
+    assert recorded_body("07-stats.http") == stats.get()
+
+
+def test_what_is_sent(stats: Client, gateway: ReplayGateway) -> None:
+    """The key travels as a bearer token, with our own user agent."""
+    stats.get()
+
+    sent = gateway.asked[0].headers
+
+    assert f"Bearer {KEY}" == sent["Authorization"]
+    assert f"provider-metrics-exporter/{__version__}" == sent["User-Agent"]
+    assert "application/json" == sent["Accept"]
+
+
+def test_netrc_does_not_replace_the_key(
+    stats: Client, gateway: ReplayGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of ~/.netrc for the gateway's host changes nothing."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password something\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    stats.get()
+
+    assert f"Bearer {KEY}" == gateway.asked[0].headers["Authorization"]
+
+
+@pytest.fixture
+def key_file(gateway: ReplayGateway, clock: MovedClock, tmp_path: Path) -> Iterator[tuple[Path, Client]]:
+    """A file with a key in it, and a client that uses it, of a gateway that knows the key `new` alone."""
+    path = tmp_path / "key"
+    path.write_text("old", encoding="utf-8")
+    client = Client(gateway.url, clock, Endpoint.STATS, AdminKey(read_key(path), path, refuse))
+
+    def judge(asked: Asked) -> None:
+        known = asked.headers["Authorization"] == "Bearer new"
+        gateway.replay(STATS, "07-stats.http" if known else "11-list-wrong-key.http")
+
+    gateway.on_ask = judge
+    yield path, client
+    client.client.close()
+
+
+def test_new_key_in_the_file(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """A key that was exchanged between two polls is sent with the next one."""
+    path, client = key_file
+    assert Outcome.UNAUTHORIZED is client.error().outcome
+    path.write_text("new", encoding="utf-8")
+
+    assert recorded_body("07-stats.http") == client.get()
+    assert ["Bearer old", "Bearer new"] == [asked.headers["Authorization"] for asked in gateway.asked]
+
+
+def test_key_that_is_exchanged_while_it_is_refused(
+    key_file: tuple[Path, Client], gateway: ReplayGateway
+) -> None:
+    """When the file has another key by the time of a 401, that key is tried at once."""
+    path, client = key_file
+    judge = gateway.on_ask
+
+    def exchange(asked: Asked) -> None:
+        judge(asked)
+        path.write_text("new", encoding="utf-8")
+
+    gateway.on_ask = exchange
+
+    assert recorded_body("07-stats.http") == client.get()
+    assert ["Bearer old", "Bearer new"] == [asked.headers["Authorization"] for asked in gateway.asked]
+    assert 0 == client.clock.now
+
+
+def test_refused_key_is_not_sent_again(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """A 401 without another key in the file is the end of the fetch."""
+    assert Outcome.UNAUTHORIZED is key_file[1].error().outcome
+    assert 1 == len(gateway.asked)
+
+
+def test_key_that_changes_all_the_time(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
+    """Not even a key that is another one after each 401 is tried for ever."""
+    path, client = key_file
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    gateway.on_ask = lambda asked: path.write_text(f"key{len(gateway.asked)}", encoding="utf-8")
+
+    assert Outcome.UNAUTHORIZED is client.error().outcome
+    assert MAX_TRIES == len(gateway.asked)
+
+
+def test_inactive_providers_are_asked_for(providers: Client, gateway: ReplayGateway) -> None:
+    """The list is asked for with its inactive providers, by way of the recorded redirect."""
+    assert recorded_body("04-list-include-inactive.http") == providers.get()
+    assert [LIST_NO_SLASH, LIST] == gateway.targets
+
+
+def test_redirect_is_remembered(providers: Client, gateway: ReplayGateway) -> None:
+    """The next poll goes where the last one was sent."""
+    providers.get()
+    providers.get()
+
+    assert [LIST_NO_SLASH, LIST, LIST] == gateway.targets
+
+
+def test_remembered_redirect_is_forgotten_after_a_failure(providers: Client, gateway: ReplayGateway) -> None:
+    """A failure at the remembered address lets the next poll begin at the documented one."""
+    providers.get()
+    gateway.answers[LIST] = answer(404)
+    providers.error()
+
+    providers.error()
+
+    assert [LIST_NO_SLASH, LIST, LIST, LIST_NO_SLASH, LIST] == gateway.targets
+
+
+def test_redirect_counts_as_attempt(providers: Client) -> None:
+    """A redirect is an attempt of the same fetch."""
+    reply = providers.client.get(providers.clock.age() + TIMEOUT)
+
+    assert (200, 2, "req_ff872006a4d1") == (reply.status, reply.attempts, reply.request_id)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://127.0.0.1:1/providers/stats2?a=b", "stats2?a=b"],
+    ids=["other port", "relative"],
+)
+def test_redirect_on_the_same_host(stats: Client, gateway: ReplayGateway, location: str) -> None:
+    """Only path and query of a redirect to the same host are taken; the port stays as configured."""
+    gateway.answers[STATS] = answer(307, location=location)
+    gateway.answers["/providers/stats2?a=b"] = answer(200, b"{}")
+
+    assert b"{}" == stats.get()
+    assert f"Bearer {KEY}" == gateway.asked[1].headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("location", "detail"),
+    [
+        ("http://localhost/providers/stats", "to another place: http://localhost"),
+        ("http://localhost:8443/x", "to another place: http://localhost:8443"),
+        ("http://me:secret@localhost:8443/x", "to another place: http://localhost:8443"),
+        ("https://[2001:db8::1]:8443/x", "to another place: https://[2001:db8::1]:8443"),
+        ("file:///etc/passwd", "to another place: file://"),
+        ("ftp://127.0.0.1/providers/stats/", "to another place: ftp://127.0.0.1"),
+        ("http://[/", "to an address that is no URL"),
+        ("http://127.0.0.1:port/", "to an address that is no URL"),
+        ("//evil.example/", "to another place: http://evil.example"),
+    ],
+)
+def test_redirect_elsewhere(stats: Client, gateway: ReplayGateway, location: str, detail: str) -> None:
+    """A redirect to anywhere else fails, with scheme, host and port, and nothing is sent there."""
+    gateway.answers[STATS] = answer(302, location=location)
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, detail, 302, 1) == (error.outcome, error.detail, error.status, error.attempts)
+    assert [STATS] == gateway.targets
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://gateway.example/providers/?include_inactive=true",
+        "http://internal:8080/providers/",
+        "http://127.0.0.1:1/other/prefix/providers/?x=y",
+        "http://me:secret@evil.example/providers/#part",
+        "//evil.example/providers/",
+        "/providers/",
+        "http:///providers/",
+    ],
+)
+def test_slash_redirect(gateway: ReplayGateway, clock: MovedClock, location: str) -> None:
+    """The gateway's slash redirect leads to our own origin, prefix and query, whatever host it names."""
+    gateway.answers = {
+        f"/prefix{LIST_NO_SLASH}": answer(307, location=location),
+        f"/prefix{LIST}": answer(200, b"[]"),
+    }
+    client = Client(f"{gateway.url}/prefix", clock, Endpoint.PROVIDERS)
+
+    assert b"[]" == client.get()
+    assert b"[]" == client.get()
+    assert [f"/prefix{LIST_NO_SLASH}", f"/prefix{LIST}", f"/prefix{LIST}"] == gateway.targets
+    client.client.close()
+
+
+def test_slash_redirect_of_the_counts(stats: Client, gateway: ReplayGateway) -> None:
+    """The counts have a slash redirect, too, which that of the list is not."""
+    gateway.answers[STATS] = answer(307, location="http://internal:8080/providers/stats/")
+    gateway.answers[f"{STATS}/"] = answer(200, b"{}")
+
+    assert b"{}" == stats.get()
+
+    gateway.answers[f"{STATS}/"] = answer(307, location="http://internal:8080/providers/")
+    assert "to another place: http://internal:8080" == stats.error().detail
+
+
+def test_second_slash_redirect_is_an_ordinary_one(providers: Client, gateway: ReplayGateway) -> None:
+    """A host that every path redirects to is named, though the first redirect looks like the gateway's."""
+    moved = answer(301, location="https://new.example/providers/")
+    gateway.answers = {LIST_NO_SLASH: moved, LIST: moved}
+
+    error = providers.error()
+
+    assert (Outcome.REDIRECT, "to another place: https://new.example") == (error.outcome, error.detail)
+    assert [LIST_NO_SLASH, LIST] == gateway.targets
+
+
+@pytest.mark.parametrize(
+    ("path", "location", "root"),
+    [
+        ("", f"https://127.0.0.1{LIST_NO_SLASH}", "https://127.0.0.1"),
+        ("", f"https://me:secret@127.0.0.1:8443{LIST_NO_SLASH}", "https://127.0.0.1:8443"),
+        ("/prefix", f"https://127.0.0.1/prefix{LIST_NO_SLASH}", "https://127.0.0.1/prefix"),
+        ("", "https://127.0.0.1/v2/providers", "https://127.0.0.1/v2"),
+    ],
+)
+def test_redirect_to_https(
+    gateway: ReplayGateway, clock: MovedClock, path: str, location: str, root: str
+) -> None:
+    """The key is sent once in plain text, and the address to configure is named."""
+    gateway.answers[path + LIST_NO_SLASH] = answer(301, location=location)
+    client = Client(gateway.url + path, clock, Endpoint.PROVIDERS)
+
+    error = client.error()
+
+    expected = f"it redirects to {root}: set GATEWAY_API_URL to that"
+    assert (Outcome.REDIRECT, expected, 1) == (error.outcome, error.detail, error.attempts)
+    assert [path + LIST_NO_SLASH] == gateway.targets
+    client.client.close()
+
+
+def test_redirect_to_https_after_the_slash(providers: Client, gateway: ReplayGateway) -> None:
+    """With the slash added it is the gateway's own redirect; what comes then decides."""
+    gateway.answers[LIST_NO_SLASH] = answer(307, location=f"https://127.0.0.1{LIST}")
+    assert recorded_body("04-list-include-inactive.http") == providers.get()
+
+    gateway.answers[LIST] = answer(301, location=f"https://127.0.0.1{LIST}")
+    error = providers.error()
+
+    expected = "it redirects to https://127.0.0.1: set GATEWAY_API_URL to that"
+    assert (Outcome.REDIRECT, expected) == (error.outcome, error.detail)
+
+
+def test_key_never_reaches_another_host(stats: Client, gateway: ReplayGateway) -> None:
+    """A listener at the redirect's target hears nothing."""
+    with ReplayGateway() as other:
+        gateway.answers[STATS] = answer(307, location=other.url.replace("127.0.0.1", "localhost") + STATS)
+
+        stats.error()
+
+        assert [] == other.asked
+
+
+def test_redirect_loop(stats: Client, gateway: ReplayGateway) -> None:
+    """No target is asked twice in a fetch."""
+    gateway.answers[STATS] = answer(307, location="/a")
+    gateway.answers["/a"] = answer(307, location=STATS)
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, "a redirect loop", 2) == (error.outcome, error.detail, error.attempts)
+
+
+def test_redirects_without_end(stats: Client, gateway: ReplayGateway) -> None:
+    """A chain of redirects ends."""
+    gateway.answers[STATS] = answer(307, location="/0")
+    gateway.answers |= {f"/{step}": answer(307, location=f"/{step + 1}") for step in range(MAX_REDIRECTS + 1)}
+
+    error = stats.error()
+
+    assert (Outcome.REDIRECT, MAX_REDIRECTS + 1) == (error.outcome, error.attempts)
+    assert f"more than {MAX_REDIRECTS} redirects" == error.detail
+
+
+def test_redirect_without_target(stats: Client, gateway: ReplayGateway) -> None:
+    """A status of the 3xx kind that names no target is a redirect that fails."""
+    gateway.answers[STATS] = answer(304)
+
+    assert Outcome.REDIRECT is stats.error().outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "request_id"),
+    [
+        ("11-list-wrong-key.http", Outcome.UNAUTHORIZED, "req_4655e680e792"),
+        ("10-stats-no-authorization.http", Outcome.FORBIDDEN, "req_f490007337a7"),
+        ("14-list-user-key-not-admin.http", Outcome.FORBIDDEN, "req_21d523866752"),
+        ("15-list-key-not-ascii.http", Outcome.SERVER_ERROR, "req_85b043109d8e"),
+        ("21-list-one-row-null-health.http", Outcome.SERVER_ERROR, "req_3c6c0128e034"),
+    ],
+    ids=["wrong key", "no key", "not an admin", "key not ASCII", "one broken row"],
+)
+def test_recorded_refusals(
+    stats: Client, gateway: ReplayGateway, name: str, outcome: Outcome, request_id: str
+) -> None:
+    """The gateway's own refusals are told apart, are not retried, and name the request."""
+    gateway.replay(STATS, name)
+
+    error = stats.error()
+
+    assert (outcome, 1, request_id) == (error.outcome, error.attempts, error.request_id)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "attempts"),
+    [
+        (400, Outcome.CLIENT_ERROR, 1),
+        (401, Outcome.UNAUTHORIZED, 1),
+        (403, Outcome.FORBIDDEN, 1),
+        (404, Outcome.CLIENT_ERROR, 1),
+        (418, Outcome.CLIENT_ERROR, 1),
+        (429, Outcome.RATE_LIMITED, MAX_TRIES),
+        (500, Outcome.SERVER_ERROR, 1),
+        (502, Outcome.SERVER_ERROR, MAX_TRIES),
+        (503, Outcome.SERVER_ERROR, MAX_TRIES),
+        (504, Outcome.SERVER_ERROR, MAX_TRIES),
+        (103, Outcome.SERVER_ERROR, 1),
+        (999, Outcome.SERVER_ERROR, 1),
+    ],
+)
+def test_status(stats: Client, gateway: ReplayGateway, status: int, outcome: Outcome, attempts: int) -> None:
+    """Every status has its outcome, and only those that pass by themselves are tried again."""
+    gateway.answers[STATS] = answer(status)
+
+    error = stats.error()
+
+    assert (outcome, status, attempts) == (error.outcome, error.status, error.attempts)
+
+
+def test_recovery_within_a_fetch(stats: Client, gateway: ReplayGateway) -> None:
+    """A gateway that comes back between two tries costs no failure."""
+    good = gateway.answers[STATS]
+    gateway.answers[STATS] = answer(503, retry_after="1")
+    slept: list[float] = []
+
+    def come_back(seconds: float) -> None:
+        slept.append(seconds)
+        gateway.answers[STATS] = good
+
+    stats.clock.sleep = come_back  # type: ignore[method-assign]
+    reply = stats.client.get(stats.clock.age() + TIMEOUT)
+
+    assert (2, [1.0]) == (reply.attempts, slept)
+
+
+def test_status_is_that_of_the_last_attempt(providers: Client, gateway: ReplayGateway) -> None:
+    """What an earlier attempt answered is not said of the last one, which got no answer."""
+    del gateway.answers[LIST]
+
+    error = providers.error()
+
+    assert (Outcome.CONNECT, None, None) == (error.outcome, error.status, error.request_id)
+
+
+def test_backoff_doubles(stats: Client, gateway: ReplayGateway) -> None:
+    """Without a Retry-After the waits are a quarter and half a second."""
+    gateway.answers[STATS] = answer(503)
+
+    stats.error()
+
+    assert 0.75 == stats.clock.now
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "attempts"),
+    [("4", 2), ("60", 1), ("Fri, 01 Jan 2100 00:00:00 GMT", 1), ("1e9", 3), ("soon", 3), ("-1", 3), ("", 3)],
+    ids=["within", "beyond", "date", "float", "word", "negative", "empty"],
+)
+def test_retry_after(stats: Client, gateway: ReplayGateway, retry_after: str, attempts: int) -> None:
+    """Retry-After is honoured where the deadline allows it, and ignored where it makes no sense."""
+    gateway.answers[STATS] = answer(429, retry_after=retry_after)
+
+    assert attempts == stats.error().attempts
+
+
+def test_rate_limit_as_recorded(stats: Client, gateway: ReplayGateway) -> None:
+    """The gateway's own limit says 60 s, which no fetch waits for."""
+    gateway.replay(STATS, "34-rate-limited.http")
+
+    error = stats.error()
+
+    assert (Outcome.RATE_LIMITED, 1, 60.0) == (error.outcome, error.attempts, error.retry_after)
+
+
+def test_deadline_in_the_past(stats: Client, gateway: ReplayGateway) -> None:
+    """Nothing is sent after the deadline."""
+    with pytest.raises(GatewayError) as caught:
+        stats.client.get(stats.clock.age())
+
+    assert (Outcome.TIMEOUT, []) == (caught.value.outcome, gateway.asked)
+
+
+def test_refused_connection() -> None:
+    """Nobody listens: `connect`, after three tries, in the system's own words."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    error = fail_once_at(f"http://127.0.0.1:{port}")
+
+    assert (Outcome.CONNECT, "Connection refused", 3) == (error.outcome, error.detail, error.attempts)
+
+
+def test_unknown_host() -> None:
+    """A name that does not resolve is `dns`."""
+    assert Outcome.DNS is fail_once_at("http://gateway.invalid").outcome
+
+
+@pytest.fixture
+def forwarder(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
+    """A proxy for all names, before the gateway."""
+    with Forwarder(gateway.url.removeprefix("http://")) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
+        yield proxy
+
+
+PAGE = b"<html>no</html>"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome", "attempts"),
+    [
+        (answer(403, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(407, PAGE, content_type="text/html"), Outcome.PROXY, 1),
+        (answer(502), Outcome.PROXY, MAX_TRIES),
+        (answer(503, PAGE), Outcome.PROXY, MAX_TRIES),
+        (answer(504, PAGE, retry_after="60"), Outcome.PROXY, 1),
+        (answer(403, b"{}", content_type="application/json"), Outcome.FORBIDDEN, 1),
+        (answer(403, PAGE, x_request_id="req_1"), Outcome.FORBIDDEN, 1),
+        (answer(503, b"{}", content_type="application/json; charset=utf-8"), Outcome.SERVER_ERROR, MAX_TRIES),
+        (answer(401, PAGE), Outcome.UNAUTHORIZED, 1),
+        (answer(404, PAGE), Outcome.CLIENT_ERROR, 1),
+        (answer(500, PAGE), Outcome.SERVER_ERROR, 1),
+    ],
+)
+def test_forwarded_refusal(forwarder: Forwarder, refusal: bytes, outcome: Outcome, attempts: int) -> None:
+    """An error page that a proxy brings is its own, unless it has the gateway's form."""
+    forwarder.refusal = refusal
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (outcome, attempts) == (error.outcome, error.attempts)
+    assert int(refusal.split()[1]) == error.status
+
+
+def test_forwarded_refusal_is_described(forwarder: Forwarder) -> None:
+    """The hint names the proxy and the status."""
+    forwarder.refusal = answer(403, PAGE)
+
+    error = fail_once_at("http://gateway.example")
+
+    seen = f"http://{forwarder.address} from ALL_PROXY, or a server behind it: HTTP status 403, not in the "
+    assert error.hint.endswith(f"({seen}gateway's form)")
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (502, MAX_TRIES)])
+def test_refused_tunnel(forwarder: Forwarder, status: int, attempts: int) -> None:
+    """A tunnel that the proxy refuses is asked for once, one that it cannot make three times."""
+    forwarder.refusal = answer(status)
+
+    error = fail_once_at("https://gateway.example")
+
+    assert (Outcome.PROXY, None, attempts) == (error.outcome, error.status, error.attempts)
+    assert ["gateway.example:443"] * attempts == forwarder.targets
+    assert not any("Authorization" in asked.headers for asked in forwarder.asked)
+
+
+def test_dead_proxy(forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that does not listen is tried three times, as a gateway would be."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, MAX_TRIES) == (error.outcome, error.attempts)
+
+
+def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is the outcome `proxy`, at once."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+
+    error = fail_once_at("http://gateway.example")
+
+    assert (Outcome.PROXY, 1) == (error.outcome, error.attempts)
+    assert "ALL_PROXY names a socks5:// proxy" in error.detail
+
+
+def test_recorded_answers_by_way_of_a_proxy(
+    forwarder: Forwarder, gateway: ReplayGateway, clock: MovedClock
+) -> None:
+    """The gateway's recorded refusals are its own, by whatever way they come."""
+    gateway.replay(STATS, "14-list-user-key-not-admin.http")
+    client = Client("http://gateway.example", clock, Endpoint.STATS)
+
+    assert Outcome.FORBIDDEN is client.error().outcome
+    client.client.close()
+
+
+def test_closed_without_answer(stats: Client, gateway: ReplayGateway) -> None:
+    """A connection that closes without an answer is `connect`."""
+    del gateway.answers[STATS]
+
+    assert Outcome.CONNECT is stats.error().outcome
+
+
+def test_silent_gateway(gateway: ReplayGateway) -> None:
+    """A gateway that never answers is a `timeout` at the deadline."""
+    gateway.silent = True
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
+
+    with pytest.raises(GatewayError) as caught:
+        client.get(clock.age() + 0.2)
+    client.close()
+
+    assert Outcome.TIMEOUT is caught.value.outcome
+
+
+def test_body_cut_short(stats: Client, gateway: ReplayGateway) -> None:
+    """Less body than announced is `connect`, with the status that was seen."""
+    gateway.answers[STATS] = answer(200, b"{}").replace(b"length: 2", b"length: 9")
+    gateway.closing = True
+
+    error = stats.error()
+
+    assert (Outcome.CONNECT, 200, 3) == (error.outcome, error.status, error.attempts)
+
+
+def test_gzip_answer(stats: Client, gateway: ReplayGateway) -> None:
+    """A compressed answer is the text that was compressed."""
+    gateway.answers[STATS] = answer(200, gzip.compress(b"[1]"), content_encoding="gzip")
+
+    assert b"[1]" == stats.get()
+
+
+def test_broken_gzip(stats: Client, gateway: ReplayGateway) -> None:
+    """What cannot be decompressed is `not_json`."""
+    gateway.answers[STATS] = answer(200, b"no gzip at all", content_encoding="gzip")
+
+    assert Outcome.NOT_JSON is stats.error().outcome
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1" * (MEBIBYTE + 1), gzip.compress(b"1" * (MEBIBYTE + 1))],
+    ids=["plain", "bomb"],
+)
+def test_size_limit(stats: Client, gateway: ReplayGateway, body: bytes) -> None:
+    """More than the endpoint's limit is `too_large`, counted after decompression."""
+    encoding = {"content_encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+    gateway.answers[STATS] = answer(200, body, **encoding)
+
+    assert Outcome.TOO_LARGE is stats.error().outcome
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "outcome", "detail"),
+    [
+        (b"", Outcome.CONNECT, "closed without an answer"),
+        (HEAD + b"content-length: 9\r\n\r\n{}", Outcome.CONNECT, "closed in the middle of the answer"),
+        (CHUNKED + b"9\r\n{}", Outcome.CONNECT, "closed in the middle of the answer"),
+        (CHUNKED + b"zz\r\n{}", Outcome.CONNECT, "a body that is not in the chunks that it announces"),
+        (CHUNKED + b"-2\r\n{}", Outcome.CONNECT, "an answer that breaks the rules of HTTP"),
+        (CHUNKED + b"0" * 70_000, Outcome.CONNECT, "an answer that breaks the rules of HTTP"),
+        (b"220 mail.example ESMTP\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
+        (b"HTTP/2 200 OK\r\n\r\n", Outcome.CONNECT, "the answer is not HTTP/1"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", Outcome.TLS, "the port speaks TLS: it needs https://"),
+        (HEAD + b"x: y\r\n" * 101, Outcome.CONNECT, "headers that are too long or too many"),
+        (HEAD + b"x: " + b"y" * 70_000, Outcome.CONNECT, "headers that are too long or too many"),
+        (
+            HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+            Outcome.CONNECT,
+            "headers that contradict each other",
+        ),
+        (
+            HEAD + b"content-encoding: gzip\r\n\r\n{}",
+            Outcome.NOT_JSON,
+            "a body that cannot be decompressed",
+        ),
+    ],
+    ids=[
+        *(
+            "nothing",
+            "short",
+            "short chunk",
+            "bad chunk",
+            "negative chunk",
+            "long chunk line",
+            "other protocol",
+        ),
+        *("HTTP/2", "TLS alert", "many headers", "long header", "two lengths", "no gzip"),
+    ],
+)
+def test_broken_answers(
+    stats: Client, gateway: ReplayGateway, data: bytes, outcome: Outcome, detail: str
+) -> None:
+    """What breaks the rules of HTTP is told in words that an operator understands."""
+    gateway.answers[STATS] = data
+    gateway.closing = True
+
+    error = stats.error()
+
+    assert (outcome, detail) == (error.outcome, error.detail)
+
+
+def test_size_limit_itself_is_allowed(stats: Client, gateway: ReplayGateway) -> None:
+    """An answer of exactly the limit is read."""
+    gateway.answers[STATS] = answer(200, b"1" * MEBIBYTE)
+
+    assert MEBIBYTE == len(stats.get())
+
+
+def test_https_to_a_plain_port() -> None:
+    """TLS towards a port that speaks plain HTTP is `tls`."""
+    with DrippingPeer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as peer:
+        assert Outcome.TLS is fail_once_at(peer.url.replace("http:", "https:")).outcome
+
+
+@pytest.fixture
+def secure() -> Iterator[str]:
+    """The address of a gateway with a certificate of a private authority."""
+    with Gateway() as running:
+        running.become(State(both(Says(answer(200, b"{}"))), tls=Tls.GOOD))
+        yield f"https://{running.address}"
+
+
+def test_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorities of the settings are trusted, whatever the environment names for requests."""
+    authorities = Authorities("SSL_CERT_FILE", write_authority(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, secure, fixed_key(KEY), clock, authorities)
+
+    assert b"{}" == client.get(clock.age() + TIMEOUT).body
+    client.close()
+
+
+def test_authorities_that_requests_ships(
+    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without authorities in the settings, those that the environment names for requests are not trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
+
+    assert Outcome.TLS is fail_once_at(secure).outcome
+
+
+def test_base_path_is_kept(gateway: ReplayGateway, clock: MovedClock) -> None:
+    """A path in GATEWAY_API_URL stays in front of the endpoint's."""
+    gateway.answers["/base/providers/stats"] = answer(200, b"{}")
+    client = Client(f"{gateway.url}/base", clock, Endpoint.STATS)
+
+    assert b"{}" == client.get()
+    client.client.close()
+
+
+def test_no_secret_in_errors(stats: Client, gateway: ReplayGateway) -> None:
+    """Neither text nor repr of an error holds the key."""
+    gateway.closing = True
+    gateway.answers[STATS] = b""
+    error = stats.error()
+
+    assert KEY not in f"{error} {error!r} {error.hint} {error.__cause__!r}"
+
+
+def test_cut_frees_a_thread_that_waits_for_headers(gateway: ReplayGateway) -> None:
+    """A fetch that hangs on a silent peer comes back as soon as it is cut."""
+    gateway.silent = True
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
+    errors: list[GatewayError] = []
+
+    def get() -> None:
+        try:
+            client.get(clock.age() + 60)
+        except GatewayError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=get)
+    thread.start()
+    assert gateway.reached.wait(10)
+    client.cut()
+    thread.join(10)
+    client.close()
+
+    assert not thread.is_alive()
+    assert (Outcome.CONNECT, 1) == (errors[0].outcome, errors[0].attempts)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9999\r\n\r\n",
+    ],
+    ids=["headers", "body", "HTTP/1.0", "close"],
+)
+def test_cut_frees_a_thread_that_is_dripped_at(head: bytes) -> None:
+    """A peer that sends a byte now and then, in headers or body, holds a fetch no longer than to its cut."""
+    with DrippingPeer(head) as peer:
+        clock = SystemClock()
+        client = GatewayClient(Endpoint.STATS, peer.url, fixed_key(KEY), clock)
+        thread = threading.Thread(target=swallow, args=(client, clock.age() + 60))
+        thread.start()
+        assert peer.dripping.wait(10)
+
+        error = client.cut()
+        thread.join(5)
+        client.close()
+
+        assert not thread.is_alive()
+        assert (Outcome.TIMEOUT, 1, 200 if head else None) == (error.outcome, error.attempts, error.status)
+
+
+def swallow(client: GatewayClient, deadline: float) -> None:
+    """Fetch, whatever comes of it."""
+    with contextlib.suppress(GatewayError):
+        client.get(deadline)
+
+
+class DrippingPeer:
+    """Answers one connection with `head`, and then with a byte every 20 ms."""
+
+    def __init__(self, head: bytes) -> None:
+        """Begin with these bytes."""
+        self._head = head
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._stop = threading.Event()
+        self.dripping = threading.Event()
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._drip)
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop."""
+        self._stop.set()
+        self._thread.join(5)
+        self._server.close()
+
+    def _drip(self) -> None:
+        connection, _ = self._server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(self._head)
+            for count in range(1000):
+                connection.sendall(b"H" if self._head else b"HTTP/1.1"[count % 8 : count % 8 + 1])
+                if count == 10:
+                    self.dripping.set()
+                if self._stop.wait(0.02):
+                    return
+
+
+def test_nothing_is_decompressed_after_a_cut(providers: Client, gateway: ReplayGateway) -> None:
+    """A body that takes seconds to decompress holds its thread no longer than to the cut."""
+    slow = gzip.compress(gzip.compress(b"0" * MEBIBYTE) * 500)
+    gateway.answers[LIST] = answer(200, slow * 10, content_encoding="gzip, gzip")
+    cutting = threading.Timer(0.5, providers.client.cut)
+    cutting.start()
+
+    error = providers.error()
+    cutting.join()
+
+    assert Outcome.TIMEOUT is error.outcome
+
+
+def test_cut_before_there_is_a_connection() -> None:
+    """A fetch that is cut while it connects names the address, and comes back long before its deadline."""
+    with FullServer() as server:
+        client = GatewayClient(Endpoint.STATS, server.url, fixed_key(KEY), SystemClock())
+        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + 60))
+        thread.start()
+        while "tried" not in client._adapter.lateness and thread.is_alive():
+            pass
+
+        error = client.cut()
+        thread.join(10)
+        client.close()
+
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.0.1") == (
+        error.outcome,
+        error.detail,
+    )
+    assert not thread.is_alive()
+
+
+class FullServer:
+    """A port whose queue is full, so that connecting to it takes for ever."""
+
+    def __enter__(self) -> Self:
+        """Fill the queue."""
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=0)
+        address = self._server.getsockname()
+        self.url = f"http://127.0.0.1:{address[1]}"
+        self._waiting: list[socket.socket] = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._waiting.append(socket.socket())
+                self._waiting[-1].settimeout(0.3)
+                self._waiting[-1].connect(address)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close everything."""
+        for waiting in (*self._waiting, self._server):
+            waiting.close()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> Iterator[Network]:
+    """A host with several addresses, of which 127.0.0.1 is the gateway's."""
+    with Network(monkeypatch) as running:
+        running.port = urlsplit(gateway.url).port or 0
+        yield running
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_host_with_a_silent_address(
+    network: Network, monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway, way: str
+) -> None:
+    """A gateway or proxy whose first address does not answer is reached before the deadline."""
+    network.name(network.silent("127.0.2.1"), "127.0.0.1")
+    url, clock = f"http://{HOST}:{network.port}", SystemClock()
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+        gateway.answers[f"{url}{STATS}"] = gateway.answers[STATS]
+    client, deadline = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock), clock.age() + 1.5
+
+    body = client.get(deadline).body
+    client.close()
+
+    assert recorded_body("07-stats.http") == body
+    assert clock.age() < deadline
+
+
+@pytest.mark.parametrize("way", ["directly", "by a proxy"])
+def test_silent_addresses_are_named(network: Network, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Without a connection in time the addresses that were tried are named, those of a proxy as well."""
+    network.name(network.silent("127.0.2.1"), network.silent("::1"))
+    url = f"http://{HOST}:{network.port}"
+    if way == "by a proxy":
+        monkeypatch.setenv("http_proxy", url)
+        url = "http://elsewhere.example"
+    client, clock = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), SystemClock()), SystemClock()
+
+    with pytest.raises(GatewayError) as caught:
+        client.get(clock.age() + 0.5)
+    client.close()
+
+    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.2.1, ::1") == (
+        caught.value.outcome,
+        caught.value.detail,
+    )
+
+
+def test_cut_while_connecting(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut that comes while the connection is being made breaks it when it is there."""
+    gateway.silent = True
+    connect = Connector.connect
+
+    def cut_on_the_way(connector: Connector, seconds: float) -> socket.socket:
+        sock = connect(connector, seconds)
+        stats.client.cut()
+        return sock
+
+    monkeypatch.setattr(Connector, "connect", cut_on_the_way)
+
+    assert Outcome.CONNECT is stats.error().outcome
+
+
+def test_location_that_is_no_text(stats: Client, gateway: ReplayGateway) -> None:
+    """A Location that is not UTF-8 is the gateway's fault, not ours."""
+    gateway.answers[STATS] = b"HTTP/1.1 302 Found\r\nlocation: /caf\xe9\r\ncontent-length: 0\r\n\r\n"
+
+    assert Outcome.REDIRECT is stats.error().outcome
+
+
+def test_cut_without_connection(stats: Client) -> None:
+    """Cutting before anything was sent does nothing."""
+    stats.client.cut()
+
+    assert recorded_body("07-stats.http") == stats.get()

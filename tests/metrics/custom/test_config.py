@@ -1,0 +1,297 @@
+"""The file of custom metrics is taken as a whole or not at all, and all that is wrong is told at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.metrics.custom.config import (
+    MAX_LABELS,
+    MAX_METRICS,
+    MAX_NAME,
+    MAX_TEXT,
+    TAKEN,
+    Definition,
+    read,
+)
+from exporter.metrics.custom.expression import compile_expression
+from exporter.metrics.instruments import INSTRUMENTS
+from exporter.model.custom import CustomKind, CustomMetric, ExtractedLabel
+from exporter.model.endpoints import Endpoint
+
+GOOD: Mapping[str, Any] = {
+    "name": "gatewayz_limit",
+    "help": "A limit.",
+    "kind": "gauge",
+    "from": "provider",
+    "path": "metadata.rate_limit",
+}
+NAME_RULE = (
+    "must be lower-case letters and digits with single underscores between them, a letter first; "
+    "it has 128 characters at most."
+)
+
+Read = Callable[[str], Definition]
+
+
+@pytest.fixture
+def read_text(tmp_path: Path) -> Read:
+    """Reads a file with this text."""
+
+    def write_and_read(text: str) -> Definition:
+        path = tmp_path / "custom-metrics.yaml"
+        path.write_text(text, encoding="utf-8")
+        return read(path)
+
+    return write_and_read
+
+
+@pytest.fixture
+def problems(read_text: Read) -> Callable[..., list[str]]:
+    """Returns what is wrong with one metric, good but for some keys; None takes one out."""
+
+    def told(**changes: Any) -> list[str]:
+        item = {key.rstrip("_"): value for key, value in {**GOOD, **changes}.items() if value is not None}
+        definition = read_text(json.dumps({"metrics": [item]}))
+        assert bool(definition.problems) is not bool(definition.metrics)
+        name = item.get("name", "")
+        before = "metric 1 (gatewayz_limit): " if name == GOOD["name"] else "metric 1"
+        return [problem.removeprefix(before) for problem in definition.problems]
+
+    return told
+
+
+def test_complete_file(read_text: Read) -> None:
+    """Every key finds its place."""
+    definition = read_text("""
+metrics:
+  - name: gatewayz_limit
+    help: A "limit", in requests.
+    kind: gauge
+    from: provider
+    path: metadata.rate_limit
+    constant_labels: {source: metadata, version: 1}
+    labels:
+      tier: {path: metadata.tier, max_values: 5}
+      priority:
+        path: metadata.priority
+        max_values: 1000
+  - {name: traits_info, help: Traits., kind: info, from: stats, labels: {total: {path: total, max_values: 1}}}
+""")
+
+    limit = CustomMetric(
+        "gatewayz_limit",
+        'A "limit", in requests.',
+        CustomKind.GAUGE,
+        Endpoint.PROVIDERS,
+        compile_expression("metadata.rate_limit"),
+        (("source", "metadata"), ("version", "1")),
+        (
+            ExtractedLabel("tier", compile_expression("metadata.tier"), 5),
+            ExtractedLabel("priority", compile_expression("metadata.priority"), 1000),
+        ),
+    )
+    total = (ExtractedLabel("total", compile_expression("total"), 1),)
+    traits = CustomMetric("traits_info", "Traits.", CustomKind.INFO, Endpoint.STATS, None, (), total)
+    assert ((), (limit, traits)) == (definition.problems, definition.metrics)
+
+
+def test_no_metrics(read_text: Read) -> None:
+    """A list without metrics is good; a file without the list may be one that is just being written."""
+    assert ((), ()) == (read_text("metrics: []").problems, read_text("metrics: []").metrics)
+    for text in ("", "metrics:", "metrics: {}", "metrics: text"):
+        assert ("metrics must be the list of metrics; [] is one without any.",) == read_text(text).problems
+
+
+def test_broken_file(read_text: Read, tmp_path: Path) -> None:
+    """What is no YAML is told with its place; so is a file that is not there."""
+    assert ("the file is not valid YAML (line 2, column 1).",) == read_text("metrics: [\n").problems
+    assert ("line 2: a key that is no text, or is there twice.",) == read_text(
+        "metrics: []\nmetrics: []"
+    ).problems
+    assert ("the file cannot be read: No such file or directory.",) == read(tmp_path / "none").problems
+
+
+@pytest.mark.parametrize("key", ["name", "help", "kind", "from", "path"])
+def test_missing(problems: Callable[..., list[str]], key: str) -> None:
+    """What every gauge needs is asked for."""
+    expected = ": name is missing." if key == "name" else f"{key} is missing."
+
+    assert [expected] == problems(**{key: None})
+    assert [expected] == problems(**{key: ""})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"halp": "x"}, "halp is not known: is help meant?"),
+        ({"kind": "counter"}, "kind has 'counter', which is not known: there are gauge, info."),
+        ({"from": "model"}, "from has 'model', which is not known: there are provider, stats."),
+        ({"kind": ["gauge"]}, "kind must be a text."),
+        ({"path": ["a"]}, "path must be a text."),
+        ({"path": "a["}, "path is no JMESPath expression from character 3 on."),
+        ({"path": "len(a)"}, "path calls len(), which JMESPath does not have."),
+        ({"help": "Two\nlines."}, f"help must be one line of at most {MAX_TEXT} characters."),
+        ({"help": "x" * (MAX_TEXT + 1)}, f"help must be one line of at most {MAX_TEXT} characters."),
+        ({"labels": "tier"}, "labels must be a mapping."),
+        ({"labels": {"tier": "path"}}, "labels.tier must be a mapping of path and max_values."),
+        ({"labels": {"tier": {"max_values": 1}}}, "labels.tier.path is missing."),
+        (
+            {"labels": {"tier": {"path": "a"}}},
+            "labels.tier.max_values is missing: say how many different values the label may have.",
+        ),
+        ({"labels": {"tier": {"path": "a", "max": 1, "max_values": 2}}}, "labels.tier.max is not known"),
+        ({"labels": {"tier": {"path": "a.", "max_values": 2}}}, "labels.tier.path is no JMESPath expression"),
+        ({"labels": {"Tier": {"path": "a", "max_values": 2}}}, f"labels.Tier {NAME_RULE}"),
+        ({"constant_labels": {"a__b": "x"}}, f"constant_labels.a__b {NAME_RULE}"),
+        ({"constant_labels": {"a": ""}}, "constant_labels.a is missing."),
+        ({"constant_labels": {"a": ["x"]}}, "constant_labels.a must be a text."),
+        (
+            {"constant_labels": {"a": "x" * (MAX_TEXT + 1)}},
+            f"constant_labels.a must have at most {MAX_TEXT} characters.",
+        ),
+        (
+            {"constant_labels": {"tier": "x"}, "labels": {"tier": {"path": "a", "max_values": 2}}},
+            "labels.tier is among constant_labels, too.",
+        ),
+        (
+            {"constant_labels": {f"a{number}": "x" for number in range(MAX_LABELS + 1)}},
+            f"labels and constant_labels have more than {MAX_LABELS} labels.",
+        ),
+        ({"kind": "info"}, "path is for gauges: the value of an info metric is 1."),
+        ({"kind": "info", "path": None}, "labels is missing: its labels are what an info metric tells."),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_wrong(problems: Callable[..., list[str]], changes: dict[str, Any], told: str) -> None:
+    """Each wrong value is told, by the key where it stands."""
+    assert told in " ".join(problems(**changes))
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1001", "1.5", "many", "", "1e3", "010", "1_0", True])
+def test_bound_that_is_none(problems: Callable[..., list[str]], number: object) -> None:
+    """A bound is a whole number, and not so large that it is none."""
+    labels = {"tier": {"path": "a", "max_values": number}}
+
+    assert ["labels.tier.max_values must be a whole number from 1 to 1,000."] == problems(labels=labels)
+
+
+@pytest.mark.parametrize(
+    "name", ["Upper", "9a", "_a", "a_", "a__b", "a-b", "a.b", "a:b", "ü", "a b", "a" * (MAX_NAME + 1)]
+)
+def test_name_that_cannot_be(problems: Callable[..., list[str]], name: str) -> None:
+    """A name is one that neither OpenTelemetry nor Prometheus changes."""
+    assert NAME_RULE in " ".join(problems(name=name))
+
+
+@pytest.mark.parametrize("name", sorted({row.name for row in INSTRUMENTS}))
+def test_names_of_the_exporter(problems: Callable[..., list[str]], name: str) -> None:
+    """No name of the contract can be taken."""
+    assert "name is taken: the exporter has a metric or series of that name." in " ".join(problems(name=name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gatewayz_exporter_fetches",
+        "gatewayz_exporter_fetches_created",
+        "gatewayz_exporter_fetch_duration_seconds_bucket",
+        "gatewayz_exporter_fetch_duration_seconds_count",
+        "gatewayz_provider_scrape_errors",
+    ],
+)
+def test_names_of_series(name: str) -> None:
+    """Neither can those of the series of counters and histograms, and of their families."""
+    assert name in TAKEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["process_open_fds", "otel_scope_info", "target_info", "target", "up", "scrape_x", "gatewayz_exporter_x"],
+)
+def test_reserved_names(problems: Callable[..., list[str]], name: str) -> None:
+    """Names of libraries and of Prometheus are reserved, as is the beginning of the exporter's own."""
+    (told,) = problems(name=name)
+
+    assert (
+        "name is reserved, as are all that begin with gatewayz_exporter_, process_, otel_, scrape_." in told
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["provider", "job", "instance", "le", "quantile", "otel_scope_name", "exported_job"]
+)
+@pytest.mark.parametrize("kind", ["labels", "constant_labels"])
+def test_reserved_labels(problems: Callable[..., list[str]], kind: str, name: str) -> None:
+    """Labels that others set are reserved."""
+    content = {"path": "a", "max_values": 1} if kind == "labels" else "x"
+
+    assert [f"{kind}.{name} is reserved: the exporter or Prometheus sets it."] == problems(
+        **{kind: {name: content}}
+    )
+
+
+def test_all_at_once(read_text: Read) -> None:
+    """Every problem of every metric is told in one go, each with the metric and the key."""
+    definition = read_text(
+        yaml.safe_dump(
+            {
+                "metrics": [
+                    {**GOOD, "kind": "counter", "path": "a["},
+                    "text",
+                    {},
+                    {**GOOD, "labels": {"job": {"path": "len(a)"}}},
+                    {**GOOD, "name": "$2b$04$abc"},
+                ],
+                "metric": [],
+            }
+        )
+    )
+
+    assert (
+        "metric is not known: there are metrics.",
+        "metric 1 (gatewayz_limit): kind has 'counter', which is not known: there are gauge, info.",
+        "metric 1 (gatewayz_limit): path is no JMESPath expression from character 3 on.",
+        "metric 2 must be a mapping.",
+        "metric 3: name is missing.",
+        "metric 3: help is missing.",
+        "metric 3: kind is missing.",
+        "metric 3: from is missing.",
+        "metric 3: path is missing.",
+        "metric 4 (gatewayz_limit): labels.job is reserved: the exporter or Prometheus sets it.",
+        "metric 4 (gatewayz_limit): labels.job.path calls len(), which JMESPath does not have.",
+        "metric 4 (gatewayz_limit): labels.job.max_values is missing: say how many different values the "
+        "label may have.",
+        "metric 4 (gatewayz_limit): name is that of metric 1, too.",
+        f"metric 5: name {NAME_RULE}",
+    ) == tuple(problem.replace("is metrics meant?", "there are metrics.") for problem in definition.problems)
+
+
+def test_number_of_metrics(read_text: Read) -> None:
+    """There is a bound on the number of metrics."""
+    metrics = [{**GOOD, "name": f"gatewayz_limit_{number}"} for number in range(MAX_METRICS + 1)]
+
+    assert MAX_METRICS == len(read_text(json.dumps({"metrics": metrics[1:]})).metrics)
+    assert (f"metrics has more than {MAX_METRICS} metrics.",) == read_text(
+        json.dumps({"metrics": metrics})
+    ).problems
+
+
+def test_outdated(read_text: Read) -> None:
+    """A definition is outdated once its file is another, or gone."""
+    definition = read_text("metrics: []")
+    assert not definition.is_outdated
+
+    os.utime(definition.path, ns=(1, 1))
+    assert definition.is_outdated
+
+    definition = read(definition.path)
+    assert not definition.is_outdated
+    definition.path.unlink()
+    assert definition.is_outdated

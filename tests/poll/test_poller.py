@@ -1,0 +1,782 @@
+"""The poller turns the wheel: what the gateway says is what is published, traced and logged."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.config.settings import Settings
+from exporter.errors import HINTS, Outcome
+from exporter.gateway import decode
+from exporter.metrics.exposition import Format, Variant
+from exporter.metrics.instruments import CERTIFICATE_EXPIRY, INSTRUMENTS, Kind
+from exporter.model.custom import CustomMetrics
+from exporter.model.endpoints import Endpoint
+from exporter.poll.poller import next_beat
+from tests.clocks import START_DATE, MovedClock, ScriptedClock
+from tests.metrics.custom.metrics import gauge, label
+from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
+from tests.rig import OPENMETRICS, TEXT, Rig, rig
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+VOLATILE = re.compile(r"^(# (HELP|TYPE|UNIT) )?(process_|target(_info)?\b|gatewayz_exporter_build_info)")
+"""Families whose values differ from machine to machine, run to run or version to version."""
+
+
+def stable(text: str) -> str:
+    """Return an exposition without its volatile families."""
+    return "".join(line for line in text.splitlines(keepends=True) if not VOLATILE.match(line))
+
+
+def fleet(
+    *changes: tuple[str, dict[str, Any]], without: str = "", replacing: tuple[bytes, bytes] = (b"", b"")
+) -> bytes:
+    """Return an answer with the recorded list, some rows changed, one taken out, or some bytes replaced."""
+    rows = json.loads(recorded_body("04-list-include-inactive.http"))
+    for row in rows:
+        row.update(dict(changes).get(row["slug"], {}))
+    body = json.dumps([row for row in rows if row["slug"] != without]).encode()
+    return answer(200, body.replace(*replacing) if all(replacing) else body)
+
+
+def one(spans: list[ReadableSpan], name: str) -> ReadableSpan:
+    """Return the only span of a name."""
+    (span,) = [span for span in spans if span.name == name]
+    return span
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    """Return the id of a span's parent."""
+    return span.parent.span_id if span.parent else None
+
+
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [(TEXT, "recorded.prom"), (OPENMETRICS, "recorded.openmetrics")],
+    ids=["text", "openmetrics"],
+)
+def test_golden_exposition(running: Rig, variant: Variant, name: str, pytestconfig: pytest.Config) -> None:
+    """The recorded list and counts give exactly the golden exposition, which `--golden` writes anew."""
+    running.poller.poll_once()
+
+    text = running.poller.published.current.encode(variant).decode()
+
+    if pytestconfig.getoption("golden"):
+        (GOLDEN / name).write_text(stable(text), encoding="utf-8")
+    assert (GOLDEN / name).read_text(encoding="utf-8") == stable(text)
+
+
+def test_both_parsers_accept_the_exposition(running: Rig) -> None:
+    """Both of Prometheus' own Python parsers read the exposition, and read the same from it."""
+    running.poller.poll_once()
+    exposition = running.poller.published.current
+
+    text = list(parse_text(exposition.encode(TEXT).decode()))
+    openmetrics = list(parse_openmetrics(exposition.encode(OPENMETRICS).decode()))
+
+    def samples(families: list[Any]) -> set[tuple[str, str, float]]:
+        return {(s.name, str(sorted(s.labels.items())), s.value) for f in families for s in f.samples}
+
+    assert samples(text) == samples(openmetrics)
+
+
+def test_every_instrument_is_published_with_its_type(running: Rig) -> None:
+    """The exposition has the metrics of the instrument table, with their types, and no other of ours.
+
+    Without custom metrics there is none on them.
+    """
+    running.poller.poll_once()
+
+    published = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in parse_openmetrics(running.poller.published.current.encode(OPENMETRICS).decode())
+        if family.name.startswith("gatewayz_")
+    }
+
+    expected = {instrument.name: instrument.kind.value for instrument in INSTRUMENTS}
+    for name in ("gatewayz_exporter_custom_values_dropped", CERTIFICATE_EXPIRY.name):
+        assert "gauge" == expected.pop(name)
+    assert expected == published
+
+
+def test_before_the_first_poll(running: Rig) -> None:
+    """Before the first poll has ended there is a 0 for what is known to be 0, and nothing for what is not."""
+    assert 0 == running.value("gatewayz_up")
+    assert 0 == running.value("gatewayz_provider_scrape_errors_total")
+    assert {0.0} == set(running.series("gatewayz_exporter_fetches_total").values())
+    assert len(Outcome) * len(Endpoint) == len(running.series("gatewayz_exporter_fetches_total"))
+    assert {} == running.series("gatewayz_provider_health_status")
+    assert None is running.value("gatewayz_providers_total")
+    assert None is running.value("gatewayz_provider_metrics_last_update")
+
+
+def test_values_of_the_contract(running: Rig) -> None:
+    """Counts come from the stats, provider values from the list, the date from the clock."""
+    running.poller.poll_once()
+
+    assert 40 == running.value("gatewayz_providers_total")
+    assert 21 == running.value("gatewayz_providers_healthy")
+    assert 40 == running.value("gatewayz_providers_listed")
+    assert 3 == running.value("gatewayz_provider_health_status", provider="aimo")
+    assert 812 == running.value("gatewayz_provider_response_time_ms", provider="aimo")
+    assert 0 == running.value("gatewayz_provider_is_active", provider="aihubmix")
+    assert None is running.value("gatewayz_provider_response_time_ms", provider="nosana")
+    assert START_DATE == running.value("gatewayz_provider_metrics_last_update")
+    assert 1 == running.value("gatewayz_up")
+
+
+def test_nothing_is_nan(running: Rig, gateway: ReplayGateway) -> None:
+    """What is null or not finite has no sample; NaN never stands for it."""
+    gateway.answers[LIST] = fleet(
+        ("aimo", {"average_response_time_ms": None}), replacing=(b": 934,", b":1e999,")
+    )
+
+    running.poller.poll_once()
+
+    assert [] == [line for line in running.text.splitlines() if line.lower().endswith("nan")]
+    assert None is running.value("gatewayz_provider_response_time_ms", provider="aimo")
+    assert None is running.value("gatewayz_provider_response_time_ms", provider="alibaba")
+    assert 1 == running.value("gatewayz_exporter_invalid_fields", field="average_response_time_ms")
+
+
+def test_provider_that_leaves(running: Rig, gateway: ReplayGateway) -> None:
+    """A provider that left is in no family of the next exposition."""
+    running.poller.poll_once()
+    assert 'provider="aimo"' in running.text
+    gateway.answers[LIST] = fleet(without="aimo")
+
+    running.poller.poll_once()
+
+    assert 'provider="aimo"' not in running.text
+    assert 39 == running.value("gatewayz_providers_listed")
+
+
+def test_health_change(running: Rig, gateway: ReplayGateway) -> None:
+    """After a change exactly one state of the provider is 1."""
+    running.poller.poll_once()
+    gateway.answers[LIST] = fleet(("aimo", {"health_status": "healthy"}))
+
+    running.poller.poll_once()
+
+    states = {
+        dict(labels)["state"]: value
+        for labels, value in running.series("gatewayz_provider_health_state").items()
+        if dict(labels)["provider"] == "aimo"
+    }
+    assert {"unknown": 0, "healthy": 1, "degraded": 0, "down": 0} == states
+    assert 1 == running.value("gatewayz_provider_health_status", provider="aimo")
+
+
+def test_counters_do_not_start_anew_when_the_fleet_changes(running: Rig, gateway: ReplayGateway) -> None:
+    """Replacing the whole fleet many times loses no count, overflows nothing and keeps every gauge right."""
+    for generation in range(8):
+        rows = [{"slug": f"p{generation}-{number}", "health_status": "healthy"} for number in range(50)]
+        gateway.answers[LIST] = answer(200, json.dumps(rows).encode())
+        running.poller.poll_once()
+
+        assert 50 == len(running.series("gatewayz_provider_health_status"))
+
+    assert 8 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="ok")
+    assert "otel_metric_overflow" not in running.text
+
+
+def test_more_providers_than_the_default_limit(running: Rig, gateway: ReplayGateway) -> None:
+    """More than the 2,000 series that the SDK allows by default are all published."""
+    rows = [{"slug": f"p{number}", "is_active": True} for number in range(2100)]
+    gateway.answers[LIST] = answer(200, json.dumps(rows).encode())
+
+    running.poller.poll_once()
+
+    assert 2100 == len(running.series("gatewayz_provider_is_active"))
+
+
+def test_one_endpoint_fails(running: Rig, gateway: ReplayGateway) -> None:
+    """A failing list does not block the counts, and its last good data stay."""
+    running.poller.poll_once()
+    gateway.replay(LIST, "21-list-one-row-null-health.http")
+    gateway.replay(STATS, "22-stats-one-row-null-health.http")
+
+    running.poller.poll_once()
+
+    assert 20 == running.value("gatewayz_providers_healthy")
+    assert 40 == running.value("gatewayz_providers_listed")
+    assert 0 == running.value("gatewayz_up")
+    assert 1 == running.value("gatewayz_provider_scrape_errors_total")
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="server_error")
+
+
+def test_database_down(running: Rig, gateway: ReplayGateway) -> None:
+    """Empty answers after good ones are failures until a good one comes, however long that takes."""
+    running.poller.poll_once()
+    gateway.replay(LIST, "16-list-db-down.http")
+    gateway.replay(STATS, "17-stats-db-down.http")
+
+    running.poller.poll_once()
+
+    assert 40 == running.value("gatewayz_providers_total")
+    assert 40 == running.value("gatewayz_providers_listed")
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="empty")
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="empty")
+
+    running.clock.now += running.settings.stale_after
+    running.poller.poll_once()
+
+    assert None is running.value("gatewayz_providers_listed")
+    assert 0 == running.value("gatewayz_up")
+    assert START_DATE == running.value("gatewayz_provider_metrics_last_update")
+
+    gateway.replay(LIST, "04-list-include-inactive.http")
+    gateway.replay(STATS, "07-stats.http")
+    running.poller.poll_once()
+
+    assert 40 == running.value("gatewayz_providers_listed")
+    assert 1 == running.value("gatewayz_up")
+
+
+def test_empty_gateway_from_the_start(running: Rig, gateway: ReplayGateway) -> None:
+    """A gateway that has no providers when the exporter starts is empty, and a warning says so."""
+    gateway.replay(LIST, "19-list-empty-table.http")
+    gateway.replay(STATS, "20-stats-empty-table.http")
+
+    running.poller.poll_once()
+
+    assert ["No providers listed", "Updated provider metrics"] == running.messages()
+    assert 0 == running.value("gatewayz_providers_listed")
+    assert 1 == running.value("gatewayz_up")
+
+
+def test_stale_data_disappear(running: Rig, gateway: ReplayGateway) -> None:
+    """When data go stale their series leave, while the exporter's own and the dates stay."""
+    running.poller.poll_once()
+    gateway.replay(LIST, "11-list-wrong-key.http")
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    running.clock.now += running.settings.stale_after
+
+    running.poller.poll_once()
+
+    assert {} == running.series("gatewayz_provider_health_status")
+    assert None is running.value("gatewayz_providers_total")
+    assert START_DATE == running.value("gatewayz_provider_metrics_last_update")
+    assert START_DATE == running.value("gatewayz_exporter_last_success_timestamp_seconds", endpoint="stats")
+    assert 0 == running.value("gatewayz_up")
+
+
+def test_trace_of_a_poll(running: Rig, gateway: ReplayGateway) -> None:
+    """A poll is one trace: fetches side by side with a client span for each attempt, convert, publish."""
+    running.poller.poll_once()
+
+    spans = running.spans()
+    poll = one(spans, "poll")
+    fetch = one(spans, "fetch /providers")
+    stats = one(spans, "fetch /providers/stats")
+    calls = [span for span in spans if span.kind is SpanKind.CLIENT]
+
+    assert {poll.context.trace_id} == {span.context.trace_id for span in spans}
+    assert [None] + [poll.context.span_id] * 4 == [
+        parent_of(span) for span in (poll, fetch, stats, one(spans, "convert"), one(spans, "publish"))
+    ]
+    assert [fetch.context.span_id, fetch.context.span_id, stats.context.span_id] == sorted(
+        (parent_of(call) or 0 for call in calls), key=[fetch.context.span_id, stats.context.span_id].index
+    )
+    assert {
+        "http.method": "GET",
+        "http.url": f"{gateway.url}/providers",
+        "http.status_code": 200,
+        "duration_ms": 0.0,
+        "provider_count": 40,
+    } == dict(fetch.attributes or {})
+    assert "provider-metrics-exporter" == poll.resource.attributes["service.name"]
+    assert {StatusCode.UNSET} == {span.status.status_code for span in spans}
+
+
+def test_client_spans_have_both_conventions(running: Rig, gateway: ReplayGateway) -> None:
+    """An attempt's span carries old and new HTTP attributes, with the full URL and never the key."""
+    running.poller.poll_once()
+
+    calls = [span for span in running.spans() if span.kind is SpanKind.CLIENT]
+    listed = next(call for call in calls if str((call.attributes or {})["url.full"]).endswith(LIST))
+
+    assert f"{gateway.url}{LIST}" == (listed.attributes or {})["http.url"]
+    assert 200 == (listed.attributes or {})["http.response.status_code"]
+    assert "test-admin-key" not in "".join(call.to_json() for call in calls)
+
+
+def test_trace_of_a_failure(running: Rig, gateway: ReplayGateway) -> None:
+    """A failed fetch marks its span and the poll's, with the outcome as error.type."""
+    gateway.replay(STATS, "11-list-wrong-key.http")
+
+    running.poller.poll_once()
+
+    spans = running.spans()
+    failed = one(spans, "fetch /providers/stats")
+    assert ("unauthorized", 401) == (
+        (failed.attributes or {})["error.type"],
+        (failed.attributes or {})["http.status_code"],
+    )
+    assert StatusCode.ERROR is failed.status.status_code
+    assert StatusCode.ERROR is one(spans, "poll").status.status_code
+
+
+def test_record_of_a_poll(running: Rig) -> None:
+    """The record of a good poll is the documented one, field by field and in order, on stdout and by OTLP."""
+    running.poller.poll_once()
+
+    poll = one(running.spans(), "poll")
+    (line,) = running.lines()
+    expected = {
+        "timestamp": line["timestamp"],
+        "level": "info",
+        "service": "provider-metrics-exporter",
+        "message": "Updated provider metrics",
+        "providers_total": 40,
+        "providers_active": 34,
+        "providers_healthy": 21,
+        "providers_listed": 40,
+        "duration_ms": 0.0,
+        "trace_id": format_trace_id(poll.context.trace_id),
+        "span_id": format_span_id(poll.context.span_id),
+    }
+    assert list(expected.items()) == list(line.items())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
+    assert [line] == [json.loads(body) for body in running.otlp_bodies()]
+
+
+def test_records_of_failure_and_recovery(running: Rig, gateway: ReplayGateway) -> None:
+    """A failure is an error, then a warning while it lasts, then a recovery; the hint says what to do."""
+    good = gateway.answers[STATS]
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    running.poller.poll_once()
+    first = running.lines()
+    running.clock.now += 60
+    running.poller.poll_once()
+    second = running.lines()
+    gateway.answers[STATS] = good
+    running.clock.now += 60
+    running.poller.poll_once()
+    third = running.lines()
+
+    assert [("error", "Fetch failed"), ("warning", "Updated provider metrics in part")] == [
+        (line["level"], line["message"]) for line in first
+    ]
+    assert ("stats", "unauthorized", 401, 1) == tuple(
+        first[0][name] for name in ("endpoint", "outcome", "status", "attempts")
+    )
+    assert first[0]["request_id"].startswith("req_")
+    assert first[0]["hint"].startswith(HINTS[Outcome.UNAUTHORIZED])
+    assert ("stats", 40) == (first[1]["failed_endpoint"], first[1]["providers_listed"])
+    assert "warning" == second[0]["level"]
+    assert ("Recovered", 2, 120.0) == tuple(
+        third[0][name] for name in ("message", "failures", "down_seconds")
+    )
+
+
+def test_hint_names_the_variable_in_use(
+    gateway: ReplayGateway, settings_for: Callable[..., Settings], clock: MovedClock, tmp_path: Path
+) -> None:
+    """With the key in a file, the hint of a refused key names that file's variable and not the other one."""
+    (tmp_path / "key").write_text("wrong-key")
+    gateway.replay(STATS, "11-list-wrong-key.http")
+    gateway.replay(LIST, "14-list-user-key-not-admin.http")
+    with rig(settings_for(ADMIN_KEY="", ADMIN_KEY_FILE=str(tmp_path / "key")), clock) as running:
+        running.poller.poll_once()
+        hints = [line["hint"] for line in running.lines() if line["message"] == "Fetch failed"]
+
+    assert 2 == len(hints)
+    assert all("into the file that ADMIN_KEY_FILE names." in hint for hint in hints)
+    assert all("ADMIN_KEY " not in hint and "ADMIN_KEY." not in hint for hint in hints)
+
+
+def test_records_of_changes(running: Rig, gateway: ReplayGateway) -> None:
+    """Health changes, newcomers and leavers are told, with the trace of their poll."""
+    running.poller.poll_once()
+    running.lines()
+    gateway.answers[LIST] = fleet(("alibaba", {"health_status": "down"}), without="aimo")
+
+    running.poller.poll_once()
+
+    lines = running.lines()
+    assert ["Provider vanished", "Provider health changed", "Updated provider metrics"] == [
+        line["message"] for line in lines
+    ]
+    assert ("warning", "alibaba", "healthy", "down") == tuple(
+        lines[1][name] for name in ("level", "provider", "from", "to")
+    )
+    assert 1 == len({line["trace_id"] for line in lines})
+
+
+def test_silent_gateway_is_a_timeout_at_the_deadline(
+    settings_for: Callable[..., Settings], gateway: ReplayGateway
+) -> None:
+    """A peer that never answers costs the deadline and no more, and its thread comes back."""
+    gateway.silent = True
+    clock = MovedClock(patience=0.3)
+    with rig(settings_for(), clock) as running:
+        running.poller.poll_once()
+
+        assert running.settings.fetch_timeout == clock.now
+        assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="timeout")
+        assert [("Fetch failed", "timeout", 1)] * 2 == [
+            (line["message"], line["outcome"], line["attempts"]) for line in running.lines()
+        ]
+        for thread in threading.enumerate():
+            if thread.name.startswith("fetch-"):
+                thread.join(5)
+                assert not thread.is_alive()
+
+
+def test_redirect_to_a_page_is_not_remembered(running: Rig, gateway: ReplayGateway) -> None:
+    """After a redirect to a page that is no list, the next poll asks the documented address again."""
+    good = gateway.answers[LIST_NO_SLASH]
+    gateway.answers[LIST_NO_SLASH] = answer(302, location="/maintenance?x=y")
+    gateway.answers["/maintenance?x=y"] = answer(200, b"<html>")
+    running.poller.poll_once()
+    gateway.answers[LIST_NO_SLASH] = good
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="not_json")
+    assert 1 == running.value("gatewayz_up")
+
+
+def test_exposition_is_due_when_its_data_go_stale(settings_for: Callable[..., Settings]) -> None:
+    """An exposition is due when its data go stale, where that is before the next poll has to end."""
+    clock = MovedClock()
+    with rig(settings_for(SCRAPE_INTERVAL="60", STALE_AFTER="61"), clock) as running:
+        running.poller.poll_once()
+
+        assert clock.age() + 61 == running.poller.published.current.due_at
+
+
+def test_late_results_are_ignored(settings_for: Callable[..., Settings], gateway: ReplayGateway) -> None:
+    """What a fetch brings back after its deadline changes nothing in a later poll."""
+    gateway.silent = True
+    clock = MovedClock(patience=0.2)
+    with rig(settings_for(), clock) as running:
+        running.poller.poll_once()
+        gateway.silent = False
+        clock.patience = 5.0
+        for thread in threading.enumerate():
+            if thread.name.startswith("fetch-"):
+                thread.join(5)
+
+        running.poller.poll_once()
+
+        assert 1 == running.value("gatewayz_up")
+        assert 2 == running.value("gatewayz_provider_scrape_errors_total")
+
+
+@pytest.fixture
+def decoding(running: Rig, monkeypatch: pytest.MonkeyPatch) -> Decoding:
+    """Decoding that takes its time, by the clock of the exporter."""
+    slow = Decoding(running.clock)
+    monkeypatch.setattr("exporter.poll.poller.parse", slow.parse)
+    return slow
+
+
+class Decoding:
+    """Decodes; the first answer takes `seconds`, in which both fetches come to their end."""
+
+    def __init__(self, clock: MovedClock) -> None:
+        """Take half a second."""
+        self.seconds = 0.5
+        self.started = threading.Event()
+        self._clock = clock
+
+    def parse(self, body: bytes) -> Any:
+        """Decode a document."""
+        if self.started.is_set():
+            return decode.parse(body)
+        self._join()
+        self._clock.now += self.seconds
+        self.started.set()
+        return decode.parse(body)
+
+    def _join(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name.startswith("fetch-"):
+                thread.join(10)
+
+
+def test_answer_that_waits_for_the_decoding_of_the_other(running: Rig, decoding: Decoding) -> None:
+    """An answer that is there before the deadline counts, though the other one is decoded until after it."""
+    decoding.seconds = running.settings.fetch_timeout + 1
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_up")
+    assert ["Updated provider metrics"] == running.messages()
+
+
+def test_duration_is_that_of_the_fetch_itself(running: Rig, decoding: Decoding) -> None:
+    """The duration of a fetch has the decoding of its own answer, and not that of the other one."""
+    running.poller.poll_once()
+
+    durations = running.series("gatewayz_exporter_fetch_duration_seconds_sum")
+    fetches = [span for span in running.spans() if span.name.startswith("fetch ")]
+    assert [0.0, 0.5] == sorted(durations.values())
+    assert [0.0, 500.0] == sorted(float(str((span.attributes or {})["duration_ms"])) for span in fetches)
+
+
+def test_answer_that_comes_after_the_deadline(
+    running: Rig, decoding: Decoding, gateway: ReplayGateway
+) -> None:
+    """An answer that comes after the deadline is a timeout, though it is there when the other is decoded."""
+    decoding.seconds = 0
+    timeout = running.settings.fetch_timeout
+
+    def be_late(asked: Asked) -> None:
+        if asked.target == STATS:
+            running.clock.now += timeout + 1
+
+    gateway.on_ask = be_late
+
+    running.poller.poll_once()
+
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="timeout")
+    assert timeout == running.value("gatewayz_exporter_fetch_duration_seconds_sum", endpoint="stats")
+
+
+def test_unexpected_exception_in_a_fetch(running: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in a fetch is the outcome `internal`, with its traceback in the log, and the loop goes on."""
+
+    def broken(url: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("exporter.gateway.client.urljoin", broken)
+
+    running.poller.poll_once()
+
+    lines = running.lines()
+    assert "Unexpected error in a fetch" == lines[0]["message"]
+    assert 1 == running.value("gatewayz_exporter_fetches_total", endpoint="providers", outcome="internal")
+    assert 40 == running.value("gatewayz_providers_total")
+
+
+def test_bodies_that_were_asked_for_are_ready(running: Rig) -> None:
+    """A variant that a scraper asked for is encoded before the next exposition is published."""
+    variant = Variant(Format.OPENMETRICS, gzip=True)
+    assert None is running.poller.published.current.encoded(variant)
+
+    running.poller.poll_once()
+
+    assert None is not running.poller.published.current.encoded(variant)
+    assert None is running.poller.published.current.encoded(TEXT)
+
+
+def test_run_polls_at_once_and_then_on_the_beat(
+    settings_for: Callable[..., Settings], gateway: ReplayGateway
+) -> None:
+    """The first poll comes at once, the others at fixed beats, until asked to stop."""
+    clock = ScriptedClock()
+    polls: list[int] = []
+    with rig(settings_for(), clock) as running:
+        for moment in (0.1, 59.9, 60.1, 119.9, 120.1):
+            clock.at(moment, lambda: polls.append(gateway.targets.count(STATS)))
+        clock.at(150.0, running.poller.stop)
+
+        running.poller.run()
+
+        assert [1, 1, 2, 2, 3] == polls
+
+
+def test_data_go_stale_between_two_polls(
+    settings_for: Callable[..., Settings], gateway: ReplayGateway
+) -> None:
+    """Data that go stale while nothing is polled leave at that moment, not at the next poll."""
+    clock = ScriptedClock()
+    totals: list[float | None] = []
+    with rig(settings_for(STALE_AFTER="90", SCRAPE_INTERVAL="80"), clock) as running:
+        clock.at(70.0, lambda: gateway.answers.update({LIST: answer(500), STATS: answer(500)}))
+        for moment in (89.9, 90.1):
+            clock.at(moment, lambda: totals.append(running.value("gatewayz_providers_total")))
+        clock.at(95.0, running.poller.stop)
+
+        running.poller.run()
+
+        assert [40, None] == totals
+
+
+def test_stop_in_the_middle_of_a_poll(settings_for: Callable[..., Settings], gateway: ReplayGateway) -> None:
+    """Asked to stop while fetches hang, the poller comes back at once and counts no failure."""
+    gateway.silent = True
+    clock = MovedClock(patience=30)
+    with rig(settings_for(), clock) as running:
+        thread = threading.Thread(target=running.poller.run)
+        thread.start()
+        assert gateway.reached.wait(10)
+
+        running.poller.stop()
+        thread.join(5)
+
+        assert not thread.is_alive()
+        assert 0 == running.value("gatewayz_provider_scrape_errors_total")
+        assert [] == running.lines()
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(100.0, 160.0), (159.9, 160.0), (160.0, 220.0), (400.0, 460.0)],
+    ids=["at once", "slow", "exactly one beat", "five beats"],
+)
+def test_next_beat(now: float, expected: float) -> None:
+    """The next beat is the first on the grid after now: a slow poll skips beats and never shifts them."""
+    assert expected == next_beat(100.0, 60.0, now)
+
+
+def test_histogram_is_the_only_family_that_waits_for_a_value(running: Rig) -> None:
+    """The kinds of the table are what the design says of them."""
+    waiting = [i.name for i in INSTRUMENTS if i.kind is Kind.HISTOGRAM]
+
+    assert ["gatewayz_exporter_fetch_duration_seconds"] == waiting
+    assert {} == running.series("gatewayz_exporter_fetch_duration_seconds_count")
+
+
+# Custom metrics
+
+
+@dataclass
+class Defined:
+    """Custom metrics that a test changes while the exporter runs."""
+
+    metrics: CustomMetrics
+
+    def __call__(self) -> CustomMetrics:
+        """Return what is defined now."""
+        return self.metrics
+
+
+DROPPED = "gatewayz_exporter_custom_values_dropped"
+TIMEOUT = gauge("metadata.timeout", name="gatewayz_provider_timeout_seconds", help='A "timeout" \\ of ours.')
+TIER = gauge("metadata.latency_tier", labels=(label("priority", "metadata.priority", 1),))
+IMPAIRED = gauge("sum([degraded, down])", name="gatewayz_providers_impaired", source=Endpoint.STATS)
+
+
+@pytest.fixture
+def custom() -> Defined:
+    """What is defined at first."""
+    return Defined((TIMEOUT, TIER, IMPAIRED))
+
+
+@pytest.fixture
+def custom_rig(settings_for: Callable[..., Settings], clock: MovedClock, custom: Defined) -> Iterator[Rig]:
+    """An exporter with custom metrics, before its first poll."""
+    with rig(settings_for(), clock, custom=custom) as put_together:
+        yield put_together
+
+
+def dropped(running: Rig) -> dict[tuple[str, str], float]:
+    """Return how many values were left out, by metric and reason, where there were any."""
+    found = {tuple(text for _, text in labels): value for labels, value in running.series(DROPPED).items()}
+    return {(metric, reason): value for (metric, reason), value in found.items() if value}
+
+
+def test_custom_metrics(custom_rig: Rig) -> None:
+    """Custom metrics are published with what the gateway said, and with their own help in both formats."""
+    running = custom_rig
+    assert 9 == len(running.series(DROPPED))
+    running.poller.poll_once()
+
+    assert (30, 60) == tuple(
+        running.value("gatewayz_provider_timeout_seconds", provider=slug) for slug in ("aihubmix", "aimo")
+    )
+    assert 11 == running.value("gatewayz_providers_impaired")
+    assert 1 == len({dict(labels)["priority"] for labels in running.series("gatewayz_limit")})
+    exposition = running.poller.published.current
+    for variant, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
+        families = {family.name: family for family in parse(exposition.encode(variant).decode())}
+        assert 'A "timeout" \\ of ours.' == families["gatewayz_provider_timeout_seconds"].documentation
+        assert "gauge" == families["gatewayz_provider_timeout_seconds"].type
+    # The parsers forgive quotes without a backslash in OpenMetrics, and with one in the text format.
+    assert b'A "timeout" \\\\ of ours.\n' in exposition.encode(TEXT)
+    assert b'A \\"timeout\\" \\\\ of ours.\n' in exposition.encode(OPENMETRICS)
+
+
+def test_custom_metrics_that_are_left_out(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """What is left out is counted, and is back when the gateway says it well."""
+    gateway.answers[LIST] = fleet(("aimo", {"metadata": {"timeout": "60"}}))
+    custom_rig.poller.poll_once()
+
+    assert None is custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert 1 == dropped(custom_rig)["gatewayz_provider_timeout_seconds", "invalid"]
+
+    gateway.answers[LIST] = fleet()
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert {("gatewayz_limit", "too_many_label_values")} == set(dropped(custom_rig))
+
+
+def test_custom_metrics_go_stale(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """They stay and go with the answers that they were read from."""
+    custom_rig.poller.poll_once()
+    gateway.answers[LIST] = answer(500)
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+
+    custom_rig.clock.now += custom_rig.settings.stale_after
+    custom_rig.poller.poll_once()
+
+    assert {} == custom_rig.series("gatewayz_provider_timeout_seconds")
+    assert 11 == custom_rig.value("gatewayz_providers_impaired")
+
+
+def test_custom_metrics_that_change(custom_rig: Rig, custom: Defined, gateway: ReplayGateway) -> None:
+    """Before each poll the newest are taken: new ones come, changed ones change, others go, counters stay."""
+    custom_rig.poller.poll_once()
+    tier = gauge("metadata.latency_tier", help="Another help.")
+    custom.metrics = (TIMEOUT, tier, gauge("total", name="gatewayz_new", source=Endpoint.STATS))
+    gateway.answers[STATS] = answer(500)
+
+    custom_rig.poller.poll_once()
+
+    assert 60 == custom_rig.value("gatewayz_provider_timeout_seconds", provider="aimo")
+    assert "# HELP gatewayz_limit Another help.\n" in custom_rig.text
+    assert 4 == custom_rig.value("gatewayz_limit", provider="alibaba")
+    assert "gatewayz_providers_impaired" not in custom_rig.text
+    # Not read yet: what was kept of the counts is of the metrics before.
+    assert {} == custom_rig.series("gatewayz_new")
+    assert 1 == custom_rig.value("gatewayz_provider_scrape_errors_total")
+
+    gateway.replay(STATS, "07-stats.http")
+    custom_rig.poller.poll_once()
+
+    assert 40 == custom_rig.value("gatewayz_new")
+
+    custom.metrics = ()
+    custom_rig.poller.poll_once()
+    for name in ("gatewayz_new", "gatewayz_limit", DROPPED):
+        assert name not in custom_rig.text
+
+
+def test_custom_metric_that_fails_with_every_record(custom_rig: Rig, custom: Defined) -> None:
+    """A path that fits no record stops nothing."""
+    custom.metrics = (gauge("max_by(metadata.hostnames, &`1` < 'a')"), gauge("name", name="gatewayz_name"))
+
+    custom_rig.poller.poll_once()
+
+    assert 1 == custom_rig.value("gatewayz_up")
+    assert 40 == dropped(custom_rig)["gatewayz_name", "invalid"]
+
+
+def test_gateway_that_is_down(custom_rig: Rig, gateway: ReplayGateway) -> None:
+    """A failed fetch has no custom metrics."""
+    gateway.answers[LIST] = gateway.answers[STATS] = answer(500)
+
+    custom_rig.poller.poll_once()
+
+    assert {} == custom_rig.series("gatewayz_providers_impaired")
+    assert {} == dropped(custom_rig)

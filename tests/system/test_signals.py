@@ -1,0 +1,48 @@
+"""SIGTERM and SIGINT stop the program; SIGHUP makes it reload."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.system.signals import handle_hangup, handle_reload, handle_stop
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def _previous_handlers() -> Iterator[None]:
+    """Restore the handlers of this process."""
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_have_two_handlers() -> None:
+    """SIGTERM and SIGINT have the handler of the stop, SIGHUP that of the reload, also under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stops: list[int] = []
+    reloads: list[int] = []
+
+    handle_stop(lambda number, frame: stops.append(number))
+    handle_reload(lambda number, frame: reloads.append(number))
+    for number in NUMBERS:
+        os.kill(os.getpid(), number)
+
+    assert ([signal.SIGTERM, signal.SIGINT], [signal.SIGHUP]) == (stops, reloads)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(signal.SIG_IGN, signal.SIG_IGN), (signal.SIG_DFL, signal.default_int_handler)]
+)
+def test_hangup_stays_ignored(before: signal.Handlers, after: object) -> None:
+    """A program that is started by nohup outlives its terminal."""
+    signal.signal(signal.SIGHUP, before)
+
+    handle_hangup(signal.default_int_handler)
+
+    assert after == signal.getsignal(signal.SIGHUP)

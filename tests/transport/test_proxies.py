@@ -1,0 +1,188 @@
+"""The environment decides on the proxy, in the forms that curl and Go know."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.errors import GatewayError, Outcome
+from exporter.transport.proxies import is_loopback, proxy_for
+
+PROXY = "http://proxy.example:3128"
+URL = "https://gateway.example/providers"
+
+
+def is_direct(url: str, no_proxy: str) -> bool:
+    """Tell whether a request takes no proxy though there is one."""
+    return proxy_for(url, {"ALL_PROXY": PROXY, "NO_PROXY": no_proxy}) is None
+
+
+def variable_for(url: str, **environ: str) -> str | None:
+    """Return the variable whose proxy a request takes."""
+    proxy = proxy_for(url, environ)
+    return proxy.variable if proxy else None
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], None),
+        (["HTTP_PROXY"], None),
+        (["HTTPS_PROXY"], "HTTPS_PROXY"),
+        (["ALL_PROXY"], "ALL_PROXY"),
+        (["ALL_PROXY", "all_proxy"], "all_proxy"),
+        (["all_proxy", "HTTPS_PROXY"], "HTTPS_PROXY"),
+        (["HTTPS_PROXY", "https_proxy"], "https_proxy"),
+    ],
+)
+def test_variables(names: list[str], expected: str | None) -> None:
+    """The scheme's variable wins over the one for all, lower case over upper case."""
+    assert expected == variable_for(URL, **dict.fromkeys(names, PROXY))
+
+
+def test_variable_of_plain_http() -> None:
+    """A plain-text request has a variable of its own."""
+    environ = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "http://other.example"}
+
+    assert "HTTP_PROXY" == variable_for("http://gateway.example/", **environ)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_empty_variable_counts_as_unset(text: str) -> None:
+    """An empty variable hides no other one, and lists no host."""
+    assert "HTTPS_PROXY" == variable_for(URL, https_proxy=text, HTTPS_PROXY=PROXY, no_proxy=text)
+    assert variable_for(URL, HTTPS_PROXY=PROXY, no_proxy=text, NO_PROXY="gateway.example") is None
+
+
+def test_lower_case_no_proxy_wins() -> None:
+    """Of two lists of hosts the one in lower case counts."""
+    assert "HTTPS_PROXY" == variable_for(URL, HTTPS_PROXY=PROXY, no_proxy="x", NO_PROXY="gateway.example")
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "expected"),
+    [
+        ("*", URL, True),
+        ("gateway.example", URL, True),
+        ("GATEWAY.example.", URL, True),
+        ("other.example, gateway.example", URL, True),
+        ("other.example gateway.example", URL, True),
+        ("other.example,", URL, False),
+        ("example", URL, True),
+        (".example", URL, True),
+        (".gateway.example", URL, True),
+        ("*.example", URL, True),
+        ("*.gateway.example", URL, False),
+        ("way.example", URL, False),
+        ("*way.example", URL, False),
+        ("gateway.example.com", URL, False),
+        ("gateway.example:443", URL, True),
+        ("gateway.example:444", URL, False),
+        (".example:443", URL, True),
+        ("*.example:444", URL, False),
+        ("gateway.example:80", "http://gateway.example/", True),
+        ("gateway.example:8443", "https://gateway.example:8443/", True),
+        ("https://gateway.example", URL, False),
+        ("gateway.example", "https://gateway.example./", True),
+        ("192.0.2.7", "https://192.0.2.7/", True),
+        ("192.0.2.7:443", "https://192.0.2.7/", True),
+        ("192.0.2.7:444", "https://192.0.2.7/", False),
+        ("192.0.2.0/24", "https://192.0.2.7/", True),
+        ("192.0.2.9/24", "https://192.0.2.7/", True),
+        ("192.0.3.0/24", "https://192.0.2.7/", False),
+        ("192.0.2.0/99", "https://192.0.2.7/", False),
+        ("2.7", "https://192.0.2.7/", False),
+        (".2.7", "https://192.0.2.7/", False),
+        ("192.0.2.0/24", URL, False),
+        ("2001:db8::1", "https://[2001:db8::1]/", True),
+        ("[2001:db8::1]", "https://[2001:db8::1]/", True),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]/", True),
+        ("[2001:db8::1]:444", "https://[2001:db8::1]/", False),
+        ("2001:DB8:0::1", "https://[2001:db8::1]/", True),
+        ("2001:db8::/32", "https://[2001:db8::1]/", True),
+        ("[2001:db8::2]", "https://[2001:db8::1]/", False),
+        ("", "http://localhost:8000/", True),
+        ("", "http://127.0.0.2:8000/", True),
+        ("", "http://[::1]:8000/", True),
+    ],
+)
+def test_no_proxy(no_proxy: str, url: str, expected: bool) -> None:
+    """Every form of an entry that the pages name is heeded, and no other host is taken for it."""
+    assert expected is is_direct(url, no_proxy)
+
+
+@pytest.mark.parametrize(
+    ("value", "url", "text"),
+    [
+        ("proxy.example:3128", "http://proxy.example:3128", "http://proxy.example:3128 from HTTPS_PROXY"),
+        (" http://proxy.example/ ", "http://proxy.example/", "http://proxy.example from HTTPS_PROXY"),
+        ("https://[::1]:3128", "https://[::1]:3128", "https://[::1]:3128 from HTTPS_PROXY"),
+        (
+            "http://me:p@ss@proxy.example:3128",
+            "http://me:p%40ss@proxy.example:3128",
+            "http://***@proxy.example:3128 from HTTPS_PROXY",
+        ),
+    ],
+)
+def test_address(value: str, url: str, text: str) -> None:
+    """A proxy needs no scheme, and its credentials stay out of its text."""
+    proxy = proxy_for(URL, {"HTTPS_PROXY": value})
+
+    assert proxy is not None
+    assert (url, text) == (proxy.url, str(proxy))
+    assert "p%40ss" not in repr(proxy)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "http://",
+            "http://proxy.example:port",
+            "http://proxy.example:99999",
+            "http://[::1",
+            "proxy example",
+        ),
+        *("http://me:12#secret@proxy.example", "http://me:12/secret@proxy.example", "http://me:12?s@proxy"),
+    ],
+)
+def test_malformed(value: str) -> None:
+    """What is no URL is the outcome `proxy`, with the variable and without its text."""
+    with pytest.raises(GatewayError) as caught:
+        proxy_for(URL, {"HTTPS_PROXY": value})
+
+    assert (Outcome.PROXY, "HTTPS_PROXY is no URL such as http://proxy.example:3128") == (
+        caught.value.outcome,
+        caught.value.detail,
+    )
+    assert not caught.value.is_transient
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h", "ftp"])
+def test_unsupported_scheme(scheme: str) -> None:
+    """A proxy of another protocol is the outcome `proxy`, with variable and protocol."""
+    with pytest.raises(GatewayError) as caught:
+        proxy_for(URL, {"ALL_PROXY": f"{scheme}://me:secret@proxy.example:1080"})
+
+    expected = f"ALL_PROXY names a {scheme}:// proxy: only http:// and https:// proxies are supported"
+    assert (Outcome.PROXY, expected) == (caught.value.outcome, caught.value.detail)
+
+
+def test_unsupported_proxy_that_is_not_needed() -> None:
+    """A proxy that no request takes is no problem."""
+    assert proxy_for(URL, {"ALL_PROXY": "socks5://proxy.example", "NO_PROXY": "*"}) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("x.localhost", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost.example", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_is_loopback(host: str, expected: bool) -> None:
+    """Names and addresses of this machine are known."""
+    assert expected is is_loopback(host)

@@ -1,0 +1,254 @@
+"""Requests take the proxy of the environment and the authorities of the settings; failures name the proxy."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from exporter.errors import GatewayError, Outcome
+from exporter.transport.authorities import Authorities
+from exporter.transport.session import CuttableAdapter, ProxiedSession, Session, check_status, trusted
+from tests.faults.certificates import Tls, write_authority
+from tests.faults.peer import Gateway, Says, State
+from tests.forwarder import Forwarder
+from tests.replay import STATS, ReplayGateway, answer, recorded_body
+
+PATH = "/x"
+PLAIN = "http://another.example"
+SECURE = "https://another.example"
+"""The name in the certificate of `Tls.WRONG_NAME`."""
+TIMEOUT = 10.0
+
+
+def get(
+    url: str, is_from_server: bool = True, timeout: float = TIMEOUT, authorities: Authorities | None = None
+) -> bytes:
+    """Return the body of a good answer."""
+    with Session() as session:
+        session.mount("http://", CuttableAdapter())
+        session.mount("https://", CuttableAdapter())
+        with session.open(url + STATS, timeout, authorities) as response:
+            check_status(response, is_from_server)
+            return response.content
+
+
+def error(url: str, is_from_server: bool = True, authorities: Authorities | None = None) -> GatewayError:
+    """Return the error of a bad one."""
+    with pytest.raises(GatewayError) as caught:
+        get(url, is_from_server, authorities=authorities)
+    return caught.value
+
+
+@pytest.fixture
+def proxy(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
+    """A proxy before the gateway, with a password, for every request."""
+    with Forwarder(gateway.url.removeprefix("http://")) as forwarder:
+        monkeypatch.setenv("ALL_PROXY", f"http://me:secret@{forwarder.address}")
+        yield forwarder
+
+
+def shown(proxy: Forwarder) -> str:
+    """Return the text of the proxy in messages."""
+    return f"http://***@{proxy.address} from ALL_PROXY"
+
+
+def test_forwarded(proxy: Forwarder) -> None:
+    """A plain-text request goes through the proxy, with the proxy's credentials."""
+    assert recorded_body("07-stats.http") == get(PLAIN)
+    assert [PLAIN + STATS] == proxy.targets
+    assert "Basic bWU6c2VjcmV0" == proxy.asked[0].headers["Proxy-Authorization"]
+
+
+def test_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request by TLS goes through a tunnel, whose end is the server."""
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
+    with Gateway() as server:
+        server.become(State(tls=Tls.WRONG_NAME))
+        proxy.server = server.address
+
+        assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
+    assert ["another.example:443"] == proxy.targets
+    assert "Proxy-Authorization" not in server.asked[0].headers
+
+
+def test_failure_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that is not trusted is the server's, behind whatever proxy."""
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
+    with Gateway() as server:
+        server.become(State(tls=Tls.UNTRUSTED))
+        proxy.server = server.address
+
+        assert Outcome.TLS is error(SECURE, authorities=authorities).outcome
+
+
+def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host in NO_PROXY gets its request directly, in a form that requests does not heed by itself."""
+    monkeypatch.setenv("NO_PROXY", "*.example:80")
+
+    assert Outcome.DNS is error(PLAIN).outcome
+    assert recorded_body("07-stats.http") == get(gateway.url)
+    assert [] == proxy.targets
+
+
+@pytest.mark.parametrize(
+    ("status", "is_transient"),
+    [(403, False), (407, False), (500, False), (502, True), (503, True), (504, True)],
+)
+def test_connect_refused_by_the_proxy(proxy: Forwarder, status: int, is_transient: bool) -> None:
+    """A proxy that opens no tunnel is named, with its status; another attempt can mend a broken way."""
+    proxy.refusal = answer(status, b"secret page")
+
+    failure = error(SECURE)
+
+    assert (Outcome.PROXY, f"{shown(proxy)}: HTTP status {status} to CONNECT", is_transient) == (
+        failure.outcome,
+        failure.detail,
+        failure.is_transient,
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "detail"),
+    [
+        (b"", "closed without an answer"),
+        (b"220 mail.example ESMTP\r\n", "the answer is not HTTP/1"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000, "headers that are too long or too many"),
+    ],
+    ids=["nothing", "other protocol", "long header"],
+)
+def test_connect_answered_by_nonsense(proxy: Forwarder, refusal: bytes, detail: str) -> None:
+    """A proxy that is none is named, with what it said."""
+    proxy.refusal = refusal
+
+    failure = error(SECURE)
+
+    assert (Outcome.PROXY, f"{shown(proxy)}: {detail}") == (failure.outcome, failure.detail)
+
+
+@pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
+def test_dead_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that does not listen is named, and tried again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("ALL_PROXY", address)
+
+    failure = error(url)
+
+    assert (Outcome.PROXY, f"http://{address} from ALL_PROXY: Connection refused", True) == (
+        failure.outcome,
+        failure.detail,
+        failure.is_transient,
+    )
+
+
+@pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
+def test_unknown_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a proxy that does not resolve is not taken for the server's."""
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:3128")
+
+    failure = error(url)
+
+    assert (Outcome.PROXY, True) == (failure.outcome, failure.is_transient)
+    assert failure.detail.startswith("http://proxy.invalid:3128 from ALL_PROXY: ")
+
+
+def test_proxy_without_tls(proxy: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS to a proxy that speaks none is the proxy's failure, and no reason to try again."""
+    monkeypatch.setenv("ALL_PROXY", f"https://{proxy.address}")
+
+    failure = error(SECURE)
+
+    expected = f"https://{proxy.address} from ALL_PROXY: wrong version number"
+    assert (Outcome.PROXY, expected, False) == (failure.outcome, failure.detail, failure.is_transient)
+
+
+def test_authentication_required(proxy: Forwarder) -> None:
+    """A forwarded request that is answered by 407 was answered by the proxy."""
+    proxy.refusal = answer(407, b"{}", x_request_id="req_1")
+
+    failure = error(PLAIN)
+
+    assert (Outcome.PROXY, f"{shown(proxy)}: HTTP status 407") == (failure.outcome, failure.detail)
+
+
+@pytest.mark.parametrize(("is_from_server", "outcome"), [(True, Outcome.FORBIDDEN), (False, Outcome.PROXY)])
+def test_page_of_the_proxy(proxy: Forwarder, is_from_server: bool, outcome: Outcome) -> None:
+    """Whose page a forwarded request brought is for the caller to say."""
+    proxy.refusal = answer(403)
+
+    assert outcome is error(PLAIN, is_from_server).outcome
+
+
+def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
+    """Where no proxy is, none is blamed."""
+    gateway.answers[STATS] = answer(407)
+    required = error(gateway.url)
+    gateway.answers[STATS] = answer(403)
+
+    assert (Outcome.CLIENT_ERROR, Outcome.FORBIDDEN) == (required.outcome, error(gateway.url, False).outcome)
+
+
+def test_status_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes through a tunnel is the server's own answer, even a 407."""
+    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
+    with Gateway() as server:
+        server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
+        proxy.server = server.address
+
+        assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
+
+
+def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that accepts and says nothing is a timeout."""
+    with ReplayGateway(silent=True) as silent:
+        monkeypatch.setenv("ALL_PROXY", silent.url)
+        with pytest.raises(GatewayError) as caught:
+            get(SECURE, timeout=0.2)
+
+    assert Outcome.TIMEOUT is caught.value.outcome
+
+
+@pytest.fixture
+def peer() -> Iterator[Gateway]:
+    """A server with a certificate of a private authority."""
+    with Gateway() as running:
+        running.become(State({PATH: Says(answer(200, b"ok"))}, tls=Tls.GOOD))
+        yield running
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_authorities_of_the_environment(
+    peer: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A session that uses proxies alone trusts what it is told to, and never what the environment names."""
+    authority = str(write_authority(tmp_path / "ca.pem"))
+    monkeypatch.setenv(name, authority)
+    with ProxiedSession() as session:
+        with pytest.raises(requests.exceptions.SSLError):
+            session.get(f"https://{peer.address}{PATH}", timeout=5)
+        monkeypatch.setenv(name, str(tmp_path / "nothing.pem"))
+        session.verify = authority
+
+        assert b"ok" == session.get(f"https://{peer.address}{PATH}", timeout=5).content
+
+
+def test_proxies_of_the_environment(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends by the proxy of the environment, but not to the hosts that are exempt from it."""
+    monkeypatch.setenv("http_proxy", gateway.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    gateway.answers = {"http://collector.example/x": answer(200), PATH: answer(200)}
+    with ProxiedSession() as session:
+        session.get("http://collector.example/x", timeout=5)
+        session.get(f"{gateway.url}{PATH}", timeout=5)
+
+    assert ["http://collector.example/x", PATH] == gateway.targets
+
+
+def test_trusted(tmp_path: Path) -> None:
+    """What a request trusts is never left to the environment: it is a path in either case."""
+    assert str(tmp_path) == trusted(Authorities("SSL_CERT_DIR", tmp_path))
+    assert Path(trusted(None)).is_file()

@@ -1,0 +1,1 @@
+"""Tests of what surrounds the program: pages, packaging, images, figures."""

@@ -1,0 +1,365 @@
+"""The audit finds what must not be in the tree and what must not be installed, and says what it cannot know.
+
+The scan for secrets is the real one. pip, uv and pip-audit are played from recordings: what they would say of
+a withdrawn version or a vulnerability depends on the registry. So is git, which the machine may lack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLANTED = b"gw_live_" + hashlib.sha256(b"planted").hexdigest()[:32].encode()
+
+GOOD = {"is_yanked": False, "metadata": {"name": "click", "version": "8.4.2"}}
+YANKED = {"is_yanked": True, "metadata": {"name": "attrs", "version": "21.1.0"}}
+SOUND = {"name": "idna", "version": "3.11", "vulns": []}
+VULNERABLE = {
+    "name": "urllib3",
+    "version": "1.26.5",
+    "vulns": [{"id": "PYSEC-2023-192", "fix_versions": ["1.26.17", "2.0.6"], "aliases": ["CVE-2023-43804"]}],
+}
+SKIPPED = {
+    "name": "click",
+    "skip_reason": "Dependency not found on PyPI and could not be audited: click (8.4.2)",
+}
+NO_CONNECTION = (
+    "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after "
+    "connection broken by 'NewConnectionError(\"HTTPConnection(host='registry.example')\")': /simple/\n"
+    "ERROR: Could not find a version that satisfies the requirement anyio==4.16.0 (from versions: none)\n"
+    "ERROR: No matching distribution found for anyio==4.16.0\n"
+)
+OTHER_HASH = (
+    "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n"
+    "    click==8.1.8 (from -r requirements/run.txt (line 1)):\n"
+    "        Expected sha256 00\n"
+    "             Got        63\n"
+)
+GONE = "ERROR: No matching distribution found for anyio==4.16.0\n"
+NO_WHEEL = (
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because click==8.4.2 has no wheels with a matching platform tag\n"
+)
+OTHER_WHEEL = "error: Failed to download `click==8.4.2`\n  cause: Hash mismatch for `click==8.4.2`\n"
+NO_INDEX = (
+    "error: Failed to fetch: http://registry.example/simple/click/\n"
+    "  cause: error sending request for url (http://registry.example/simple/click/)\n"
+)
+NO_FEED = (
+    "Traceback (most recent call last):\nrequests.exceptions.ReadTimeout: Read timed out. (read timeout=15)\n"
+)
+
+
+def pip(*packages: object) -> tuple[str, str, int]:
+    """Return what pip says of these packages."""
+    return json.dumps({"version": "1", "install": packages}), "", 0
+
+
+def advisories(*packages: object) -> tuple[str, str, int]:
+    """Return what pip-audit says of these packages."""
+    faults = any(dict(package).get("vulns") for package in packages)  # type: ignore[call-overload]
+    return json.dumps({"dependencies": packages, "fixes": []}), "", int(faults)
+
+
+class Tools:
+    """A folder of programs that say what was recorded: with each call the next, and the last for ever."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin with good answers."""
+        self.folder = folder
+        self.play("pip", pip(GOOD))
+        self.play("pip-audit", advisories(SOUND))
+        self.play("uv", ("", "", 0))
+        hook = "detect-secrets-hook"
+        (folder / hook).symlink_to(Path(sys.executable).parent / hook)
+
+    def play(self, name: str, *answers: tuple[str, str, int]) -> None:
+        """Let a program give these answers: its output, its complaints, its exit code."""
+        (self.folder / f"{name}.json").write_text(json.dumps(answers), encoding="utf-8")
+        (self.folder / f"{name}.calls").write_text("", encoding="utf-8")
+        path = self.folder / name
+        path.write_text(f"#!{sys.executable}\n{PLAYER}", encoding="utf-8")
+        path.chmod(0o755)
+
+    def calls(self, name: str) -> list[str]:
+        """Return the command lines with which a program was called."""
+        return (self.folder / f"{name}.calls").read_text(encoding="utf-8").splitlines()
+
+
+PLAYER = """
+import json, pathlib, sys
+base = pathlib.Path(sys.argv[0])
+calls = base.with_name(f"{base.name}.calls")
+answers = json.loads(base.with_name(f"{base.name}.json").read_text("utf-8"))
+number = len(calls.read_text("utf-8").splitlines())
+with calls.open("a", encoding="utf-8") as file:
+    print(*sys.argv[1:], file=file)
+out, error, code = answers[min(number, len(answers) - 1)]
+sys.stdout.write(out)
+sys.stderr.write(error)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    """The programs that the audit calls."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return Tools(folder)
+
+
+def tree(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Make a folder with these files."""
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def audit(folder: Path, tools: Tools) -> tuple[int, list[str]]:
+    """Return exit code and output of an audit, in whose folder git tracks every file."""
+    tracked = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    tools.play("git", ("".join(f"{name}\0" for name in tracked), "", 0))
+    result = subprocess.run(
+        [sys.executable, str(ROOT / ".ci" / "audit.py")],
+        cwd=folder,
+        env={"PATH": str(tools.folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "" == result.stderr
+    return result.returncode, result.stdout.splitlines()
+
+
+@pytest.fixture
+def of_tools(tmp_path: Path, tools: Tools) -> Callable[[], tuple[int, list[str]]]:
+    """Runs the audit where there is no secret, and leaves out what it says of them."""
+    folder = tree(tmp_path / "tree", {"empty.txt": b""})
+
+    def run() -> tuple[int, list[str]]:
+        code, lines = audit(folder, tools)
+        assert "Secrets: none in 1 files" == lines[0]
+        return code, lines[1:]
+
+    return run
+
+
+def test_planted_secrets(tmp_path: Path, tools: Tools) -> None:
+    """Secrets that were put beside good files are found, and nothing of them is shown."""
+    good = {
+        name: (ROOT / name).read_bytes()
+        for name in ("README.md", ".env.example", "exporter/gateway/credentials.py")
+    }
+    planted = {
+        ".env.live": b"# The key\nADMIN_KEY=" + PLANTED + b"\n",
+        "notes/key.md": b"It is " + PLANTED + b".\n",
+        "config.py": b'password = "' + b"Tr0ub4dor&3" + b'"\n',
+        "key.pem": b"-----BEGIN " + b"PRIVATE KEY-----\n",
+    }
+
+    code, lines = audit(tree(tmp_path / "tree", {**good, **planted}), tools)
+
+    assert 1 == code
+    assert "Secrets: 4 in 7 files" == lines[0]
+    assert [
+        "    .env.live:2: Gateway Key",
+        "    config.py:1: Secret Keyword",
+        "    key.pem:1: Private Key",
+        "    notes/key.md:1: Gateway Key",
+    ] == sorted(lines[1:5])
+    assert PLANTED.decode() not in "".join(lines)
+
+
+def test_nothing_tracked(tmp_path: Path, tools: Tools) -> None:
+    """To have scanned nothing is no success."""
+    code, lines = audit(tree(tmp_path / "tree", {}), tools)
+
+    assert (1, "Secrets: the scan failed") == (code, lines[0])
+
+
+def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
+    """Each lock file is looked at by both tools, with its hashes and without an installation."""
+    assert (
+        0,
+        [
+            "Pins: 1 packages, served with the hashes that are pinned",
+            "Wheels: all for linux/amd64 and linux/arm64, with the hashes that are pinned",
+            "Advisories: 1 packages, no known vulnerabilities",
+        ],
+    ) == of_tools()
+    assert ["ls-files -z"] == tools.calls("git")
+    locks = sorted(f"--requirement=requirements/{path.name}" for path in (ROOT / "requirements").iterdir())
+    for name in ("pip", "pip-audit"):
+        (call,) = tools.calls(name)
+        assert locks == sorted(word for word in call.split() if word.startswith("--requirement="))
+        assert "--require-hashes" in call
+    assert {"--dry-run", "--ignore-installed", "--no-deps"} <= set(tools.calls("pip")[0].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "code", "expected"),
+    [
+        (
+            "pip",
+            pip(GOOD, YANKED),
+            1,
+            [
+                "Pins: 2 packages, served with the hashes that are pinned",
+                "    attrs 21.1.0 has been withdrawn",
+            ],
+        ),
+        (
+            "pip",
+            ("", OTHER_HASH, 1),
+            1,
+            [
+                "Pins: what is served is not what is pinned",
+                *(f"    {line.strip()}" for line in OTHER_HASH.splitlines()),
+            ],
+        ),
+        ("pip", ("", GONE, 1), 1, ["Pins: what is served is not what is pinned", f"    {GONE.strip()}"]),
+        ("pip", ("", "", 1), 1, ["Pins: what is served is not what is pinned", "    no word of the reason"]),
+        (
+            "pip-audit",
+            advisories(SOUND, VULNERABLE),
+            1,
+            [
+                "Advisories: 2 packages, 1 known vulnerabilities",
+                "    urllib3 1.26.5: PYSEC-2023-192, mended in 1.26.17, 2.0.6",
+            ],
+        ),
+        ("pip-audit", advisories(SKIPPED), 0, ["Advisories: 1 packages: the registry gives no advisories"]),
+        (
+            "pip-audit",
+            advisories(SKIPPED, VULNERABLE),
+            1,
+            [
+                "Advisories: 1 packages, 1 known vulnerabilities; "
+                "1 packages: the registry gives no advisories",
+                "    urllib3 1.26.5: PYSEC-2023-192, mended in 1.26.17, 2.0.6",
+            ],
+        ),
+        (
+            "pip-audit",
+            ("", "usage: ...\nwrong option\n", 2),
+            1,
+            ["Advisories: the audit failed", "    wrong option"],
+        ),
+    ],
+    ids=[
+        "withdrawn",
+        "other hash",
+        "gone",
+        "failed silently",
+        "vulnerable",
+        "no advisories",
+        "some advisories",
+        "wrong call",
+    ],
+)
+def test_what_the_tools_say(
+    of_tools: Callable[[], tuple[int, list[str]]],
+    tools: Tools,
+    name: str,
+    answer: tuple[str, str, int],
+    code: int,
+    expected: Sequence[str],
+) -> None:
+    """A withdrawn version, another hash, a version that is gone and a vulnerability are findings."""
+    tools.play(name, answer)
+
+    actual, lines = of_tools()
+
+    assert (code, 1) == (actual, len(tools.calls(name)))
+    assert list(expected) == [line for line in lines if line in expected]
+
+
+def test_wheels_for_the_image(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
+    """What the image installs is asked for, for its Python and both platforms, as wheels with hashes."""
+    of_tools()
+
+    calls = [set(call.split()) for call in tools.calls("uv")]
+    for call, machine in zip(calls, ("x86_64", "aarch64"), strict=True):
+        assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version=3.13"} <= call
+        assert {"--requirement=requirements/run.txt", f"--python-platform={machine}-manylinux_2_40"} <= call
+    assert "FROM python:3.13." in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("answers", "calls"),
+    [((("", NO_WHEEL, 1),), 1), ((("", "", 0), ("", NO_WHEEL, 1)), 2), ((("", OTHER_WHEEL, 1),), 1)],
+    ids=["amd64", "arm64", "other hash"],
+)
+def test_wheel_that_is_missing(
+    of_tools: Callable[[], tuple[int, list[str]]],
+    tools: Tools,
+    answers: tuple[tuple[str, str, int], ...],
+    calls: int,
+) -> None:
+    """A package without a wheel for a platform, or with another one than is pinned, is a finding at once."""
+    tools.play("uv", *answers)
+
+    code, lines = of_tools()
+
+    platform = ("linux/amd64", "linux/arm64")[calls - 1]
+    told = [line for line in lines if not line.startswith(("Pins", "Advisories"))]
+    assert (1, calls) == (code, len(tools.calls("uv")))
+    assert [
+        f"Wheels: not all for {platform} and Python 3.13",
+        *(f"    {line.strip()}" for line in answers[-1][1].splitlines()),
+    ] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("pip", NO_CONNECTION), ("pip-audit", NO_FEED), ("uv", NO_INDEX)],
+    ids=["pip", "pip-audit", "uv"],
+)
+def test_silent_registry(
+    of_tools: Callable[[], tuple[int, list[str]]], tools: Tools, name: str, error: str
+) -> None:
+    """A registry that does not answer is asked twice; then a line says so, and the change may go on."""
+    tools.play(name, ("", error, 1))
+
+    code, lines = of_tools()
+
+    assert (0, 2) == (code, len(tools.calls(name)))
+    assert 1 == len(
+        [line for line in lines if line.endswith("not audited: the registry did not answer, twice")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "then"),
+    [("pip", NO_CONNECTION, pip(YANKED)), ("pip-audit", NO_FEED, advisories(VULNERABLE))],
+    ids=["pip", "pip-audit"],
+)
+def test_registry_that_answers_late(
+    of_tools: Callable[[], tuple[int, list[str]]], tools: Tools, name: str, error: str, then: Any
+) -> None:
+    """What the second answer brings counts like that of a first."""
+    tools.play(name, ("", error, 1), then)
+
+    assert (1, 2) == (of_tools()[0], len(tools.calls(name)))
+
+
+def test_wrong_hash_on_a_bad_line(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
+    """Another hash is a finding at once, whatever trouble there was on the way to it."""
+    tools.play("pip", ("", NO_CONNECTION + OTHER_HASH, 1))
+
+    code, lines = of_tools()
+
+    assert (1, 1) == (code, len(tools.calls("pip")))
+    assert "Pins: what is served is not what is pinned" in lines

@@ -1,0 +1,130 @@
+"""The bench compares what can be compared; its figures are told, never asserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import BEGIN, BEGIN_LARGE, END, END_LARGE
+from bench.check import DiffersError, compare, first_data, strangers
+from bench.contestants import CONTESTANTS, OURS, start
+from bench.fleet import fleet
+from bench.measure import START
+from bench.report import GOALS, Results, as_markdown
+from bench.scrape import TEXT, Scrape, fingerprint, last_update, scrape, series
+from exporter.gateway.decode import decode, parse
+from exporter.model.endpoints import Endpoint
+from exporter.model.provider import ProviderList
+from tests.replay import LIST_NO_SLASH, STATS, ReplayGateway, answer
+
+SIZE, LARGER = 30, 1_000
+POINTS = 13
+EXPOSITION = b"""# TYPE gatewayz_provider_is_active gauge
+gatewayz_provider_is_active{provider="a"} 1.0
+gatewayz_provider_is_active{provider="b"} 0.0
+# TYPE gatewayz_provider_metrics_last_update gauge
+gatewayz_provider_metrics_last_update 1.5e+09
+process_open_fds 7.0
+"""
+
+
+@pytest.fixture
+def fleet_gateway() -> Iterator[ReplayGateway]:
+    """A gateway that shows the smallest fleet of the bench."""
+    documents = fleet(SIZE)[0]
+    bodies = {LIST_NO_SLASH: documents.providers, STATS: documents.stats}
+    answers = {path: answer(200, body, content_type="application/json") for path, body in bodies.items()}
+    with ReplayGateway(answers) as running:
+        yield running
+
+
+def test_contestants_publish_the_same(fleet_gateway: ReplayGateway, tmp_path: Path) -> None:
+    """All have the same series with the same values: thirteen for each provider and those of the fleet."""
+    with ExitStack() as stack:
+        begun = [stack.enter_context(start(one, fleet_gateway.url, tmp_path)) for one in CONTESTANTS]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(first_data, begun))
+        published = {running.name: series(scrape(running.url, TEXT).text) for running in begun}
+
+    for name, found in published.items():
+        compare(published[OURS], found, name)
+    assert POINTS * SIZE == sum("'provider'" in key for key in published[OURS])
+
+
+def test_differences_are_told() -> None:
+    """A series that is missing, is there besides, or has another value is named, a time of poll is not."""
+    expected = {"a[]": 1.0, "b[]": 2.0, "gatewayz_provider_metrics_last_update[]": 3.0}
+
+    compare(expected, {**expected, "gatewayz_provider_metrics_last_update[]": 4.0}, "other")
+    timeless = {"a[]": 1.0, "b[]": 2.0}
+    for actual in (timeless, {**expected, "c[]": 0.0}, {**expected, "b[]": 0.0}):
+        with pytest.raises(DiffersError, match=r"^other differs from ours in \d series, such as\n\S+: "):
+            compare(expected, actual, "other")
+
+
+def test_moments_of_a_fleet() -> None:
+    """Each differs from the one before; counts and providers stay, and every field can be read."""
+    moments = fleet(LARGER)
+    lists = [decode(Endpoint.PROVIDERS, parse(moment.providers)) for moment in moments]
+
+    assert len(moments) == len({moment.providers for moment in moments})
+    assert 1 == len({moment.stats for moment in moments})
+    for answer_ in lists:
+        assert isinstance(answer_, ProviderList)
+        assert (LARGER, {}) == (len(answer_.providers), dict(answer_.invalid_fields))
+
+
+def test_fleet_is_the_same_in_every_run() -> None:
+    """Nothing but the size decides."""
+    assert fleet(SIZE) == fleet(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (b"process_open_fds 7.0", b"process_open_fds 8.0", 0),
+        (b"last_update 1.5e+09", b"last_update 1.6e+09", 0),
+        (b'{provider="b"} 0.0', b'{provider="b"} 1.0', 1),
+        (b'gatewayz_provider_is_active{provider="b"} 0.0\n', b"", 1),
+    ],
+)
+def test_torn_bodies_are_counted(old: bytes, new: bytes, expected: int) -> None:
+    """A body with a value or a number of series that no moment has is counted, whatever else is in it."""
+    bodies = (EXPOSITION, EXPOSITION.replace(old, new))
+    answers = [Scrape(TEXT, body, 0.0, 0.0) for body in bodies]
+
+    assert bodies[0] != bodies[1]
+    assert expected == strangers(answers, {0: fingerprint(EXPOSITION)})
+
+
+def test_last_update() -> None:
+    """The time of the last poll is read from the text, 0 where there is none."""
+    assert (1.5e9, 0.0) == (last_update(EXPOSITION), last_update(b"process_open_fds 7.0\n"))
+
+
+def test_report_tells_what_was_missed() -> None:
+    """Medians of the rounds are set against each other, and against the goal."""
+    results = Results()
+    for seconds in (3.0, 9.0, 2.0):
+        results.add(SIZE, OURS, {START: seconds, "bodies": 10, "differing bodies": 0})
+        results.add(SIZE, GOALS[-1].other, {START: 0.5, "bodies": 10, "differing bodies": 2})
+    results.loads.append(0.5)
+
+    text = as_markdown(results, "the command", "1.2.3")
+
+    assert " nginx 1.2.3, " in " ".join(text.split())
+    assert "| Start to first data | plain OTel | 6 (≤ 3: **missed**) |" in text
+    assert "| Start to first data, ms | 3,000 | 500 |  |  |" in text
+    assert "| plain OTel | 6 of 30 |" in text
+    assert "| CPU of a poll and a scrape | plain OTel |  |" in text
+
+
+def test_document_has_its_marks() -> None:
+    """The bench can write its reports into docs/performance.md."""
+    text = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+
+    assert [1, 1, 1, 1] == [text.count(mark) for mark in (BEGIN, END, BEGIN_LARGE, END_LARGE)]

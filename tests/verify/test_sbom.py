@@ -1,0 +1,105 @@
+"""What the program is made of can be read by tools: every pinned package, no other, in a valid document."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from exporter import SERVICE_NAME, __version__
+
+ROOT = Path(__file__).parents[2]
+PIN = re.compile(r"^([\w.-]+)==(\S+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def write(target: Path) -> str:
+    """Return what `make sbom` writes."""
+    result = subprocess.run(
+        [sys.executable, ".ci/sbom.py", str(target)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "", "") == (result.returncode, result.stdout, result.stderr)
+    return target.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The document."""
+    return write(tmp_path_factory.mktemp("sbom") / "new" / "sbom.cdx.json")
+
+
+@pytest.fixture(scope="module")
+def document(text: str) -> dict[str, Any]:
+    """The document, parsed."""
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def test_is_valid(text: str, document: dict[str, Any]) -> None:
+    """The document is one of CycloneDX 1.6 by that version's own schema, which finds what is missing."""
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    nameless = {**document, "components": [{"type": "library"}]}
+
+    assert ("CycloneDX", "1.6") == (document["bomFormat"], document["specVersion"])
+    assert None is validator.validate_str(text)
+    assert None is not validator.validate_str(json.dumps(nameless))
+
+
+def test_has_every_pin(document: dict[str, Any]) -> None:
+    """Its packages are those of requirements/run.txt, with their versions, hashes and addresses."""
+    pinned = {
+        (name, version, frozenset(re.findall(r"sha256:(\w+)", rest)))
+        for name, version, rest in PIN.findall(
+            (ROOT / "requirements" / "run.txt").read_text(encoding="utf-8")
+        )
+    }
+    listed = {
+        (
+            component["name"],
+            component["version"],
+            frozenset(
+                digest["content"]
+                for reference in component["externalReferences"]
+                for digest in reference["hashes"]
+            ),
+        )
+        for component in document["components"]
+    }
+
+    assert len(pinned) > 30
+    assert pinned == listed
+    assert {f"pkg:pypi/{name}@{version}" for name, version, _ in pinned} == {
+        component["purl"] for component in document["components"]
+    }
+
+
+def test_main_component(document: dict[str, Any]) -> None:
+    """It tells whose packages they are, at which version, and which of them the program asks for itself."""
+    component = document["metadata"]["component"]
+    by_ref = {package["bom-ref"]: package["name"] for package in document["components"]}
+    (depends_on,) = [
+        row["dependsOn"] for row in document["dependencies"] if row["ref"] == component["bom-ref"]
+    ]
+
+    assert (SERVICE_NAME, __version__, "application") == tuple(
+        component[name] for name in ("name", "version", "type")
+    )
+    names = {by_ref[ref] for ref in depends_on}
+    assert {"requests", "opentelemetry-sdk", "starlette"} < names < set(by_ref.values())
+
+
+def test_is_the_same_again(text: str, tmp_path: Path) -> None:
+    """The same pins make the same document, byte for byte: no time and no random number is in it."""
+    assert text == write(tmp_path / "sbom.cdx.json")

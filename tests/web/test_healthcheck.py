@@ -1,0 +1,266 @@
+"""`healthcheck` asks the exporter that runs on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from exporter.config.settings import WebSettings
+from exporter.web import healthcheck, healthsocket
+from exporter.web.healthcheck import probe
+from tests.certificates import MUTUAL, USER, Folder, hashed
+from tests.process import program, run_program
+from tests.replay import ReplayGateway, answer
+
+EVERYTHING: Mapping[str, Any] = {"tls": MUTUAL, "basic_auth_users": {USER: hashed()}}
+WRITES = """
+import sys
+def report(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and set(arguments[1] or "r") & set("wax+"):
+        print("WRITES", arguments[0], flush=True)
+sys.addaudithook(report)
+"""
+"""Prints the name of every file that the process opens to write."""
+
+
+def port_of(gateway: ReplayGateway) -> int:
+    """Return the port of a server that stands for the exporter."""
+    return int(gateway.url.rsplit(":", 1)[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::", "0.0.0.0", "localhost"])
+def test_healthy(gateway: ReplayGateway, host: str) -> None:
+    """An exporter that answers 200 is healthy, on whatever address it listens."""
+    gateway.answers["/-/healthy"] = answer(200, b"The poll loop turns.\n")
+
+    assert (True, "The poll loop turns.") == probe(WebSettings(host, port_of(gateway)))
+
+
+def test_healthy_below_a_prefix(gateway: ReplayGateway) -> None:
+    """Over the port the health route is asked for below the prefix of all routes."""
+    gateway.answers["/exporter/-/healthy"] = answer(200, b"OK\n")
+
+    assert (True, "OK") == probe(WebSettings("127.0.0.1", port_of(gateway), route_prefix="/exporter"))
+
+
+def test_unhealthy(gateway: ReplayGateway) -> None:
+    """An exporter that answers 503 is not."""
+    gateway.answers["/-/healthy"] = answer(503, b"The poller hangs.\n")
+
+    assert (False, "The poller hangs.") == probe(WebSettings("127.0.0.1", port_of(gateway)))
+
+
+def test_nobody_there(gateway: ReplayGateway) -> None:
+    """No answer is not healthy either, and the port is named."""
+    healthy, text = probe(WebSettings("::1", port_of(gateway)))
+
+    assert (False, f"no answer on port {port_of(gateway)}: ConnectionRefusedError") == (healthy, text)
+
+
+def test_proxy_is_not_asked(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment is for the gateway, not for this."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    gateway.answers["/-/healthy"] = answer(200)
+
+    assert probe(WebSettings("127.0.0.1", port_of(gateway)))[0]
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
+def test_exit_codes(gateway: ReplayGateway, status: int, code: int) -> None:
+    """The command exits with 0 or 1, and needs no setting of the gateway."""
+    gateway.answers["/-/healthy"] = answer(status, b"text")
+
+    result = run_program("healthcheck", METRICS_PORT=str(port_of(gateway)))
+
+    assert (code, "text\n") == (result.returncode, result.stdout + result.stderr)
+
+
+# The health socket
+
+
+def variables(gateway: ReplayGateway, **more: str) -> Mapping[str, str]:
+    """Return an environment for an exporter."""
+    return {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "k", "METRICS_HOST": "127.0.0.1", **more}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("sections", "protected"),
+    [
+        ({}, False),
+        ({"tls": {}}, False),
+        ({"tls": MUTUAL}, False),
+        ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, False),
+        ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, True),
+        (EVERYTHING, True),
+    ],
+    ids=["open", "TLS", "client certificates", "passwords", "protected health routes", "all together"],
+)
+def test_whatever_is_asked_for(
+    gateway: ReplayGateway, tmp_path: Path, sections: Mapping[str, Any], protected: bool
+) -> None:
+    """The healthcheck needs no certificate, no password and no option, whatever others have to bring."""
+    more = {
+        "METRICS_PORT": "0",
+        "WEB_CONFIG_FILE": str(Folder(tmp_path).write(**sections)),
+        "PROTECT_HEALTH_ROUTES": str(protected).lower(),
+    }
+    with program(**variables(gateway, **more)) as running:
+        port = str(running.record("Listening")["port"])
+        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port}
+        result = run_program("healthcheck", **asking)
+        running.end()
+
+    assert (0, "The poll loop turns.\n") == (result.returncode, result.stdout + result.stderr)
+    assert 1 == run_program("healthcheck", **asking).returncode
+
+
+def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
+    """Neither an exporter with its key in the file nor the healthcheck writes: the root may be read-only."""
+    folder = Folder(tmp_path)
+    texts = {
+        name: (tmp_path / f"server.{end}").read_text() for name, end in (("cert", "crt"), ("key", "key"))
+    }
+    path = str(folder.write(tls={**texts, "cert_file": None, "key_file": None}))
+    more = {"METRICS_PORT": "0", "WEB_CONFIG_FILE": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    with program(code=WRITES, **variables(gateway, **more)) as running:
+        port = str(running.record("Listening")["port"])
+        same = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port, "PYTHONDONTWRITEBYTECODE": "1"}
+        with program("healthcheck", code=WRITES, **same) as asking:
+            assert 0 == asking.process.wait(60)
+        running.end()
+
+    assert [] == [line for line in running.output + asking.output if line.startswith("WRITES")]
+
+
+def test_metrics_are_not_there(gateway: ReplayGateway) -> None:
+    """On the health socket only the health routes answer."""
+    with program(**variables(gateway, METRICS_PORT="0")) as running:
+        port = running.record("Listening")["port"]
+        statuses = {path: _status(port, path) for path in ("/metrics", "/", "/-/healthy", "/-/ready/")}
+
+    assert {"/metrics": 404, "/": 404, "/-/healthy": 200, "/-/ready/": 404} == statuses
+
+
+def _status(port: int, path: str) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(healthsocket.address("127.0.0.1", port))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        return int(connection.recv(65_536).split()[1])
+
+
+def test_name_that_is_taken(gateway: ReplayGateway) -> None:
+    """An exporter whose health socket cannot be had runs on with a warning; it is asked over its port."""
+    port = free_port()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(healthsocket.address("127.0.0.1", port))
+        with program(**variables(gateway, METRICS_PORT=str(port))) as running:
+            warning = running.record("Health socket not open")
+            running.record("Listening")
+            healthy = probe(WebSettings("127.0.0.1", port))
+            served = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
+
+    assert ("warning", True) == (warning["level"], "Address already in use" in warning["hint"])
+    assert ((True, "The poll loop turns."), 200) == (healthy, served.status_code)
+
+
+SQUAT = """
+import os, socket, sys
+os.setuid(65534)
+other = socket.socket(socket.AF_UNIX)
+other.bind(sys.argv[1].replace("@", chr(0)))
+other.listen()
+print("ready", flush=True)
+while True:
+    connection, _ = other.accept()
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 6\\r\\n\\r\\nsquat!")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+def test_name_that_another_user_took() -> None:
+    """Who is another user is not believed: without an exporter nobody is healthy."""
+    port = free_port()
+    name = healthsocket.address("127.0.0.1", port).replace("\0", "@")
+    with subprocess.Popen([sys.executable, "-c", SQUAT, name], stdout=subprocess.PIPE) as squatter:
+        assert squatter.stdout is not None
+        assert b"ready\n" == squatter.stdout.readline()
+
+        healthy = probe(WebSettings("127.0.0.1", port))
+        squatter.kill()
+
+    assert (False, f"no answer on port {port}: ConnectionRefusedError") == healthy
+
+
+def test_two_exporters_of_one_port(gateway: ReplayGateway) -> None:
+    """Exporters on one port of two addresses have a health socket each."""
+    port = str(free_port())
+    with program(**variables(gateway, METRICS_PORT=port)) as one:
+        one.record("Listening")
+        with program(**variables(gateway, METRICS_PORT=port, METRICS_HOST="127.0.0.2")) as other:
+            other.record("Listening")
+
+            assert [] == [line for line in other.output if "Health socket not open" in line]
+
+
+@contextmanager
+def listening(port: int, reply: bytes) -> Iterator[None]:
+    """Answer one request on the health socket of a port, or none at all."""
+    with healthsocket.bind("127.0.0.1", port) as listener:
+        listener.settimeout(20)
+        done = threading.Event()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(reply)
+                if not reply:
+                    # Who waits longer sees the end of the connection instead of its own deadline.
+                    done.wait(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        done.set()
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (answer(200, b"Well.\n"), (True, "Well.")),
+        (answer(503, b"It hangs.\n"), (False, "It hangs.")),
+        (b"garbage\r\n\r\n", (False, "no answer on the health socket of port {port}: BadStatusLine")),
+        (b"", (False, "no answer on the health socket of port {port}: TimeoutError")),
+    ],
+    ids=["well", "not well", "garbage", "silence"],
+)
+def test_answers_on_the_socket(
+    gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch, reply: bytes, expected: tuple[bool, str]
+) -> None:
+    """What the socket says decides, though something else may answer on the port."""
+    monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 2.0)
+    gateway.answers["/-/healthy"] = answer(200 if not expected[0] else 503)
+    port = port_of(gateway)
+    with listening(port, reply):
+        told = probe(WebSettings("127.0.0.1", port))
+
+    assert (expected[0], expected[1].format(port=port)) == told
+    assert [] == gateway.asked
