@@ -13,6 +13,7 @@ from exporter.clock import SystemClock
 from exporter.config.settings import Settings, TelemetrySettings
 from exporter.errors import Outcome
 from exporter.model.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
+from exporter.model.fields import PUBLISHED_ONLY
 from exporter.model.provider import Provider
 from exporter.model.snapshot import Fetch, Snapshot
 from exporter.poll.poller import Poller
@@ -148,7 +149,9 @@ def _fetch_object(fetch: Fetch) -> Mapping[str, Any]:
 
 
 def _provider_object(provider: Provider) -> Mapping[str, Any]:
-    return {**msgspec.structs.asdict(provider), "health": provider.health.label}
+    values = msgspec.structs.asdict(provider)
+    published = zip(PUBLISHED_ONLY, values.pop("published"), strict=False)
+    return {**values, "health": provider.health.label, **dict(published)}
 
 
 def _custom_object(metric: CustomMetric, series: CustomSeries) -> Mapping[str, Any]:

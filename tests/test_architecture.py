@@ -28,6 +28,7 @@ IMMUTABLE_CALLS = frozenset(
         "Event",
         "Field",
         "Flag",
+        "Gauge",
         "Instrument",
         "Meta",
         "Provider",
@@ -39,7 +40,7 @@ IMMUTABLE_CALLS = frozenset(
         "Variable",
     }
     | {"MappingProxyType", "attrgetter", "compile", "float", "frozenset", "getLogger", "tuple"}
-    | {"_count", "_flag", "_gauge", "_one", "_one_of", "_per_provider", "_set", "_timing", "_whole_number"}
+    | {"_count", "_gauge", "_one", "_one_of", "_set", "_timing", "_whole_number"}
 )
 """What a constant may be made of; every other call at the top of a module might be state."""
 

@@ -1,18 +1,9 @@
-"""Bytes of the gateway into values, field by field: a bad field loses only itself.
-
-First they are parsed as JSON, then the document is decoded.
-
-Fields and types are those of the gateway's contract. What cannot be understood is counted by field name in
-`ProviderList.invalid_fields`; the name `record` stands for a row that is no object.
-"""
+"""Decoding of the gateway's answers: an invalid field is dropped and counted, the rest of its row remains."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,26 +11,26 @@ import msgspec
 
 from exporter.errors import GatewayError, Outcome
 from exporter.model.endpoints import Endpoint
-from exporter.model.provider import Answer, HealthStatus, Provider, ProviderList, ProviderStats
+from exporter.model.fields import FIELDS, PUBLISHED_ONLY
+from exporter.model.provider import Answer, Provider, ProviderList, ProviderStats
 
-MAX_TEXT = 256
 MAX_VALUES = 2_000_000
-"""As many as 60,000 providers have. One takes up to 250 bytes: without this, 64 MiB of `{},` are 1.6 GiB."""
-HEALTH_BY_WORD = MappingProxyType({status.label: status for status in HealthStatus})
+"""60,000 providers have that many. A value takes up to 250 bytes: 64 MiB of `{},` would take 1.6 GiB."""
+KEYS = tuple((field, tuple(field.path.split("."))) for field in FIELDS)
 
 
 def parse(body: bytes) -> object:
     """Parse the body of an answer.
 
     Raises:
-        GatewayError: `not_json` for what is not JSON by RFC 8259 (NaN and lone surrogates included),
-            `too_large` for more values than are allowed.
+        GatewayError: `not_json` for a body that is not JSON by RFC 8259 (such as NaN and lone surrogates),
+            `too_large` for more than `MAX_VALUES` values.
     """
-    # Every item of an array or object follows one of these; those in texts make the figure larger.
+    # One of these bytes precedes every item of an array or object. Those in strings count as well.
     if sum(map(body.count, b"[{,")) > MAX_VALUES:
         raise GatewayError(Outcome.TOO_LARGE, f"more than {MAX_VALUES} values")
     try:
-        # With a hook, a number beyond a double's range becomes infinite and so loses only its own field.
+        # With a hook, a number beyond a double's range becomes infinite, so that only its field is invalid.
         return msgspec.json.Decoder(float_hook=float).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(Outcome.NOT_JSON, f"{len(body)} bytes that do not parse") from error
@@ -49,7 +40,7 @@ def decode(endpoint: Endpoint, document: object) -> Answer:
     """Decode a parsed answer.
 
     Raises:
-        GatewayError: `wrong_shape` for a list that is no array or has rows of which none is usable, and for
+        GatewayError: `wrong_shape` for a list that is not an array or has rows but no valid one, and for
             counts that are not seven whole numbers from 0 up.
     """
     return _stats(document) if endpoint is Endpoint.STATS else _provider_list(document)
@@ -80,95 +71,34 @@ def _provider_list(document: object) -> ProviderList:
 
 
 def _provider(row: object, invalid: Counter[str]) -> Provider | None:
+    """Return a row as a provider, None without a valid slug; count invalid values by field."""
     if not isinstance(row, dict):
         invalid["record"] += 1
         return None
     values: dict[str, Any] = {}
-    for field in FIELDS:
-        value = row.get(field.name)
-        if value is None and field.name != "slug":
-            continue
+    for field, keys in KEYS:
         try:
-            values[field.attribute] = field.convert(value)
+            value = row.get(keys[0]) if len(keys) == 1 else _nested(row, keys)
+            if value is not None or field.path == "slug":
+                values[field.attribute or field.path] = field.convert(value)
         except ValueError:
-            invalid[field.name] += 1
-    return Provider(**values) if "slug" in values else None
+            invalid[field.path] += 1
+    if "slug" not in values:
+        return None
+    return Provider(published=tuple([values.pop(path, None) for path in PUBLISHED_ONLY]), **values)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise ValueError
+def _nested(row: Mapping[str, object], keys: Sequence[str]) -> object:
+    """Return the value at a path, None where a key is missing or null.
+
+    Raises:
+        ValueError: When the value at a part of the path is not an object.
+    """
+    value: object = row
+    for key in keys:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise ValueError
+        value = value.get(key)
     return value
-
-
-def _slug(value: object) -> str:
-    if not value:
-        raise ValueError
-    return _text(value)
-
-
-def _identifier(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 64:
-        return str(value)
-    return _text(value)
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _health(value: object) -> HealthStatus:
-    status = HEALTH_BY_WORD.get(value) if isinstance(value, str) else None
-    if status is None:
-        raise ValueError
-    return status
-
-
-def _milliseconds(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise ValueError from error
-    if not 0 <= number < math.inf:
-        raise ValueError
-    return number
-
-
-def _timestamp(value: object) -> float:
-    """Read an RFC 3339 date-time; one without an offset is taken as UTC, as the gateway means it."""
-    moment = msgspec.convert(value, datetime)
-    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    # An offset can push it out of the years that can be written again: 1 to 9999 in UTC.
-    datetime.fromtimestamp(seconds, UTC)
-    return seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """How one field of a row becomes one attribute of a `Provider`; `convert` raises ValueError."""
-
-    name: str
-    attribute: str
-    convert: Callable[[object], object]
-
-
-FIELDS = (
-    Field("slug", "slug", _slug),
-    Field("name", "name", _text),
-    Field("id", "id", _identifier),
-    Field("health_status", "health", _health),
-    Field("is_active", "is_active", _boolean),
-    Field("supports_streaming", "supports_streaming", _boolean),
-    Field("supports_function_calling", "supports_function_calling", _boolean),
-    Field("supports_vision", "supports_vision", _boolean),
-    Field("supports_image_generation", "supports_image_generation", _boolean),
-    Field("average_response_time_ms", "response_time_ms", _milliseconds),
-    Field("last_health_check_at", "last_health_check", _timestamp),
-)
-
-FIELD_NAMES = ("record", *(field.name for field in FIELDS))
-"""Every value that the label `field` of `gatewayz_exporter_invalid_fields` can have."""

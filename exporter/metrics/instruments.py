@@ -1,8 +1,8 @@
-"""Every metric of the exporter in one table, but `process_*` and `target_info`, which libraries define.
+"""The table of all metrics, except `process_*` and `target_info`, which libraries define.
 
-To add a metric, add a row. Names are the public contract; none has a unit, which would change the name on
-its way to Prometheus. A row's `read` is a pure function of a validated `Snapshot`: the SDK drops the rest of
-a family, silently, when a callback raises.
+Gauges of the gateway's list come from `exporter.model.fields`. Names are a public contract. No instrument has
+a unit: the Prometheus exporter would append it to the name. `read` must not raise: the SDK silently drops the
+remaining series of the metric when a callback does.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
 
 from exporter import __version__
 from exporter.errors import Outcome
-from exporter.gateway.decode import FIELD_NAMES
 from exporter.model.custom import DropReason
 from exporter.model.endpoints import Endpoint
+from exporter.model.fields import FIELD_NAMES, FIELDS, PUBLISHED_ONLY, Field, Gauge
 from exporter.model.provider import HealthStatus, Provider
 from exporter.model.snapshot import Snapshot
 
@@ -28,7 +28,7 @@ DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 
 
 class ReloadedFile(StrEnum):
-    """A file that is read again while the exporter runs: label `file`."""
+    """A file that is reloaded while the exporter runs: label `file`."""
 
     ADMIN_KEY = "admin_key"
     WEB_CONFIG = "web_config"
@@ -36,7 +36,7 @@ class ReloadedFile(StrEnum):
 
 
 class Signal(StrEnum):
-    """What is sent by OTLP: label `signal`."""
+    """A signal of OpenTelemetry that is exported by OTLP: label `signal`."""
 
     TRACES = "traces"
     LOGS = "logs"
@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One metric as Prometheus sees it; `read` is there for those that tell what a snapshot says."""
+    """One metric in Prometheus' terms; a gauge of the snapshot has `read`."""
 
     name: str
     kind: Kind
@@ -67,47 +67,47 @@ def _gauge(name: str, text: str, read: Reader, *labels: str) -> Instrument:
 
 
 def _count(field: str, text: str) -> Instrument:
-    """A gauge of one of the seven counts of `/providers/stats`."""
+    """Return the gauge of one of the seven counts."""
     value = attrgetter(field)
 
     def read(snapshot: Snapshot) -> Iterator[Observation]:
         if snapshot.stats is not None:
             yield Observation(value(snapshot.stats))
 
-    return _gauge(f"gatewayz_providers_{field}", f"{text}, from the gateway's own counts.", read)
+    return _gauge(f"gatewayz_providers_{field}", f"{text}, as counted by the gateway.", read)
 
 
 def _timing(field: str, text: str) -> Instrument:
-    """A gauge of one setting in seconds."""
+    """Return the gauge of a setting in seconds."""
     value = attrgetter(f"timing.{field}")
     return _gauge(f"gatewayz_exporter_{field}_seconds", text, _one(value))
 
 
-def _per_provider(name: str, text: str, value: Callable[[Provider], float | None]) -> Instrument:
-    """A gauge with one series for each provider whose value is known."""
+def _per_provider(field: Field, gauge: Gauge) -> Instrument:
+    """Return the gauge of a field of the list."""
+    value = _value_of(field)
 
     def read(snapshot: Snapshot) -> Iterator[Observation]:
         for provider in snapshot.providers or ():
             number = value(provider)
             if number is not None:
-                yield Observation(number, {"provider": provider.slug})
+                # A boolean or a health status is published as a plain integer.
+                plain = int(number) if isinstance(number, int) else number
+                yield Observation(plain, {"provider": provider.slug})
 
-    return _gauge(name, text, read, "provider")
+    return _gauge(gauge.name, gauge.help, read, "provider")
 
 
-def _flag(name: str, text: str) -> Instrument:
-    """A 1 or 0 for each provider from a boolean of the list."""
-    flag = attrgetter(name)
-
-    def value(provider: Provider) -> int | None:
-        answer: bool | None = flag(provider)
-        return None if answer is None else int(answer)
-
-    return _per_provider(f"gatewayz_provider_{name}", f"{text} (1 yes, 0 no).", value)
+def _value_of(field: Field) -> Callable[[Provider], float | None]:
+    """Return a function that reads the value of a field from a provider."""
+    if field.attribute:
+        return attrgetter(field.attribute)
+    index = PUBLISHED_ONLY.index(field.path)
+    return lambda provider: provider.published[index] if provider.published else None
 
 
 def _one(value: Callable[[Snapshot], float | None]) -> Reader:
-    """Read a single series without labels, absent while its value is not known."""
+    """Return a reader of a single series without labels, absent while its value is None."""
 
     def read(snapshot: Snapshot) -> Iterator[Observation]:
         number = value(snapshot)
@@ -159,14 +159,14 @@ def _build_info(snapshot: Snapshot) -> Iterator[Observation]:
 
 
 def identity(provider: Provider) -> Mapping[str, str]:
-    """Return the labels of a provider's info series, the only one with more than its slug and state."""
+    """Return the labels of a provider's info series."""
     return {"provider": provider.slug, "id": provider.id, "name": provider.name}
 
 
 SCRAPE_ERRORS = Instrument(
     "gatewayz_provider_scrape_errors_total",
     Kind.COUNTER,
-    "Fetches from the gateway that failed, both endpoints together.",
+    "Failed fetches from the gateway, of both endpoints.",
 )
 FETCHES = Instrument(
     "gatewayz_exporter_fetches_total",
@@ -177,90 +177,71 @@ FETCHES = Instrument(
 FETCH_DURATION = Instrument(
     "gatewayz_exporter_fetch_duration_seconds",
     Kind.HISTOGRAM,
-    "Time of a fetch from the gateway: redirects, retries and the decoding of its own answer included.",
+    "Duration of a fetch from the gateway, including redirects, retries and decoding.",
     ("endpoint",),
 )
 LAST_RELOAD = Instrument(
     "gatewayz_exporter_last_reload_successful",
     Kind.GAUGE,
-    "Whether a file that is read again is of use (1 yes, 0 no: what it said before holds on).",
+    "Whether the last reload of a configuration file succeeded (1) or its previous version is in use (0).",
     ("file",),
 )
 LOST_RECORDS = Instrument(
     "gatewayz_exporter_log_records_lost_total",
     Kind.COUNTER,
-    "Log records that could not be written to standard output: it was blocked, closed or full.",
+    "Log records dropped because standard output was blocked, closed or full.",
 )
 TELEMETRY_FAILURES = Instrument(
     "gatewayz_exporter_telemetry_failures_total",
     Kind.COUNTER,
-    "OTLP requests that failed for good, by signal; what they held is lost.",
+    "OTLP requests that failed after all retries, by signal; their data is lost.",
     ("signal",),
 )
 CERTIFICATE_EXPIRY = Instrument(
     "gatewayz_exporter_certificate_expiry_timestamp_seconds",
     Kind.GAUGE,
-    "Unix time at which the first certificate in a file of the web configuration expires.",
+    "Unix time of the first expiry of a certificate in a file of the web configuration.",
     ("file",),
 )
 
 INSTRUMENTS = (
-    _count("total", "Providers that the gateway knows, a gauge despite its name"),
+    _count("total", "All providers"),
     _count("active", "Active providers"),
     _count("inactive", "Inactive providers"),
-    _count("healthy", "Healthy providers, inactive ones included"),
-    _count("degraded", "Degraded providers, inactive ones included"),
-    _count("down", "Providers that are down, inactive ones included"),
-    _count("unknown", "Providers of unknown health, inactive ones included"),
-    _per_provider(
-        "gatewayz_provider_response_time_ms",
-        "Average response time in milliseconds as last reported to the gateway; absent if none was.",
-        attrgetter("response_time_ms"),
-    ),
-    _flag("supports_streaming", "Whether the provider can stream"),
-    _flag("supports_function_calling", "Whether the provider can call functions"),
-    _flag("supports_vision", "Whether the provider takes images"),
-    _flag("supports_image_generation", "Whether the provider makes images"),
-    _flag("is_active", "Whether the gateway routes to the provider"),
-    _per_provider(
-        "gatewayz_provider_health_status",
-        "Health as last reported: 0 unknown, 1 healthy, 2 degraded, 3 down. An inactive one keeps its last.",
-        attrgetter("health.value"),
-    ),
+    _count("healthy", "Healthy providers, including inactive ones"),
+    _count("degraded", "Degraded providers, including inactive ones"),
+    _count("down", "Providers that are down, including inactive ones"),
+    _count("unknown", "Providers of unknown health, including inactive ones"),
+    *(_per_provider(field, field.gauge) for field in FIELDS if field.gauge),
     _gauge(
         "gatewayz_provider_metrics_last_update",
-        "Unix time of the last poll in which both fetches succeeded. The gateway is polled at an interval.",
+        "Unix time of the last poll in which both fetches succeeded.",
         _one(attrgetter("last_update")),
     ),
     SCRAPE_ERRORS,
     _gauge(
         "gatewayz_up",
-        "Whether the last poll succeeded on both endpoints (1 yes, 0 no).",
+        "Whether both fetches of the last poll succeeded (1) or not (0).",
         _one(lambda snapshot: int(snapshot.up)),
     ),
-    _gauge("gatewayz_provider_info", "Names of a provider; always 1.", _info, "provider", "id", "name"),
+    _gauge("gatewayz_provider_info", "ID and name of a provider; always 1.", _info, "provider", "id", "name"),
     _gauge(
         "gatewayz_provider_health_state",
-        "Health as last reported, one series for each state, of which exactly one is 1.",
+        "Last reported health: 1 for the current state, 0 for the others.",
         _health_states,
         "provider",
         "state",
     ),
-    _per_provider(
-        "gatewayz_provider_last_health_check_timestamp_seconds",
-        "Unix time at which the provider's health was last reported to the gateway; absent if it never was.",
-        attrgetter("last_health_check"),
-    ),
     _gauge(
         "gatewayz_providers_listed",
-        "Providers in the gateway's list, inactive ones included.",
+        "Providers in the gateway's list, including inactive ones.",
         _one(lambda snapshot: None if snapshot.providers is None else len(snapshot.providers)),
     ),
     FETCHES,
     FETCH_DURATION,
     _gauge(
         "gatewayz_exporter_last_fetch_outcome",
-        "How the last fetch of an endpoint ended, one series for each outcome, of which exactly one is 1.",
+        "Outcome of the last fetch of an endpoint: 1 for this outcome, 0 for the others.",
         _last_fetch_outcome,
         "endpoint",
         "outcome",
@@ -268,24 +249,24 @@ INSTRUMENTS = (
     LAST_RELOAD,
     _gauge(
         "gatewayz_exporter_last_success_timestamp_seconds",
-        "Unix time of the last good fetch of an endpoint; absent before the first.",
+        "Unix time of the last successful fetch of an endpoint.",
         _last_success,
         "endpoint",
     ),
     _gauge(
         "gatewayz_exporter_poll_duration_seconds",
-        "Time from the start of the last poll until its results were ready to be published.",
+        "Duration of the last poll, until its results are ready to be published.",
         _one(lambda snapshot: snapshot.last_poll.duration_seconds if snapshot.last_poll else None),
     ),
     _gauge(
         "gatewayz_exporter_invalid_fields",
-        "Values in the last list that could not be understood and were left out, by field.",
+        "Invalid values in the last list, by field; they are not published.",
         _invalid_fields,
         "field",
     ),
     _gauge(
         "gatewayz_exporter_custom_values_dropped",
-        "Values of custom metrics that were left out of the last answer, by metric and reason.",
+        "Values of custom metrics dropped from the last answer, by metric and reason.",
         _custom_dropped,
         "metric",
         "reason",
@@ -293,10 +274,10 @@ INSTRUMENTS = (
     LOST_RECORDS,
     TELEMETRY_FAILURES,
     CERTIFICATE_EXPIRY,
-    _timing("poll_interval", "Seconds between two polls of the gateway, as set."),
-    _timing("stale_after", "Age in seconds at which data of the gateway are dropped, as set."),
-    _timing("fetch_timeout", "Deadline of a fetch from the gateway in seconds, as set."),
-    _timing("health_check_overdue", "Age in seconds at which a health check counts as overdue, as set."),
+    _timing("poll_interval", "Configured interval between polls of the gateway in seconds."),
+    _timing("stale_after", "Configured age in seconds at which data of the gateway is no longer published."),
+    _timing("fetch_timeout", "Configured deadline of a fetch from the gateway in seconds."),
+    _timing("health_check_overdue", "Configured age in seconds at which a health check is overdue."),
     _gauge("gatewayz_exporter_build_info", "Version of the exporter; always 1.", _build_info, "version"),
 )
 
@@ -304,7 +285,7 @@ INSTRUMENTS = (
 def register_gauges(
     meter: Meter, current: Callable[[], Snapshot], instruments: Iterable[Instrument] = INSTRUMENTS
 ) -> None:
-    """Create an observable gauge for each row that reads the snapshot that `current` returns."""
+    """Create an observable gauge for each row with `read`; it reads the snapshot that `current` returns."""
     for instrument in instruments:
         if instrument.read is not None:
             callback = _callback(instrument.read, current)
@@ -318,7 +299,7 @@ def _callback(
 
 
 def register_lost_records(meter: Meter, count: Callable[[], int]) -> None:
-    """Create the counter of log records that `count` returns, all since the start."""
+    """Create the counter of lost log records; `count` returns their number since the start."""
     meter.create_observable_counter(
         LOST_RECORDS.name.removesuffix("_total"),
         [lambda options: [Observation(count())]],
@@ -327,12 +308,12 @@ def register_lost_records(meter: Meter, count: Callable[[], int]) -> None:
 
 
 class EventRecorder:
-    """The metrics that follow events instead of reading the snapshot; for any thread."""
+    """Metrics that are updated by events instead of read from the snapshot; thread-safe."""
 
     def __init__(self, meter: Meter) -> None:
-        """Create them with every series that can be known beforehand at 0.
+        """Create the instruments and initialize all counters.
 
-        The SDK publishes a counter's series from its first `add`; a histogram cannot be primed.
+        The SDK exports a series of a counter after its first `add`. A histogram cannot be initialized.
         """
         self._errors = _counter(meter, SCRAPE_ERRORS)
         self._fetches = _counter(meter, FETCHES)
@@ -341,7 +322,7 @@ class EventRecorder:
             description=FETCH_DURATION.help,
             explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
         )
-        # A synchronous gauge would be forgotten after each collection.
+        # The reader drops the value of a synchronous gauge after each collection.
         self._last_reload = meter.create_up_down_counter(LAST_RELOAD.name, description=LAST_RELOAD.help)
         self._telemetry_failures = _counter(meter, TELEMETRY_FAILURES)
         self._certificate_expiry: Callable[[], Mapping[str, float]] = dict
@@ -358,22 +339,22 @@ class EventRecorder:
             self._telemetry_failures.add(0, {"signal": signal.value})
 
     def fetched(self, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
-        """Count one fetch that has ended."""
+        """Count a fetch that has ended, and record its duration."""
         self._fetches.add(1, _labels(endpoint, outcome))
         self._duration.record(seconds, {"endpoint": endpoint.value})
         if outcome is not Outcome.OK:
             self._errors.add(1)
 
     def reload_changed(self, file: ReloadedFile, successful: bool) -> None:
-        """Note that a file is of no use any more, or of use again."""
+        """Publish whether reloads of a file succeed; call it on changes only."""
         self._last_reload.add(1 if successful else -1, {"file": file.value})
 
     def telemetry_failed(self, signal: Signal) -> None:
-        """Count one OTLP request that failed for good."""
+        """Count an OTLP request that failed after all retries."""
         self._telemetry_failures.add(1, {"signal": signal.value})
 
     def watch_certificates(self, expiry: Callable[[], Mapping[str, float]]) -> None:
-        """Publish what `expiry` returns: Unix times, by the file's key in the web configuration."""
+        """Publish the Unix times that `expiry` returns, by key of the file in the web configuration."""
         self._certificate_expiry = expiry
 
     def _expiries(self, options: CallbackOptions) -> Iterator[Observation]:
@@ -382,7 +363,7 @@ class EventRecorder:
 
 
 def _counter(meter: Meter, instrument: Instrument) -> Counter:
-    """Create a counter by its name without `_total`, which the Prometheus reader adds again."""
+    """Create a counter without `_total` in its name, which the Prometheus reader appends."""
     return meter.create_counter(instrument.name.removesuffix("_total"), description=instrument.help)
 
 

@@ -1,4 +1,4 @@
-"""What the gateway answers: providers, and counts of them."""
+"""Answers of the gateway as frozen values: the list of providers and the counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""A whole number that a sample's double holds exactly."""
+"""An integer that a float represents exactly."""
 
 
 class HealthStatus(IntEnum):
-    """Health as the gateway reports it; the number is the value of `gatewayz_provider_health_status`."""
+    """Health of a provider; the number is the value of `gatewayz_provider_health_status`."""
 
     UNKNOWN = 0
     HEALTHY = 1
@@ -22,12 +22,12 @@ class HealthStatus(IntEnum):
 
     @property
     def label(self) -> str:
-        """The gateway's own word for it, in lower case."""
+        """Word for it in the gateway's JSON and in the label `state`."""
         return self.name.lower()
 
     @property
     def severity(self) -> int:
-        """Order from best to worst: not knowing is worse than healthy and better than degraded."""
+        """Position from best to worst; unknown is between healthy and degraded."""
         return SEVERITY.index(self)
 
 
@@ -35,7 +35,7 @@ SEVERITY = (HealthStatus.HEALTHY, HealthStatus.UNKNOWN, HealthStatus.DEGRADED, H
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """One row of the gateway's list; None means that the gateway did not say."""
+    """One row of the gateway's list; None where the gateway has no value."""
 
     slug: str
     name: str = ""
@@ -49,13 +49,15 @@ class Provider(msgspec.Struct, frozen=True):
     response_time_ms: float | None = None
     last_health_check: float | None = None
     """Unix seconds."""
+    published: tuple[float | None, ...] = ()
+    """Values of the fields that are only published, in the order of `PUBLISHED_ONLY`."""
 
     def is_overdue(self, date: float, limit: float) -> bool:
-        """Return whether an active provider's last health check is too old; one without any is not.
+        """Return whether the last health check of a provider is too old, unless it is inactive or has none.
 
         Args:
-            date: Unix time at which the gateway listed the provider.
-            limit: Seconds between two health checks that are still on time.
+            date: Unix time of the list.
+            limit: Largest age in seconds that is not overdue.
         """
         if self.is_active is False or self.last_health_check is None:
             return False
@@ -63,21 +65,21 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class ProviderList(msgspec.Struct, frozen=True):
-    """A decoded list, and how many values of each field had to be left out of it."""
+    """A decoded list, and the number of invalid values by field."""
 
     providers: tuple[Provider, ...]
     rows: int
-    """Length of the array, unusable rows included."""
+    """Length of the array, invalid rows included."""
     invalid_fields: Mapping[str, int]
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether the gateway listed nothing at all."""
+        """Whether the array is empty."""
         return self.rows == 0
 
 
 class ProviderStats(msgspec.Struct, frozen=True):
-    """The seven counts of the gateway, over all rows, inactive ones included."""
+    """The seven counts of the gateway, inactive providers included."""
 
     total: Count
     active: Count
@@ -89,7 +91,7 @@ class ProviderStats(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether the gateway counted nothing at all."""
+        """Whether the gateway counts no providers."""
         return self.total == 0
 
 

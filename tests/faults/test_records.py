@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.gateway.decode import FIELD_NAMES
+from exporter.model.fields import FIELD_NAMES
 from tests.faults.front import Front, Scrape, front, parsed, series, settings_for
 from tests.faults.matrix import Row
 from tests.faults.peer import Gateway, Says, State, list_only

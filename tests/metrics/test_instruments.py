@@ -1,10 +1,10 @@
-"""The table of instruments is the contract, and each row reads from a snapshot exactly what it says."""
+"""Tests of the table of instruments, and of the SDK instruments that are made of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import pytest
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.errors import Outcome
+from exporter.gateway.decode import decode
 from exporter.metrics.instruments import (
     INSTRUMENTS,
     EventRecorder,
@@ -34,74 +35,22 @@ from exporter.metrics.instruments import (
 )
 from exporter.model.custom import CustomKind, CustomMetric, CustomSeries, DropReason
 from exporter.model.endpoints import Endpoint
-from exporter.model.provider import HealthStatus, Provider, ProviderStats
+from exporter.model.fields import FIELD_NAMES, FIELDS, Field
+from exporter.model.provider import HealthStatus, Provider, ProviderList, ProviderStats
 from exporter.model.snapshot import Fetch, Poll, Snapshot, Timing
+from tests.samples import SAMPLES, row, sample
 
 Observed = list[tuple[float, dict[str, str]]]
 
-CONTRACT: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "gatewayz_providers_total": ("gauge", ()),
-        "gatewayz_providers_active": ("gauge", ()),
-        "gatewayz_providers_inactive": ("gauge", ()),
-        "gatewayz_providers_healthy": ("gauge", ()),
-        "gatewayz_providers_degraded": ("gauge", ()),
-        "gatewayz_providers_down": ("gauge", ()),
-        "gatewayz_providers_unknown": ("gauge", ()),
-        "gatewayz_provider_response_time_ms": ("gauge", ("provider",)),
-        "gatewayz_provider_supports_streaming": ("gauge", ("provider",)),
-        "gatewayz_provider_supports_function_calling": ("gauge", ("provider",)),
-        "gatewayz_provider_supports_vision": ("gauge", ("provider",)),
-        "gatewayz_provider_supports_image_generation": ("gauge", ("provider",)),
-        "gatewayz_provider_is_active": ("gauge", ("provider",)),
-        "gatewayz_provider_health_status": ("gauge", ("provider",)),
-        "gatewayz_provider_metrics_last_update": ("gauge", ()),
-        "gatewayz_provider_scrape_errors_total": ("counter", ()),
-        "gatewayz_up": ("gauge", ()),
-        "gatewayz_provider_info": ("gauge", ("provider", "id", "name")),
-        "gatewayz_provider_health_state": ("gauge", ("provider", "state")),
-        "gatewayz_provider_last_health_check_timestamp_seconds": ("gauge", ("provider",)),
-        "gatewayz_providers_listed": ("gauge", ()),
-        "gatewayz_exporter_fetches_total": ("counter", ("endpoint", "outcome")),
-        "gatewayz_exporter_fetch_duration_seconds": ("histogram", ("endpoint",)),
-        "gatewayz_exporter_last_fetch_outcome": ("gauge", ("endpoint", "outcome")),
-        "gatewayz_exporter_last_reload_successful": ("gauge", ("file",)),
-        "gatewayz_exporter_last_success_timestamp_seconds": ("gauge", ("endpoint",)),
-        "gatewayz_exporter_poll_duration_seconds": ("gauge", ()),
-        "gatewayz_exporter_invalid_fields": ("gauge", ("field",)),
-        "gatewayz_exporter_custom_values_dropped": ("gauge", ("metric", "reason")),
-        "gatewayz_exporter_log_records_lost_total": ("counter", ()),
-        "gatewayz_exporter_telemetry_failures_total": ("counter", ("signal",)),
-        "gatewayz_exporter_certificate_expiry_timestamp_seconds": ("gauge", ("file",)),
-        "gatewayz_exporter_poll_interval_seconds": ("gauge", ()),
-        "gatewayz_exporter_stale_after_seconds": ("gauge", ()),
-        "gatewayz_exporter_fetch_timeout_seconds": ("gauge", ()),
-        "gatewayz_exporter_health_check_overdue_seconds": ("gauge", ()),
-        "gatewayz_exporter_build_info": ("gauge", ("version",)),
-    }
-)
-FIELDS = (
-    "record",
-    "slug",
-    "name",
-    "id",
-    "health_status",
-    "is_active",
-    "supports_streaming",
-    "supports_function_calling",
-    "supports_vision",
-    "supports_image_generation",
-    "average_response_time_ms",
-    "last_health_check_at",
-)
 BY_NAME: Mapping[str, Instrument] = MappingProxyType(
     {instrument.name: instrument for instrument in INSTRUMENTS}
 )
 GAUGES = sorted(instrument.name for instrument in INSTRUMENTS if instrument.read is not None)
+PUBLISHED = [field for field in FIELDS if field.gauge is not None]
 
 
 def outcomes(providers: Outcome | None, stats: Outcome | None) -> Observed:
-    """Return how the last fetches ended, as observed."""
+    """Return the observations of the outcomes of the last fetches."""
     ended = {"providers": providers, "stats": stats}
     return [
         (int(outcome is last), {"endpoint": endpoint, "outcome": outcome.value})
@@ -110,19 +59,7 @@ def outcomes(providers: Outcome | None, stats: Outcome | None) -> Observed:
     ]
 
 
-KNOWN = Provider(
-    "openai",
-    name="OpenAI",
-    id="7",
-    health=HealthStatus.DEGRADED,
-    is_active=True,
-    supports_streaming=True,
-    supports_function_calling=False,
-    supports_vision=True,
-    supports_image_generation=False,
-    response_time_ms=0.0,
-    last_health_check=1787191204.5,
-)
+KNOWN = Provider("openai", name="OpenAI", id="7", health=HealthStatus.DEGRADED)
 BARE = Provider("quiet")
 CUSTOM = CustomMetric("gatewayz_limit", "Limit.", CustomKind.GAUGE, Endpoint.STATS, None, (), ())
 POLL = Poll(
@@ -154,11 +91,11 @@ AT_START: Mapping[str, Observed] = MappingProxyType(
         "gatewayz_exporter_stale_after_seconds": [(180.0, {})],
         "gatewayz_exporter_fetch_timeout_seconds": [(10.0, {})],
         "gatewayz_exporter_health_check_overdue_seconds": [(3600.0, {})],
-        "gatewayz_exporter_invalid_fields": [(0, {"field": field}) for field in FIELDS],
+        "gatewayz_exporter_invalid_fields": [(0, {"field": field}) for field in FIELD_NAMES],
         "gatewayz_exporter_build_info": [(1, {"version": __version__})],
     }
 )
-"""What is there before the first poll; all other gauges have no series."""
+"""Series before the first poll; all other gauges have none."""
 
 IN_FULL: Mapping[str, Observed] = MappingProxyType(
     {
@@ -169,13 +106,6 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
         "gatewayz_providers_degraded": [(8, {})],
         "gatewayz_providers_down": [(6, {})],
         "gatewayz_providers_unknown": [(4, {})],
-        "gatewayz_provider_response_time_ms": [(0.0, OPENAI)],
-        "gatewayz_provider_supports_streaming": [(1, OPENAI)],
-        "gatewayz_provider_supports_function_calling": [(0, OPENAI)],
-        "gatewayz_provider_supports_vision": [(1, OPENAI)],
-        "gatewayz_provider_supports_image_generation": [(0, OPENAI)],
-        "gatewayz_provider_is_active": [(1, OPENAI)],
-        "gatewayz_provider_health_status": [(2, OPENAI), (0, QUIET)],
         "gatewayz_provider_metrics_last_update": [(1787191303.0, {})],
         "gatewayz_up": [(1, {})],
         "gatewayz_provider_info": [
@@ -192,7 +122,6 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
             (0, {**QUIET, "state": "degraded"}),
             (0, {**QUIET, "state": "down"}),
         ],
-        "gatewayz_provider_last_health_check_timestamp_seconds": [(1787191204.5, OPENAI)],
         "gatewayz_providers_listed": [(2, {})],
         "gatewayz_exporter_last_success_timestamp_seconds": [
             (1787191301.0, {"endpoint": "providers"}),
@@ -205,7 +134,7 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
         "gatewayz_exporter_fetch_timeout_seconds": [(9.5, {})],
         "gatewayz_exporter_health_check_overdue_seconds": [(7200.0, {})],
         "gatewayz_exporter_invalid_fields": [
-            ({"slug": 2, "is_active": 3}.get(field, 0), {"field": field}) for field in FIELDS
+            ({"slug": 2, "is_active": 3}.get(field, 0), {"field": field}) for field in FIELD_NAMES
         ],
         "gatewayz_exporter_custom_values_dropped": [
             (3, {"metric": "gatewayz_limit", "reason": "invalid"}),
@@ -215,6 +144,7 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
         "gatewayz_exporter_build_info": [(1, {"version": __version__})],
     }
 )
+"""Series of the gauges that are not fields of the list."""
 
 
 def observed(name: str, snapshot: Snapshot) -> Observed:
@@ -227,83 +157,104 @@ def observed(name: str, snapshot: Snapshot) -> Observed:
     ]
 
 
+def listed(*values: Mapping[str, object]) -> Snapshot:
+    """Return a snapshot of a list of rows with these values, by path."""
+    answer = decode(Endpoint.PROVIDERS, [row(each) for each in values])
+    assert isinstance(answer, ProviderList)
+    return Snapshot(providers=answer.providers)
+
+
 # The table
 
 
-def test_names_types_and_labels() -> None:
-    """The table is the contract, row by row: name, type and labels."""
-    assert dict(CONTRACT) == {
-        instrument.name: (instrument.kind.value, instrument.labels) for instrument in INSTRUMENTS
-    }
+def test_no_duplicates() -> None:
+    """Names and help texts are unique."""
+    texts = [text for row in INSTRUMENTS for text in (row.name, row.help)]
 
-
-def test_no_name_twice() -> None:
-    """Every name is in the table once."""
-    assert [] == [name for name, count in Counter(row.name for row in INSTRUMENTS).items() if count > 1]
+    assert [] == [text for text, count in Counter(texts).items() if count > 1]
 
 
 def test_only_gauges_are_read() -> None:
-    """Only gauges are read from the snapshot; what counts events is not."""
+    """Only gauges are read from the snapshot."""
     assert {Kind.GAUGE} == {BY_NAME[name].kind for name in GAUGES}
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
-def test_help_is_a_line_of_sentences(instrument: Instrument) -> None:
+def test_help(instrument: Instrument) -> None:
     """A help text begins with a capital, ends with a period and is one line."""
     assert instrument.help[0].isupper()
     assert instrument.help.endswith(".")
     assert instrument.help.isprintable()
 
 
-def test_no_help_twice() -> None:
-    """No two metrics have the same help text."""
-    assert len(INSTRUMENTS) == len({instrument.help for instrument in INSTRUMENTS})
+@pytest.mark.parametrize("field", PUBLISHED, ids=lambda field: field.path)
+def test_name_of_a_field(field: Field) -> None:
+    """The gauge of a field has the prefix and the label of all provider gauges."""
+    assert field.gauge is not None
+    assert field.gauge.name.startswith("gatewayz_provider_")
+    assert ("provider",) == BY_NAME[field.gauge.name].labels
 
 
-# What is read
+# Reading
 
 
 def test_every_gauge_is_tested() -> None:
-    """The expectations below have every gauge of the table."""
-    assert GAUGES == sorted(IN_FULL)
+    """Each gauge is a field of the list, or in the expectations above."""
+    assert GAUGES == sorted([*IN_FULL, *(field.gauge.name for field in PUBLISHED if field.gauge)])
 
 
-@pytest.mark.parametrize("name", GAUGES)
+@pytest.mark.parametrize("field", PUBLISHED, ids=lambda field: field.path)
+def test_reading_of_a_field(field: Field) -> None:
+    """The gauge of a field has a series for each known value, as a plain number."""
+    assert field.gauge is not None
+    samples = SAMPLES[field.convert].valid
+    rows: list[Mapping[str, object]] = [
+        {"slug": f"p{number}", field.path: value} for number, (value, _) in enumerate(samples)
+    ]
+
+    found = observed(field.gauge.name, listed(*rows))
+
+    assert [(value, {"provider": f"p{number}"}) for number, (_, value) in enumerate(samples)] == found
+    assert {type(value) for value, _ in found} <= {int, float}
+
+
+@pytest.mark.parametrize("field", PUBLISHED, ids=lambda field: field.path)
+@pytest.mark.parametrize(
+    "snapshot", [listed({"slug": "a"}), Snapshot(providers=(Provider("a"),)), Snapshot()]
+)
+def test_field_without_a_value(field: Field, snapshot: Snapshot) -> None:
+    """The gauge of a field has no series for null; unknown health is a known value if there is a provider."""
+    assert field.gauge is not None
+    unknown = [(0, {"provider": "a"})] if field.attribute == "health" and snapshot.providers else []
+
+    assert unknown == observed(field.gauge.name, snapshot)
+
+
+@pytest.mark.parametrize("name", IN_FULL)
 def test_reading_of_a_full_snapshot(name: str) -> None:
-    """A gauge has a series for each value that is known, and none for a null."""
-    assert IN_FULL[name] == observed(name, FULL)
+    """A gauge has a series for each known value, with the labels of its row in their order."""
+    found = observed(name, FULL)
+
+    assert IN_FULL[name] == found
+    assert {BY_NAME[name].labels} == {tuple(attributes) for _, attributes in found}
 
 
 @pytest.mark.parametrize("name", GAUGES)
 def test_reading_of_an_empty_snapshot(name: str) -> None:
-    """Before the first poll only what is known of the exporter itself is there."""
+    """Before the first poll only values of the exporter itself are known."""
     assert AT_START.get(name, []) == observed(name, Snapshot())
-
-
-@pytest.mark.parametrize("name", GAUGES)
-def test_labels_are_those_of_the_table(name: str) -> None:
-    """The series of a gauge have the labels of its row, in their order."""
-    labels = {tuple(attributes) for _, attributes in observed(name, FULL)}
-
-    assert {BY_NAME[name].labels} == labels
 
 
 @pytest.mark.parametrize("health", HealthStatus, ids=lambda health: health.label)
 def test_health_state(health: HealthStatus) -> None:
-    """Exactly one of a provider's four states is 1: that of its health, which is also its status."""
-    snapshot = Snapshot(providers=(Provider("a", health=health),))
+    """Exactly one of a provider's four states is 1: its health."""
+    states = observed("gatewayz_provider_health_state", Snapshot(providers=(Provider("a", health=health),)))
 
-    states = observed("gatewayz_provider_health_state", snapshot)
-
-    assert {status.label: float(status is health) for status in HealthStatus} == {
-        attributes["state"]: value for value, attributes in states
-    }
-    assert 4 == len(states)
-    assert [(health.value, {"provider": "a"})] == observed("gatewayz_provider_health_status", snapshot)
+    assert [(status is health, {"provider": "a", "state": status.label}) for status in HealthStatus] == states
 
 
 def test_empty_gateway() -> None:
-    """A gateway without providers has none listed and counts of zero, which is not the same as no answer."""
+    """Publishes 0 providers for a gateway without any, as opposed to a gateway without an answer."""
     snapshot = Snapshot(providers=(), stats=ProviderStats(0, 0, 0, 0, 0, 0, 0))
 
     assert [(0, {})] == observed("gatewayz_providers_listed", snapshot)
@@ -312,31 +263,25 @@ def test_empty_gateway() -> None:
 
 
 def test_stale_snapshot() -> None:
-    """When the data are stale, what was in them is gone and what is known of the exporter stays."""
+    """A stale snapshot has no series of the gateway's data, and all of the exporter itself."""
     stale = Snapshot(
         invalid_fields=FULL.invalid_fields,
         last_success=FULL.last_success,
         last_update=FULL.last_update,
         last_poll=FULL.last_poll,
     )
-
-    assert [
-        "gatewayz_exporter_build_info",
-        "gatewayz_exporter_fetch_timeout_seconds",
-        "gatewayz_exporter_health_check_overdue_seconds",
-        "gatewayz_exporter_invalid_fields",
-        "gatewayz_exporter_last_fetch_outcome",
+    remaining = {
+        *AT_START,
         "gatewayz_exporter_last_success_timestamp_seconds",
         "gatewayz_exporter_poll_duration_seconds",
-        "gatewayz_exporter_poll_interval_seconds",
-        "gatewayz_exporter_stale_after_seconds",
         "gatewayz_provider_metrics_last_update",
-        "gatewayz_up",
-    ] == [name for name in GAUGES if observed(name, stale)]
+    }
+
+    assert sorted(remaining) == [name for name in GAUGES if observed(name, stale)]
 
 
 def test_up_after_a_failed_fetch() -> None:
-    """One failed fetch of the last poll is enough for the gateway not to be up."""
+    """One failed fetch of the last poll sets `gatewayz_up` to 0."""
     fetches = (POLL.fetches[0], Fetch(Endpoint.STATS, Outcome.EMPTY, None))
     snapshot = Snapshot(last_poll=Poll(POLL.date, 1.0, 1, 2, fetches))
 
@@ -353,14 +298,14 @@ def test_identity() -> None:
 
 @dataclass
 class Sdk:
-    """A meter of the real SDK, and what it collects."""
+    """A meter of the SDK with an in-memory reader and a Prometheus reader."""
 
     meter: Meter
     _memory: InMemoryMetricReader
     _registry: CollectorRegistry
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return what the SDK collects, by name."""
+        """Return the collected metrics by name."""
         data = self._memory.get_metrics_data()
         if data is None:
             return {}
@@ -372,7 +317,7 @@ class Sdk:
         }
 
     def points(self, name: str) -> Mapping[tuple[tuple[str, str], ...], float]:
-        """Return the values of a metric by their attributes, in order."""
+        """Return the values of a metric by attributes."""
         values = {}
         for point in self.metrics()[name].data.data_points:
             assert isinstance(point, NumberDataPoint)
@@ -380,7 +325,7 @@ class Sdk:
         return values
 
     def histograms(self, name: str) -> Mapping[tuple[tuple[str, str], ...], HistogramDataPoint]:
-        """Return the histograms of a metric by their attributes, in order."""
+        """Return the histograms of a metric by attributes."""
         histograms = {}
         for point in self.metrics()[name].data.data_points:
             assert isinstance(point, HistogramDataPoint)
@@ -388,7 +333,7 @@ class Sdk:
         return histograms
 
     def published(self) -> Mapping[str, tuple[str, str]]:
-        """Return type and help of each family for Prometheus, by the name that its type gives it."""
+        """Return type and help of each family by name; that of a counter ends with `_total`."""
         return {
             family.name + ("_total" if family.type == "counter" else ""): (family.type, family.documentation)
             for family in self._registry.collect()
@@ -396,13 +341,13 @@ class Sdk:
 
 
 def key(point: NumberDataPoint | HistogramDataPoint) -> tuple[tuple[str, str], ...]:
-    """Return a point's attributes as something to look it up by."""
+    """Return the attributes of a point as a key."""
     return tuple(sorted((name, str(value)) for name, value in (point.attributes or {}).items()))
 
 
 @pytest.fixture
 def sdk() -> Iterator[Sdk]:
-    """A meter whose metrics are kept in memory and published for Prometheus."""
+    """Returns a meter whose metrics can be collected in both forms."""
     registry, memory = CollectorRegistry(), InMemoryMetricReader()
     prometheus = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
     provider = MeterProvider([memory, prometheus], shutdown_on_exit=False)
@@ -410,31 +355,22 @@ def sdk() -> Iterator[Sdk]:
     provider.shutdown()
 
 
-def test_names_survive_the_way_to_prometheus(sdk: Sdk) -> None:
-    """Every metric is published by the name, type and help text of its row, with no unit's suffix."""
-    register_gauges(sdk.meter, lambda: FULL)
+def test_names_for_prometheus(sdk: Sdk) -> None:
+    """Publishes every metric by the name, type and help text of its row; none has a unit."""
+    providers = listed({field.path: sample(field) for field in FIELDS}).providers
+    complete = replace(FULL, providers=providers)
+    register_gauges(sdk.meter, lambda: complete)
     recorder = EventRecorder(sdk.meter)
     recorder.fetched(Endpoint.STATS, Outcome.OK, 0.1)
     recorder.watch_certificates(lambda: {"cert_file": 1787191300.0})
     register_lost_records(sdk.meter, int)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
-
-
-def test_metrics_have_no_unit(sdk: Sdk) -> None:
-    """No metric has a unit, which would become a part of its name."""
-    register_gauges(sdk.meter, lambda: FULL)
-    recorder = EventRecorder(sdk.meter)
-    recorder.fetched(Endpoint.STATS, Outcome.OK, 0.1)
-    recorder.watch_certificates(lambda: {"cert_file": 1787191300.0})
-    register_lost_records(sdk.meter, int)
-
     assert {""} == {metric.unit for metric in sdk.metrics().values()}
-    assert len(INSTRUMENTS) == len(sdk.metrics())
 
 
 def test_gauges_read_the_current_snapshot(sdk: Sdk) -> None:
-    """A collection has the values of the snapshot that is current then."""
+    """A collection reads the current snapshot."""
     current = [Snapshot(providers=(Provider("a", response_time_ms=5.0),))]
     register_gauges(sdk.meter, lambda: current[-1])
     assert {(("provider", "a"),): 5.0} == sdk.points("gatewayz_provider_response_time_ms")
@@ -445,7 +381,7 @@ def test_gauges_read_the_current_snapshot(sdk: Sdk) -> None:
 
 
 def test_series_at_the_start(sdk: Sdk) -> None:
-    """Before the first poll, the metrics with a series are those that are known beforehand."""
+    """Before the first poll counters and the gauges of the exporter itself have series."""
     register_gauges(sdk.meter, Snapshot)
     EventRecorder(sdk.meter)
 
@@ -459,7 +395,7 @@ def test_series_at_the_start(sdk: Sdk) -> None:
 
 
 def test_counters_start_at_zero(sdk: Sdk) -> None:
-    """Every pair of endpoint and outcome is there from the start, at 0, and so is the sum of errors."""
+    """Initializes the counters with all combinations of labels."""
     EventRecorder(sdk.meter)
 
     pairs = {
@@ -475,7 +411,7 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
 
 
 def test_telemetry_failures(sdk: Sdk) -> None:
-    """A request that failed counts for its signal."""
+    """Counts failed OTLP requests by signal."""
     recorder = EventRecorder(sdk.meter)
     recorder.telemetry_failed(Signal.LOGS)
     recorder.telemetry_failed(Signal.LOGS)
@@ -487,7 +423,7 @@ def test_telemetry_failures(sdk: Sdk) -> None:
 
 
 def test_certificate_expiry(sdk: Sdk) -> None:
-    """The dates are those of the present files; a file that is gone has no series."""
+    """Publishes the current expiry of each file, and no series for a removed file."""
     recorder = EventRecorder(sdk.meter)
     expiry = {"cert_file": 1.0, "client_ca_file": 2.0}
     recorder.watch_certificates(lambda: expiry)
@@ -502,10 +438,10 @@ def test_certificate_expiry(sdk: Sdk) -> None:
 @pytest.mark.parametrize(
     ("changes", "value"),
     [((), 1.0), ((False,), 0.0), ((False, True), 1.0)],
-    ids=["start", "bad", "good again"],
+    ids=["start", "failed", "succeeded again"],
 )
 def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
-    """A file is of use until it is told not to be, and may be so again."""
+    """Publishes 1 at the start, 0 after a failed reload and 1 after the next successful one."""
     recorder = EventRecorder(sdk.meter)
     for successful in changes:
         recorder.reload_changed(ReloadedFile.ADMIN_KEY, successful)
@@ -519,7 +455,7 @@ def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
 
 
 def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[str, str], float], float]:
-    """Record fetches, and return the counts that are not 0, and the sum of errors."""
+    """Record fetches, and return the counts that are not 0, and the number of errors."""
     recorder = EventRecorder(sdk.meter)
     for endpoint, outcome in fetches:
         recorder.fetched(endpoint, outcome, 0.1)
@@ -534,14 +470,14 @@ def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[s
 @pytest.mark.parametrize("endpoint", Endpoint, ids=str)
 @pytest.mark.parametrize("outcome", Outcome, ids=str)
 def test_one_fetch(sdk: Sdk, endpoint: Endpoint, outcome: Outcome) -> None:
-    """A fetch is counted by endpoint and outcome, and as an error unless it went well."""
+    """Counts a fetch by endpoint and outcome, and as an error unless it succeeded."""
     errors = 0.0 if outcome is Outcome.OK else 1.0
 
     assert ({(endpoint.value, outcome.value): 1.0}, errors) == count(sdk, (endpoint, outcome))
 
 
 def test_many_fetches(sdk: Sdk) -> None:
-    """Counts add up, errors over both endpoints."""
+    """Adds fetches up; errors over both endpoints."""
     fetches = [
         (Endpoint.PROVIDERS, Outcome.OK),
         (Endpoint.PROVIDERS, Outcome.TIMEOUT),
@@ -557,7 +493,7 @@ def test_many_fetches(sdk: Sdk) -> None:
 
 
 def durations(sdk: Sdk, *seconds: float) -> Sequence[HistogramDataPoint]:
-    """Record fetches of the list that took so long, and return the histograms."""
+    """Record fetches of the list with these durations, and return the histograms."""
     recorder = EventRecorder(sdk.meter)
     for duration in seconds:
         recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, duration)
@@ -565,14 +501,14 @@ def durations(sdk: Sdk, *seconds: float) -> Sequence[HistogramDataPoint]:
 
 
 def test_boundaries_of_durations(sdk: Sdk) -> None:
-    """The histogram of durations has boundaries for seconds, from 10 ms to a minute."""
+    """The histogram has boundaries from 10 ms to a minute."""
     (histogram,) = durations(sdk, 0.1)
 
     assert [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] == list(histogram.explicit_bounds)
 
 
 def test_durations_fall_into_buckets(sdk: Sdk) -> None:
-    """A duration is counted in the first bucket whose boundary it does not exceed."""
+    """Counts a duration in the first bucket whose boundary it does not exceed."""
     (histogram,) = durations(sdk, 0.01, 0.03, 0.05, 4.0, 60.0, 61.0)
 
     assert [1, 0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1] == list(histogram.bucket_counts)
@@ -581,7 +517,7 @@ def test_durations_fall_into_buckets(sdk: Sdk) -> None:
 
 
 def test_durations_by_endpoint(sdk: Sdk) -> None:
-    """Durations have the endpoint as their only label, failures included."""
+    """Durations, including those of failed fetches, have one label, the endpoint."""
     recorder = EventRecorder(sdk.meter)
     recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, 1.0)
     recorder.fetched(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
@@ -595,7 +531,7 @@ def test_durations_by_endpoint(sdk: Sdk) -> None:
 
 
 def test_lost_records(sdk: Sdk) -> None:
-    """The counter of lost records is there from the start, and follows what it reads."""
+    """The counter of lost records begins at 0 and follows its callback."""
     lost = [0]
     register_lost_records(sdk.meter, lambda: lost[-1])
     assert {(): 0} == sdk.points("gatewayz_exporter_log_records_lost")

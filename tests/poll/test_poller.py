@@ -30,6 +30,7 @@ from tests.clocks import START_DATE, MovedClock, ScriptedClock
 from tests.metrics.custom.metrics import gauge, label
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
 from tests.rig import OPENMETRICS, TEXT, Rig, rig
+from tests.samples import complete_row
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VOLATILE = re.compile(r"^(# (HELP|TYPE|UNIT) )?(process_|target(_info)?\b|gatewayz_exporter_build_info)")
@@ -93,11 +94,12 @@ def test_both_parsers_accept_the_exposition(running: Rig) -> None:
     assert samples(text) == samples(openmetrics)
 
 
-def test_every_instrument_is_published_with_its_type(running: Rig) -> None:
+def test_every_instrument_is_published_with_its_type(running: Rig, gateway: ReplayGateway) -> None:
     """The exposition has the metrics of the instrument table, with their types, and no other of ours.
 
     Without custom metrics there is none on them.
     """
+    gateway.answers[LIST] = answer(200, json.dumps([complete_row()]).encode())
     running.poller.poll_once()
 
     published = {

@@ -1,4 +1,4 @@
-"""Whatever bytes the gateway answers with, a fetch has one outcome and the metrics can be read."""
+"""Property: for any body a fetch has one outcome, and the exposition can be parsed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.errors import GatewayError, Outcome
-from exporter.gateway.decode import FIELD_NAMES, MAX_TEXT, decode, parse
+from exporter.gateway.decode import decode, parse
+from exporter.model.converters import MAX_TEXT
 from exporter.model.endpoints import Endpoint
+from exporter.model.fields import FIELD_NAMES
 from exporter.model.provider import Answer, ProviderList, ProviderStats
 from tests.properties.inside import FEW, inside
 from tests.properties.strategies import bodies, near_lists, written
@@ -23,27 +25,27 @@ REFUSALS = (Outcome.NOT_JSON, Outcome.WRONG_SHAPE)
 
 
 def decoded(endpoint: Endpoint, body: bytes) -> Answer | Outcome:
-    """Return what a body is decoded to, or the outcome of that."""
+    """Return the decoded answer, or the outcome of the error."""
     try:
         return decode(endpoint, parse(body))
     except GatewayError as error:
         return error.outcome
 
 
-def is_usable(answer: object) -> bool:
-    """Tell whether all that is in a list can be published and shown."""
+def is_valid(answer: object) -> bool:
+    """Return whether all values of a list can be published and rendered."""
     assert isinstance(answer, ProviderList)
     slugs = [provider.slug for provider in answer.providers]
-    times = [
-        provider.response_time_ms for provider in answer.providers if provider.response_time_ms is not None
-    ]
+    numbers: list[float] = []
     for provider in answer.providers:
-        # Raises where there is no such date.
+        # Raises for a date that cannot be rendered.
         datetime.fromtimestamp(provider.last_health_check or 0, UTC)
+        numbers += (value for value in (provider.response_time_ms, *provider.published) if value is not None)
     return (
         len(slugs) == len(set(slugs)) <= answer.rows
         and all(1 <= len(slug) <= MAX_TEXT for slug in slugs)
-        and all(0 <= time < math.inf for time in times)
+        and all(map(math.isfinite, numbers))
+        and all((provider.response_time_ms or 0) >= 0 for provider in answer.providers)
         and set(answer.invalid_fields) <= set(FIELD_NAMES)
     )
 
@@ -51,24 +53,24 @@ def is_usable(answer: object) -> bool:
 @pytest.mark.parametrize("endpoint", Endpoint, ids=str)
 @given(body=bodies)
 def test_decode(endpoint: Endpoint, body: bytes) -> None:
-    """Bytes become values that can be used, or a `GatewayError`; no other exception leaves."""
+    """Returns a valid answer or raises `GatewayError`, and no other exception."""
     answer = decoded(endpoint, body)
 
-    assert isinstance(answer, ProviderStats) or answer in REFUSALS or is_usable(answer)
+    assert isinstance(answer, ProviderStats) or answer in REFUSALS or is_valid(answer)
 
 
 @given(rows=near_lists, strictly=st.booleans())
 def test_nearly_good_list(rows: list[object], strictly: bool) -> None:
-    """Of rows that are nearly right all that is kept can be used, whatever else is in them."""
+    """Returns only valid values for rows that are nearly valid."""
     answer = decoded(Endpoint.PROVIDERS, written(rows, strictly=strictly))
 
-    assert answer in REFUSALS or is_usable(answer)
+    assert answer in REFUSALS or is_valid(answer)
 
 
 @FEW
 @given(providers=bodies, stats=bodies)
 def test_poll(providers: bytes, stats: bytes) -> None:
-    """A poll ends, each endpoint's fetch is counted under one outcome, and both parsers read the metrics."""
+    """A poll ends, counts each fetch under one outcome, and both parsers read the exposition."""
     with inside() as polling:
         polling.poll(providers, stats)
 

@@ -1,8 +1,8 @@
-"""Whatever providers there are, Prometheus reads of them what the gateway said, no less and no more."""
+"""Property: for any valid list the exposition contains exactly the gateway's values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,47 +11,60 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.model import converters
+from exporter.model.fields import FIELDS
 from tests.properties.inside import FEW, inside
-from tests.properties.strategies import COUNTS, FLAGS, Row, fleets, stats
+from tests.properties.strategies import COUNTS, Values, fleets, stats
 from tests.rig import OPENMETRICS, TEXT
+from tests.samples import row
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Parser = Callable[[str], Iterable[Metric]]
 
 HEALTH = ("unknown", "healthy", "degraded", "down")
-"""Words of the contract, at the places that are their numbers."""
+"""The gateway's words, at the positions that are their numbers."""
+
+
+def unix(text: str) -> float:
+    """Return Unix seconds of a date-time by another parser than the exporter's."""
+    date = datetime.fromisoformat(text)
+    # Without an offset it is UTC.
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+NUMBERS: Mapping[Callable[[object], object], Callable[[Any], float]] = {
+    converters.health: HEALTH.index,
+    converters.boolean: int,
+    converters.non_negative: float,
+    converters.timestamp: unix,
+}
+"""Value of a sample by converter, implemented independently of it."""
 
 
 def series(name: str, /, **labels: str) -> Series:
-    """Return what tells a series from all others."""
+    """Return name and labels of a series."""
     return f"gatewayz_{name}", tuple(sorted(labels.items()))
 
 
-def expected(rows: Sequence[Row]) -> Iterator[tuple[Series, float]]:
-    """Yield every series that rows of the gateway have to become, by the README alone."""
+def expected(rows: Sequence[Values]) -> Iterator[tuple[Series, float]]:
+    """Yield all series of the providers."""
     yield series("providers_listed"), len(rows)
-    for row in rows:
-        slug, known = row["slug"], {name: value for name, value in row.items() if value is not None}
-        health = known.get("health_status", "unknown")
+    for values in rows:
+        slug, known = values["slug"], {path: value for path, value in values.items() if value is not None}
+        known.setdefault("health_status", "unknown")
         names = {"id": str(known.get("id", "")), "name": known.get("name", "")}
         yield series("provider_info", provider=slug, **names), 1
-        yield series("provider_health_status", provider=slug), HEALTH.index(health)
         for state in HEALTH:
-            yield series("provider_health_state", provider=slug, state=state), state == health
-        for flag in FLAGS:
-            if flag in known:
-                yield series(f"provider_{flag}", provider=slug), known[flag]
-        if "average_response_time_ms" in known:
-            yield series("provider_response_time_ms", provider=slug), known["average_response_time_ms"]
-        if "last_health_check_at" in known:
-            date = datetime.fromisoformat(known["last_health_check_at"])
-            # The gateway means UTC where it does not say so.
-            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-            yield series("provider_last_health_check_timestamp_seconds", provider=slug), seconds
+            key = series("provider_health_state", provider=slug, state=state)
+            yield key, state == known["health_status"]
+        for field in FIELDS:
+            if field.gauge and field.path in known:
+                key = series(field.gauge.name.removeprefix("gatewayz_"), provider=slug)
+                yield key, NUMBERS[field.convert](known[field.path])
 
 
 def parsed(parser: Parser, body: bytes) -> dict[Series, float]:
-    """Return what an exposition says of providers; a series that comes twice fails."""
+    """Return the series of providers in an exposition, which must be unique."""
     samples = [sample for family in parser(body.decode()) for sample in family.samples]
     found = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples]
     assert len(found) == len(set(found))
@@ -65,16 +78,16 @@ def parsed(parser: Parser, body: bytes) -> dict[Series, float]:
 
 @FEW
 @given(rows=fleets, counts=stats)
-def test_round_trip(rows: list[Row], counts: dict[str, Any]) -> None:
-    """What either parser reads is the gateway's list and counts, value by value and label by label."""
+def test_round_trip(rows: list[Values], counts: dict[str, Any]) -> None:
+    """Both parsers read the values and labels of the gateway's list and counts, and no other series."""
     with inside() as polling:
-        polling.poll(rows, counts)
+        polling.poll([row(values) for values in rows], counts)
 
         exposition = polling.rig.poller.published.current
         date = polling.rig.clock.date()
 
     own = {series("provider_metrics_last_update"): date, series("provider_scrape_errors_total"): 0}
     seven = {series(f"providers_{count}"): counts[count] for count in COUNTS}
-    said = {**dict(expected(rows)), **seven, **own}
-    assert said == parsed(parse_text, exposition.encode(TEXT))
-    assert said == parsed(parse_openmetrics, exposition.encode(OPENMETRICS))
+    all_series = {**dict(expected(rows)), **seven, **own}
+    assert all_series == parsed(parse_text, exposition.encode(TEXT))
+    assert all_series == parsed(parse_openmetrics, exposition.encode(OPENMETRICS))

@@ -114,7 +114,7 @@ def test_picture_of_packages() -> None:
     ]
     layers = [layer.split(" | ") for layer in contracts[0]["layers"]]
 
-    assert layers == [line[:24].split() for line in picture.splitlines()]
+    assert layers == [line[:28].split() for line in picture.splitlines()]
 
 
 def test_picture() -> None:

@@ -1,0 +1,99 @@
+"""Sample values of the gateway's fields by converter, so that tests cover each row of the table of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from exporter.model import converters
+from exporter.model.converters import MAX_TEXT
+from exporter.model.fields import FIELDS, Field
+from exporter.model.provider import HealthStatus
+
+HUGE = 10**400
+"""An integer beyond the range of a float."""
+LONG = "x" * (MAX_TEXT + 1)
+MOMENT = 1787191204.5
+"""2026-08-20T02:00:04.5Z."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """JSON values that a converter accepts, with the result, and those that it rejects."""
+
+    valid: tuple[tuple[Any, object], ...]
+    invalid: tuple[object, ...]
+
+
+SAMPLES: Mapping[Callable[[object], object], Samples] = MappingProxyType(
+    {
+        converters.slug: Samples(
+            (("openai", "openai"), ("s" * MAX_TEXT, "s" * MAX_TEXT)),
+            (None, "", 0, 1, 1.5, True, False, [], ["a"], {}, LONG),
+        ),
+        converters.text: Samples(
+            (
+                ("OpenAI", "OpenAI"),
+                ("", ""),
+                ('a "b"\n\\c', 'a "b"\n\\c'),
+                ("\N{GRINNING FACE}", "\N{GRINNING FACE}"),
+                ("n" * MAX_TEXT, "n" * MAX_TEXT),
+            ),
+            (1, True, [], {}, LONG),
+        ),
+        converters.identifier: Samples(
+            ((16, "16"), (0, "0"), (2**63 - 1, "9223372036854775807"), ("b7e2", "b7e2")),
+            (1.0, True, False, [], {}, LONG, 2**63, -(2**63) - 1, HUGE),
+        ),
+        converters.boolean: Samples(((True, True), (False, False)), (1, 0, 1.0, "true", "", [], {})),
+        converters.health: Samples(
+            (
+                ("degraded", HealthStatus.DEGRADED),
+                ("healthy", HealthStatus.HEALTHY),
+                ("down", HealthStatus.DOWN),
+                ("unknown", HealthStatus.UNKNOWN),
+            ),
+            ("HEALTHY", "Down", " healthy", "", "maintenance", 1, True, [], {}),
+        ),
+        converters.non_negative: Samples(
+            ((558, 558.0), (0, 0.0), (0.25, 0.25), (10**308, 1e308)),
+            (-1, -0.001, "558", "", True, False, [], {}, HUGE, -HUGE),
+        ),
+        converters.timestamp: Samples(
+            (("2026-08-20T02:00:04.5Z", MOMENT), ("1970-01-01T00:00:00Z", 0.0)),
+            (0, 1787191206, 1787191206.5, True, [], {}, "", "now", "1787191206", "2026-08-20"),
+        ),
+    }
+)
+"""The first sample of each is an ordinary value that is not 0."""
+
+
+def row(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return a row of the list that has these values, by path."""
+    made: dict[str, Any] = {}
+    for path, value in values.items():
+        *parents, key = path.split(".")
+        inner = made
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[key] = value
+    return made
+
+
+def value_at(path: str, record: Any) -> Any:
+    """Return the JSON value at a path, None if there is none."""
+    for key in path.split("."):
+        record = (record or {}).get(key)
+    return record
+
+
+def sample(field: Field) -> Any:
+    """Return a valid JSON value of a field."""
+    return SAMPLES[field.convert].valid[0][0]
+
+
+def complete_row() -> dict[str, Any]:
+    """Return a row that has a value for every field."""
+    return row({field.path: sample(field) for field in FIELDS})
