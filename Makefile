@@ -13,7 +13,7 @@ UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb
 	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test verify newest properties faults soak bench stack day dashboards chart docs pictures dist sbom audit lock
+.PHONY: demo run check test verify newest properties faults soak bench stack day dashboards chart generate pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## watch it work, with an embedded gateway and no key
@@ -70,8 +70,10 @@ dist: $(VENV)/test.stamp  ## build the package into dist/: the archive of the so
 sbom: $(VENV)/test.stamp  ## write what the program is made of into dist/, as CycloneDX 1.6
 	@PYTHONPATH=. $(BIN)/python .ci/sbom.py dist/sbom.cdx.json
 
-docs: $(VENV)/test.stamp  ## write the tables of the documentation from what they tell of
+generate: $(VENV)/test.stamp  ## write everything that is made from code: tables of pages, golden expositions, dashboards, chart
 	@$(BIN)/python -m tests.verify.docs.tables
+	@$(BIN)/python -m pytest --quiet --golden tests/poll/test_poller.py -k golden
+	@$(MAKE) --no-print-directory dashboards
 
 pictures: $(VENV)/test.stamp  ## make docs/pictures/ from the running demo, with the command chromium
 	@$(BIN)/python -m tests.verify.docs.pictures

@@ -1,34 +1,34 @@
-"""What both other contestants share: the answers of the gateway, and what is published of them."""
+"""Shared by both other contestants: the answers of the gateway, and the families that are made of them.
+
+It imports nothing of the exporter, which would count as memory of the contestants.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import requests
 
 HEALTH = ("unknown", "healthy", "degraded", "down")
-FLAGS = (
-    "supports_streaming",
-    "supports_function_calling",
-    "supports_vision",
-    "supports_image_generation",
-    "is_active",
-)
 COUNTS = ("total", "active", "inactive", "healthy", "degraded", "down", "unknown")
+GAUGES = Path(__file__).with_name("gauges.json")
+"""The gauges of the exporter's table of fields, which `make generate` writes."""
 
 Record = Mapping[str, Any]
 Points = Iterable[tuple[tuple[str, ...], float]]
-"""Values of labels, with the value of the point."""
+"""Label values, and the value of the point."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What both endpoints said in one poll."""
+    """The answers of both endpoints in one poll."""
 
     records: Sequence[Record] = ()
     stats: Record = field(default_factory=dict)
@@ -44,14 +44,14 @@ class Feed:
     up: bool = False
 
     def run(self) -> None:
-        """Poll at every SCRAPE_INTERVAL, for ever."""
+        """Poll at every SCRAPE_INTERVAL until the process ends."""
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {os.environ['ADMIN_KEY']}"
-        beat = time.monotonic()
+        next_poll = time.monotonic()
         while True:
             self._poll(session)
-            beat = max(beat + float(os.environ["SCRAPE_INTERVAL"]), time.monotonic())
-            time.sleep(max(0, beat - time.monotonic()))
+            next_poll = max(next_poll + float(os.environ["SCRAPE_INTERVAL"]), time.monotonic())
+            time.sleep(max(0, next_poll - time.monotonic()))
 
     def _poll(self, session: requests.Session) -> None:
         url = os.environ["GATEWAY_API_URL"]
@@ -76,29 +76,31 @@ class Family:
     points: Callable[[Record], Points]
 
 
-def _flag(name: str) -> Family:
-    return Family(
-        f"gatewayz_provider_{name}",
-        f"Flag {name} of the provider.",
-        ("provider",),
-        lambda record: [((record["slug"],), int(record[name]))],
-    )
+NUMBERS: Mapping[str, Callable[[Any], float]] = {
+    "boolean": int,
+    "health": HEALTH.index,
+    "non_negative": float,
+    "timestamp": lambda text: datetime.fromisoformat(text).timestamp(),
+}
+"""Value of a point by name of the exporter's converter."""
+
+
+def _gauge(row: Mapping[str, str]) -> Family:
+    """Return the family of a field of the list."""
+    *parents, key = row["path"].split(".")
+    number = NUMBERS[row["converter"]]
+
+    def points(record: Record) -> Points:
+        holder = record
+        for parent in parents:
+            holder = holder[parent]
+        return [((record["slug"],), number(holder[key]))]
+
+    return Family(row["name"], row["help"], ("provider",), points)
 
 
 PER_PROVIDER = (
-    Family(
-        "gatewayz_provider_response_time_ms",
-        "Average response time in milliseconds.",
-        ("provider",),
-        lambda record: [((record["slug"],), record["average_response_time_ms"])],
-    ),
-    *map(_flag, FLAGS),
-    Family(
-        "gatewayz_provider_health_status",
-        "Health as a number.",
-        ("provider",),
-        lambda record: [((record["slug"],), HEALTH.index(record["health_status"]))],
-    ),
+    *map(_gauge, json.loads(GAUGES.read_text(encoding="utf-8"))),
     Family(
         "gatewayz_provider_info",
         "Names of a provider.",
@@ -111,19 +113,11 @@ PER_PROVIDER = (
         ("provider", "state"),
         lambda record: [((record["slug"], state), int(state == record["health_status"])) for state in HEALTH],
     ),
-    Family(
-        "gatewayz_provider_last_health_check_timestamp_seconds",
-        "Time of the last health check.",
-        ("provider",),
-        lambda record: [
-            ((record["slug"],), datetime.fromisoformat(record["last_health_check_at"]).timestamp())
-        ],
-    ),
 )
 
 
 def singles(feed: Feed, answers: Answers) -> Mapping[str, float]:
-    """Return the gauges without labels that are known, by name."""
+    """Return the known gauges without labels by name."""
     values = {f"gatewayz_providers_{count}": answers.stats.get(count) for count in COUNTS}
     values["gatewayz_provider_metrics_last_update"] = answers.date
     values["gatewayz_up"] = int(feed.up)

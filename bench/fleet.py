@@ -1,22 +1,25 @@
-"""Fleets of any size, with records like those of the real gateway: the same in every run."""
+"""Fleets of any size with records like those of the real gateway, identical in every run."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from exporter.model.converters import boolean, non_negative, timestamp
+from exporter.model.fields import FIELDS, Field
+
 SEED = 8001
 MOMENTS = 2
-"""States of a fleet that the gateway shows in turn."""
+"""States of a fleet, which the gateway serves in turn."""
 CHECKED_SHARE, SWAPPED_SHARE = 0.1, 0.01
-"""Of the fleet, from one moment to the next: what is checked again, and pairs that change their health."""
+"""Shares of the fleet from one moment to the next: new health checks, and pairs that swap their health."""
 HEALTH = {"healthy": 21, "unknown": 8, "degraded": 6, "down": 5}
-"""Words with their weights, as recorded; so are the shares below."""
+"""Weights as recorded, as are the shares below."""
 FLAGS = {
     "is_active": 0.85,
     "supports_streaming": 0.97,
@@ -25,6 +28,12 @@ FLAGS = {
     "supports_image_generation": 0.05,
 }
 NOON = datetime(2026, 8, 20, 12, tzinfo=UTC)
+NUMBERS: Mapping[Callable[[object], object], Callable[[random.Random], object]] = {
+    boolean: lambda chance: chance.random() < 0.5,
+    non_negative: lambda chance: chance.randrange(1, 100_000),
+    timestamp: lambda chance: _written(NOON - timedelta(days=chance.randrange(1, 300))),
+}
+"""Values of further gauges, by converter."""
 
 Record = dict[str, Any]
 
@@ -51,7 +60,7 @@ def fleet(size: int) -> Sequence[Documents]:
 def _record(number: int, chance: random.Random) -> Record:
     slug = f"provider-{number:05}"
     name = f"Provider {number:05}"
-    return {
+    record: Record = {
         "name": name,
         "slug": slug,
         "description": f"{name} - slow priority gateway",
@@ -76,17 +85,29 @@ def _record(number: int, chance: random.Random) -> Record:
             "min_expected_models": 5,
         },
         "id": number + 1,
-        # Thirteen points a provider: none is left out.
         "average_response_time_ms": chance.randrange(80, 3000),
         "health_status": chance.choices(list(HEALTH), list(HEALTH.values()))[0],
         "last_health_check_at": _written(NOON - timedelta(seconds=chance.random() * 3600)),
         "created_at": "2025-11-22T18:04:11.482913Z",
         "updated_at": _written(NOON - timedelta(hours=1)),
     }
+    for field in FIELDS:
+        _complete(record, field, chance)
+    return record
+
+
+def _complete(record: Record, field: Field, chance: random.Random) -> None:
+    """Add a value for a published field that has none, so that all providers have all series."""
+    *parents, key = field.path.split(".")
+    holder = record
+    for parent in parents:
+        holder = holder.setdefault(parent, {})
+    if field.gauge and key not in holder:
+        holder[key] = NUMBERS[field.convert](chance)
 
 
 def _pass_time(records: Sequence[Record], now: datetime, chance: random.Random) -> None:
-    """Check some again, and let some pairs change their health with each other, which leaves the counts."""
+    """Update some health checks, and let some pairs swap their health, which keeps the counts."""
     for record in chance.sample(records, max(1, round(CHECKED_SHARE * len(records)))):
         record["average_response_time_ms"] = chance.randrange(80, 3000)
         record["last_health_check_at"] = _written(now)

@@ -1,4 +1,4 @@
-"""The bench compares what can be compared; its figures are told, never asserted."""
+"""Tests of the benchmark: its contestants are comparable; no figure is asserted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from bench.report import GOALS, Results, as_markdown
 from bench.scrape import TEXT, Scrape, fingerprint, last_update, scrape, series
 from exporter.gateway.decode import decode, parse
 from exporter.model.endpoints import Endpoint
-from exporter.model.provider import ProviderList
+from exporter.model.fields import FIELDS
+from exporter.model.provider import HealthStatus, ProviderList
 from tests.replay import LIST_NO_SLASH, STATS, ReplayGateway, answer
 
 SIZE, LARGER = 30, 1_000
-POINTS = 13
+SERIES = sum(field.gauge is not None for field in FIELDS) + 1 + len(HealthStatus)
+"""Per provider: gauges, info and health states."""
 EXPOSITION = b"""# TYPE gatewayz_provider_is_active gauge
 gatewayz_provider_is_active{provider="a"} 1.0
 gatewayz_provider_is_active{provider="b"} 0.0
@@ -34,7 +36,7 @@ process_open_fds 7.0
 
 @pytest.fixture
 def fleet_gateway() -> Iterator[ReplayGateway]:
-    """A gateway that shows the smallest fleet of the bench."""
+    """Runs a gateway with a small fleet."""
     documents = fleet(SIZE)[0]
     bodies = {LIST_NO_SLASH: documents.providers, STATS: documents.stats}
     answers = {path: answer(200, body, content_type="application/json") for path, body in bodies.items()}
@@ -43,7 +45,7 @@ def fleet_gateway() -> Iterator[ReplayGateway]:
 
 
 def test_contestants_publish_the_same(fleet_gateway: ReplayGateway, tmp_path: Path) -> None:
-    """All have the same series with the same values: thirteen for each provider and those of the fleet."""
+    """All contestants have the same series and values; no provider lacks any."""
     with ExitStack() as stack:
         begun = [stack.enter_context(start(one, fleet_gateway.url, tmp_path)) for one in CONTESTANTS]
         with ThreadPoolExecutor() as pool:
@@ -52,11 +54,11 @@ def test_contestants_publish_the_same(fleet_gateway: ReplayGateway, tmp_path: Pa
 
     for name, found in published.items():
         compare(published[OURS], found, name)
-    assert POINTS * SIZE == sum("'provider'" in key for key in published[OURS])
+    assert SERIES * SIZE == sum("'provider'" in key for key in published[OURS])
 
 
-def test_differences_are_told() -> None:
-    """A series that is missing, is there besides, or has another value is named, a time of poll is not."""
+def test_differences() -> None:
+    """Reports missing, additional and different series, except for the time of the poll."""
     expected = {"a[]": 1.0, "b[]": 2.0, "gatewayz_provider_metrics_last_update[]": 3.0}
 
     compare(expected, {**expected, "gatewayz_provider_metrics_last_update[]": 4.0}, "other")
@@ -67,7 +69,7 @@ def test_differences_are_told() -> None:
 
 
 def test_moments_of_a_fleet() -> None:
-    """Each differs from the one before; counts and providers stay, and every field can be read."""
+    """Moments of a fleet differ in the list, not in counts and number; all fields are valid."""
     moments = fleet(LARGER)
     lists = [decode(Endpoint.PROVIDERS, parse(moment.providers)) for moment in moments]
 
@@ -79,7 +81,7 @@ def test_moments_of_a_fleet() -> None:
 
 
 def test_fleet_is_the_same_in_every_run() -> None:
-    """Nothing but the size decides."""
+    """A fleet depends on its size only."""
     assert fleet(SIZE) == fleet(SIZE)
 
 
@@ -93,7 +95,7 @@ def test_fleet_is_the_same_in_every_run() -> None:
     ],
 )
 def test_torn_bodies_are_counted(old: bytes, new: bytes, expected: int) -> None:
-    """A body with a value or a number of series that no moment has is counted, whatever else is in it."""
+    """Counts a body with series or values that no moment of the fleet has."""
     bodies = (EXPOSITION, EXPOSITION.replace(old, new))
     answers = [Scrape(TEXT, body, 0.0, 0.0) for body in bodies]
 
@@ -102,12 +104,12 @@ def test_torn_bodies_are_counted(old: bytes, new: bytes, expected: int) -> None:
 
 
 def test_last_update() -> None:
-    """The time of the last poll is read from the text, 0 where there is none."""
+    """Reads the time of the last poll, 0 if there is none."""
     assert (1.5e9, 0.0) == (last_update(EXPOSITION), last_update(b"process_open_fds 7.0\n"))
 
 
-def test_report_tells_what_was_missed() -> None:
-    """Medians of the rounds are set against each other, and against the goal."""
+def test_report() -> None:
+    """The report compares the medians of the rounds with each other and with the goal."""
     results = Results()
     for seconds in (3.0, 9.0, 2.0):
         results.add(SIZE, OURS, {START: seconds, "bodies": 10, "differing bodies": 0})
@@ -124,7 +126,7 @@ def test_report_tells_what_was_missed() -> None:
 
 
 def test_document_has_its_marks() -> None:
-    """The bench can write its reports into docs/performance.md."""
+    """docs/performance.md has the marks of both reports."""
     text = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
 
     assert [1, 1, 1, 1] == [text.count(mark) for mark in (BEGIN, END, BEGIN_LARGE, END_LARGE)]

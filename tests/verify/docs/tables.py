@@ -1,16 +1,20 @@
-"""The tables of the documentation that are made from what they tell of; `make docs` writes them."""
+"""Tables of the documentation and files that `make generate` writes from the code and the rules."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
 from exporter.config.flags import FLAGS, Flag
 from exporter.config.settings import VARIABLES, Variable
 from exporter.metrics.instruments import INSTRUMENTS, Instrument
+from exporter.model.fields import FIELDS
 from tests.marks import write_between
 from tests.promql import rules
+from tests.verify.docs import sizing
 from tests.verify.docs.pages import ROOT
 
 
@@ -31,7 +35,7 @@ def instrument(instrument: Instrument) -> str:
 
 
 def settings() -> str:
-    """Return the table of the settings."""
+    """Return the table of settings."""
     head = (row("Variable", "Default", "Meaning"), "|---|---|---|")
     return "\n".join([*head, *map(variable, VARIABLES)])
 
@@ -79,20 +83,37 @@ TABLES: Mapping[str, tuple[str, Callable[[], str]]] = MappingProxyType(
         "flags": ("docs/configuration.md", flags),
         "metrics": ("README.md", metrics),
         "alerts": ("docs/alerts.md", alerts),
+        "sizes": (sizing.PAGE, sizing.table),
     }
 )
-"""Page and maker of each table, by the name in its marks."""
+"""Page and function of each table, by the name in its marks."""
 
 
 def marks(name: str) -> tuple[str, str]:
-    """Return what stands before and after a table."""
-    return f"<!-- {name}: written by `make docs` -->", f"<!-- end of the {name} -->"
+    """Return the lines before and after a table."""
+    return f"<!-- {name}: written by `make generate` -->", f"<!-- end of the {name} -->"
+
+
+def gauges() -> str:
+    """Return the gauges of fields for the benchmark's contestants, which do not import the exporter."""
+    rows = [
+        {"path": field.path, "converter": field.convert.__name__, **asdict(field.gauge)}
+        for field in FIELDS
+        if field.gauge
+    ]
+    return json.dumps(rows, indent=2) + "\n"
+
+
+FILES: Mapping[str, Callable[[], str]] = MappingProxyType({"bench/gauges.json": gauges})
+"""Generated files."""
 
 
 def main() -> None:
-    """Write every table into its page."""
+    """Write the tables and the files."""
     for name, (page, table) in TABLES.items():
         write_between(ROOT / page, *marks(name), table())
+    for path, content in FILES.items():
+        (ROOT / path).write_text(content(), encoding="utf-8")
 
 
 if __name__ == "__main__":

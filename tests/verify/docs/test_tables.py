@@ -1,4 +1,4 @@
-"""The tables of the documentation are those that are made from what they tell of."""
+"""Tests of the generated tables of the documentation."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ import pytest
 
 from tests.verify.docs import tables
 from tests.verify.docs.pages import read
-from tests.verify.docs.tables import TABLES, marks
+from tests.verify.docs.tables import FILES, TABLES, marks
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_is_up_to_date(name: str) -> None:
-    """What stands on the page is what `make docs` would write."""
+    """The page has the table that `make generate` would write."""
     page, table = TABLES[name]
     begin, end = marks(name)
     written = read(page).split(begin)[1].split(end)[0]
 
-    assert f"\n\n{table()}\n\n" == written, "run `make docs`"
+    assert f"\n\n{table()}\n\n" == written, "run `make generate`"
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_file_is_up_to_date(path: str) -> None:
+    """The file is what `make generate` would write."""
+    assert FILES[path]() == read(path), "run `make generate`"
 
 
 def test_writes_between_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what stands between the marks is replaced, on the page of each table."""
+    """Replaces the text between the marks of each table, and whole files."""
     monkeypatch.setattr(tables, "ROOT", tmp_path)
-    (tmp_path / "docs").mkdir()
-    by_page: dict[str, list[str]] = {}
-    for name, (page, _) in TABLES.items():
-        by_page.setdefault(page, []).append(name)
-    for page, found in by_page.items():
-        (tmp_path / page).write_text("\nbetween\n".join("\nold\n".join(marks(name)) for name in found))
+    monkeypatch.setattr(
+        tables, "TABLES", {name: ("page.md", lambda name=name: name.upper()) for name in "ab"}
+    )
+    page = tmp_path / "page.md"
+    page.write_text("\nbetween\n".join("\nold\n".join(marks(name)) for name in "ab"))
+
+    monkeypatch.setattr(tables, "FILES", {"file": lambda: "content"})
 
     tables.main()
 
-    for page, found in by_page.items():
-        fresh = (f"\n\n{TABLES[name][1]()}\n\n".join(marks(name)) for name in found)
-        assert "\nbetween\n".join(fresh) == (tmp_path / page).read_text()
+    assert (
+        "\nbetween\n".join(f"\n\n{name.upper()}\n\n".join(marks(name)) for name in "ab") == page.read_text()
+    )
+    assert "content" == (tmp_path / "file").read_text()
