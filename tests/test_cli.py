@@ -217,8 +217,8 @@ def test_custom_metrics_are_told_with_the_rest(tmp_path: Path) -> None:
         assert 'METRICS_PORT="x"' in result.stderr
         before = "provider-metrics-exporter: CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
         assert [
-            f"{before}name is taken: the exporter has a metric or series of that name.",
-            f"{before}path is no JMESPath expression from character 3 on.",
+            f"{before}name is already in use by a metric of the exporter.",
+            f"{before}path is not a valid JMESPath expression (character 3).",
         ] == told
 
 

@@ -1,4 +1,4 @@
-"""Custom metrics, as a person defines them and as they are read from an answer: frozen values."""
+"""Custom metrics as frozen values: their definitions, and their series in an answer."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from exporter.model.endpoints import Endpoint
 
 
 class Expression(Protocol):
-    """A compiled path into a record; equal if made from the same text."""
+    """A compiled path into a record; expressions with the same text are equal."""
 
     def evaluate(self, record: object) -> object:
         """Return the value at the path in a JSON value, None if there is none.
 
         Raises:
-            ValueError: When it cannot be evaluated for this record.
+            ValueError: When the expression cannot be evaluated for this record.
         """
 
 
 class CustomKind(StrEnum):
-    """What a custom metric tells: a number, or, as labels of a 1, texts."""
+    """A number, or texts in the labels of a metric whose value is 1."""
 
     GAUGE = "gauge"
     INFO = "info"
 
 
 class DropReason(StrEnum):
-    """Why a value of a custom metric was left out: label `reason`."""
+    """Why a value of a custom metric was dropped: label `reason`."""
 
     INVALID = "invalid"
-    """No finite number, or a label that is no text, number or boolean."""
+    """Not a finite number, or a label that is not a string, number or boolean."""
     TOO_MANY_LABEL_VALUES = "too_many_label_values"
     OUT_OF_TIME = "out_of_time"
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractedLabel:
-    """A label whose value stands in the record."""
+    """A label whose value comes from the record."""
 
     name: str
     path: Expression
     max_values: int
-    """Different values that it may have at a time, all series together."""
+    """Largest number of different values at a time, over all series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CustomMetric:
     help: str
     kind: CustomKind
     source: Endpoint
-    """Whose records it is read from: each provider of the list, or the one of the counts."""
+    """Of the records: the providers of the list, or the counts."""
     path: Expression | None
     """None for an info metric, whose value is 1."""
     constant_labels: tuple[tuple[str, str], ...]
@@ -77,11 +77,11 @@ class CustomSample(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CustomSeries:
-    """What one custom metric found in an answer."""
+    """Series of one custom metric in an answer."""
 
     samples: tuple[CustomSample, ...] = ()
     dropped: Mapping[DropReason, int] = field(default_factory=lambda: MappingProxyType({}))
-    """How many values were left out, by reason."""
+    """Number of dropped values by reason."""
 
 
 NO_SERIES = CustomSeries()

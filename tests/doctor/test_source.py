@@ -169,7 +169,7 @@ def test_wrong_settings(tmp_path: Path) -> None:
         "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com\n"
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.\n"
         "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?\n"
-        "CUSTOM_METRICS_FILE: metrics must be the list of metrics; [] is one without any.",
+        "CUSTOM_METRICS_FILE: metrics must be a list of metrics; use [] for none.",
     ) == judge_settings({"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)})
     assert "1 problem" == judge_settings({"ADMIN_KEY": KEY})[1]
 

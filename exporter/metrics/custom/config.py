@@ -1,4 +1,4 @@
-"""The file of custom metrics: a strict YAML document, checked as a whole before any of it is used."""
+"""The configuration file of custom metrics, validated as a whole; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ LABEL_KEYS = ("path", "max_values")
 KINDS: Mapping[str, CustomKind] = MappingProxyType({kind.value: kind for kind in CustomKind})
 SOURCES: Mapping[str, Endpoint] = MappingProxyType({"provider": Endpoint.PROVIDERS, "stats": Endpoint.STATS})
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-"""Of a metric or label: what both OpenTelemetry and Prometheus leave as it is."""
-NAME_RULE = "must be lower-case letters and digits with single underscores between them, a letter first"
+"""Of a metric or label; neither OpenTelemetry nor Prometheus changes such a name."""
+NAME_RULE = "must be lower-case letters and digits, separated by single underscores, and begin with a letter"
 SUFFIXES: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
     {Kind.COUNTER: ("", "_total", "_created"), Kind.HISTOGRAM: ("", "_bucket", "_count", "_sum", "_created")}
 )
-"""What may stand behind the name of a family; gauges have nothing there."""
+"""Suffixes of the series of a family; gauges have none."""
 TAKEN = frozenset(
     row.name.removesuffix("_total" if row.kind is Kind.COUNTER else "") + suffix
     for row in INSTRUMENTS
     for suffix in SUFFIXES.get(row.kind, ("",))
 )
-"""Names of all series that the exporter has."""
+"""Names of all families and series of the exporter."""
 RESERVED_NAMES = frozenset({"up", "target", "target_info"})
 RESERVED_PREFIXES = ("gatewayz_exporter_", "process_", "otel_", "scrape_")
-"""What the exporter's own metrics begin with, its libraries', and those that Prometheus makes of a target."""
+"""Of the metrics of the exporter, of its libraries, and of Prometheus about a target."""
 RESERVED_LABELS = frozenset({"provider", "job", "instance", "le", "quantile"})
-"""Labels that the exporter or Prometheus sets."""
+"""Labels set by the exporter or Prometheus."""
 RESERVED_LABEL_PREFIXES = ("otel_", "exported_")
 WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 MAX_METRICS = 50
@@ -48,24 +48,24 @@ MAX_LABELS = 10
 MAX_VALUES = 1000
 MAX_NAME = 128
 MAX_TEXT = 256
-"""Of a help text, or of the value of a constant label."""
+"""Characters of a help text or the value of a constant label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What came of reading the file once."""
+    """The result of reading the file once."""
 
     path: Path
     metrics: CustomMetrics
-    """Of no use where there are problems."""
+    """Incomplete if there are problems."""
     problems: tuple[str, ...]
-    """One sentence each."""
+    """One sentence per problem."""
     stamp: Stamp
-    """Of the file, just before it was read."""
+    """Of the file before it was read."""
 
     @property
     def is_outdated(self) -> bool:
-        """Tell whether the file has changed since."""
+        """Whether the file has changed since."""
         return stamp(self.path) != self.stamp
 
 
@@ -81,7 +81,7 @@ def read(path: Path) -> Definition:
 
 
 def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
-    """Return what can be used of a document, and all problems of it."""
+    """Return the valid metrics of a document, and all its problems."""
     problems: list[str] = []
     metrics: list[CustomMetric | None] = []
     first: dict[str, int] = {}
@@ -92,17 +92,17 @@ def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
         reader = _Reader(item)
         metrics.append(reader.metric())
         if first.setdefault(reader.name, number) != number and reader.name:
-            reader.complain("name", f"is that of metric {first[reader.name]}, too.")
+            reader.complain("name", f"is also the name of metric {first[reader.name]}.")
         shown = f" ({reader.name})" if SHOWN.fullmatch(reader.name) else ""
         problems += [f"metric {number}{shown}: {problem}" for problem in reader.problems]
     return tuple(metric for metric in metrics if metric), tuple(problems)
 
 
 def _items(top: Section) -> Sequence[object]:
-    """Return the list of metrics, which has to be there: an empty file is one that is being written."""
+    """Return the list of metrics. It is required, since an empty file may be one that is being written."""
     items = top.values.get("metrics")
     if not isinstance(items, list):
-        top.complain("metrics", "must be the list of metrics; [] is one without any.")
+        top.complain("metrics", "must be a list of metrics; use [] for none.")
         return ()
     if len(items) > MAX_METRICS:
         top.complain("metrics", f"has more than {MAX_METRICS} metrics.")
@@ -111,7 +111,7 @@ def _items(top: Section) -> Sequence[object]:
 
 
 class _Reader:
-    """One pass over one metric; it collects problems and goes on."""
+    """Reads one metric, and collects its problems."""
 
     def __init__(self, item: Tree) -> None:
         self.problems: list[str] = []
@@ -120,7 +120,7 @@ class _Reader:
         self.name = _required(self._section, "name")
 
     def metric(self) -> CustomMetric | None:
-        """Return the metric, None where there is a problem."""
+        """Return the metric, None if there are problems."""
         self._check_name()
         text = self._help()
         kind = _choice(self._section, "kind", KINDS)
@@ -129,9 +129,9 @@ class _Reader:
         constant = tuple(self._constant_labels())
         labels = tuple(self._labels([name for name, _ in constant]))
         if kind is CustomKind.INFO and not self._section.values.get("labels"):
-            self.complain("labels", "is missing: its labels are what an info metric tells.")
+            self.complain("labels", "is missing: an info metric has its values in labels.")
         if len(constant) + len(labels) > MAX_LABELS:
-            self.complain("labels", f"and constant_labels have more than {MAX_LABELS} labels.")
+            self.complain("labels", f"and constant_labels have more than {MAX_LABELS} labels together.")
         if self.problems or kind is None or source is None:
             return None
         return CustomMetric(self.name, text, kind, source, path, constant, labels)
@@ -139,11 +139,13 @@ class _Reader:
     def _check_name(self) -> None:
         name = self.name
         if name and (not NAME.fullmatch(name) or len(name) > MAX_NAME):
-            self.complain("name", f"{NAME_RULE}; it has {MAX_NAME} characters at most.")
+            self.complain("name", f"{NAME_RULE}; at most {MAX_NAME} characters.")
         if name in TAKEN:
-            self.complain("name", "is taken: the exporter has a metric or series of that name.")
+            self.complain("name", "is already in use by a metric of the exporter.")
         elif name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
-            self.complain("name", f"is reserved, as are all that begin with {', '.join(RESERVED_PREFIXES)}.")
+            self.complain(
+                "name", f"is reserved, as are names that begin with {', '.join(RESERVED_PREFIXES)}."
+            )
 
     def _help(self) -> str:
         text = _required(self._section, "help")
@@ -155,7 +157,7 @@ class _Reader:
         if kind is not CustomKind.INFO:
             return _expression(self._section)
         if "path" in self._section.values:
-            self.complain("path", "is for gauges: the value of an info metric is 1.")
+            self.complain("path", "is not allowed: the value of an info metric is always 1.")
         return None
 
     def _constant_labels(self) -> Iterator[tuple[str, str]]:
@@ -172,7 +174,7 @@ class _Reader:
         for name, content in section.values.items():
             _check_label(section, name)
             if name in constant:
-                section.complain(name, "is among constant_labels, too.")
+                section.complain(name, "is also in constant_labels.")
             if not isinstance(content, dict):
                 section.complain(name, "must be a mapping of path and max_values.")
                 continue
@@ -183,7 +185,7 @@ class _Reader:
 
 
 def _required(section: Section, key: str) -> str:
-    """Return a text that has to be there; where it is empty, that was told."""
+    """Return a required string; an empty one is a problem."""
     if section.values.get(key, "") == "":
         section.complain(key, "is missing.")
     return section.text(key)
@@ -206,9 +208,9 @@ def _expression(section: Section) -> Expression | None:
 
 
 def _max_values(section: Section) -> int:
-    """Return the bound on the values of a label."""
+    """Return the limit of values of a label."""
     if "max_values" not in section.values:
-        section.complain("max_values", "is missing: say how many different values the label may have.")
+        section.complain("max_values", "is missing: set how many different values the label may have.")
         return 0
     text = section.text("max_values")
     if not WHOLE_NUMBER.fullmatch(text) or int(text) > MAX_VALUES:
@@ -219,6 +221,6 @@ def _max_values(section: Section) -> int:
 
 def _check_label(section: Section, name: str) -> None:
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        section.complain(name, f"{NAME_RULE}; it has {MAX_NAME} characters at most.")
+        section.complain(name, f"{NAME_RULE}; at most {MAX_NAME} characters.")
     elif name in RESERVED_LABELS or name.startswith(RESERVED_LABEL_PREFIXES):
         section.complain(name, "is reserved: the exporter or Prometheus sets it.")

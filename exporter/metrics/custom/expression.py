@@ -1,4 +1,4 @@
-"""A JMESPath expression that a person wrote: checked and bounded first, and evaluated without surprises."""
+"""JMESPath expressions with limited cost: validated when compiled, with one kind of error when evaluated."""
 
 from __future__ import annotations
 
@@ -15,92 +15,94 @@ from jmespath.parser import ParsedResult
 MAX_LENGTH = 256
 MAX_NODES = 32
 MAX_DEPTH = 8
-"""Of the tree that an expression is parsed to."""
+"""Of the syntax tree of an expression."""
 MAX_COPIES = 16
-"""Of what it handles: every list, object or text that it builds may hold what was there as many times again.
+"""Of its input that an expression may build: each list, object or string can multiply them.
 
-With this, what an expression costs goes with the size of the record; it takes very little to grow beyond."""
-NOTHING_THERE = frozenset({"null", "NoneType"})
-"""How JMESPath calls the argument of a function that is missing, itself or as an element."""
+The limit makes the cost of an expression proportional to the size of the record."""
+MISSING_TYPES = frozenset({"null", "NoneType"})
+"""JMESPath's type names for a function argument that is null, or has an element that is null."""
 
 Node = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """An expression that can be evaluated; two of the same text are equal."""
+    """A compiled expression; expressions with the same text are equal."""
 
     text: str
     parsed: ParsedResult = field(repr=False, compare=False)
 
     def evaluate(self, record: object) -> object:
-        """Return what the expression finds in a JSON value, None where there is nothing.
+        """Return the result for a JSON value, None if there is none.
 
         Raises:
-            ValueError: When it cannot be evaluated for this record.
+            ValueError: When the expression cannot be evaluated for this record.
         """
         try:
             return self.parsed.search(record)
         except JMESPathTypeError as error:
-            if error.actual_type in NOTHING_THERE:
+            if error.actual_type in MISSING_TYPES:
                 return None
             raise ValueError from error
-        # Any record meets any expression here, in code that is not ours: none of them may end a poll.
+        # JMESPath may raise any exception for an unexpected record. None of them may end a poll.
         except Exception as error:
             raise ValueError from error
 
 
 def compile_expression(text: str) -> Expression:
-    """Return the expression that a text is.
+    """Compile an expression.
 
     Raises:
-        ValueError: With what is wrong, as the end of a sentence.
+        ValueError: With the problem, as the end of a sentence.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters.")
     try:
         parsed = jmespath.compile(text)
     except ParseError as error:
-        raise ValueError(f"is no JMESPath expression from character {error.lex_position + 1} on.") from error
-    # Its other errors are ValueErrors, too; the rest is for texts that the parser has not thought of.
+        raise ValueError(
+            f"is not a valid JMESPath expression (character {error.lex_position + 1})."
+        ) from error
+    # JMESPath's other errors are ValueErrors. Its parser also raises the rest for some invalid texts.
     except (ValueError, LookupError, RecursionError) as error:
-        raise ValueError("is no JMESPath expression.") from error
+        raise ValueError("is not a valid JMESPath expression.") from error
     nodes = list(_nodes(cast("Node", parsed.parsed), 1))
     if len(nodes) > MAX_NODES or any(depth > MAX_DEPTH for _, depth in nodes):
-        raise ValueError(f"has more than {MAX_NODES} parts, or more than {MAX_DEPTH} within each other.")
+        raise ValueError(f"is too complex (limit: {MAX_NODES} parts, {MAX_DEPTH} levels).")
     for node, _ in nodes:
         if node["type"] == "function_expression":
             _check_call(node["value"], node["children"])
     if math.prod(_copies(node) for node, _ in nodes) > MAX_COPIES:
-        raise ValueError(f"builds more than {MAX_COPIES} copies of what it finds.")
+        raise ValueError(f"builds more than {MAX_COPIES} copies of its input.")
     return Expression(text, parsed)
 
 
 def _nodes(node: Node, depth: int) -> Iterator[tuple[Node, int]]:
-    """Yield every node of a tree with its depth."""
+    """Yield all nodes of a tree with their depth."""
     yield node, depth
     for child in node["children"]:
-        # A slice has numbers there.
+        # The children of a slice are numbers.
         if isinstance(child, dict):
             yield from _nodes(child, depth + 1)
 
 
 def _copies(node: Node) -> int:
-    """Return how many times what a node builds may hold what is there before."""
+    """Return how many copies of its input a node can build."""
     if node["type"] in ("multi_select_list", "multi_select_dict"):
         return len(node["children"])
-    # Quotes within quotes are written with twice the signs.
+    # Nested escaping doubles the quotes.
     return 2 if (node["type"], node.get("value")) == ("function_expression", "to_string") else 1
 
 
 def _check_call(name: str, arguments: Sequence[Node]) -> None:
-    """Find what JMESPath itself finds only when it evaluates, and what grows with the square of a record."""
+    """Check a call, which JMESPath does only at evaluation, and reject quadratic cost."""
     function = Functions.FUNCTION_TABLE.get(name)
     if function is None:
-        raise ValueError(f"calls {name}(), which JMESPath does not have.")
+        raise ValueError(f"calls {name}(), which is not a function of JMESPath.")
     signature = function["signature"]
     count, wanted = len(arguments), len(signature)
     if count < wanted or (count > wanted and not signature[-1].get("variadic")):
-        raise ValueError(f"calls {name}() with {count} arguments: it takes {wanted}.")
+        raise ValueError(f"calls {name}() with {count} arguments instead of {wanted}.")
     if name == "join" and arguments[0]["type"] != "literal":
-        raise ValueError("calls join() with a separator that is no literal text.")
+        raise ValueError("calls join() with a separator that is not a literal string.")

@@ -1,4 +1,4 @@
-"""Custom metrics as rows beside those of the table of instruments."""
+"""Instruments for custom metrics, in addition to the table of instruments."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from exporter.model.snapshot import Snapshot
 
 
 def custom_gauges(metrics: CustomMetrics) -> Iterator[Instrument]:
-    """Yield the row of each metric: it reads what a snapshot has of it."""
+    """Yield an instrument for each metric."""
     return map(_gauge, metrics)
 
 
 def series_of(readings: CustomReadings) -> Iterator[tuple[str, ...]]:
-    """Yield what tells each series from all others."""
+    """Yield name and label values of each series."""
     for metric, series in readings.items():
         for sample in series.samples:
             yield metric.name, *sample.labels.values()

@@ -1,4 +1,4 @@
-"""Custom metrics read from an answer of the gateway: numbers and labels, or a reason to leave them out."""
+"""Values and labels of custom metrics in an answer of the gateway, or the reason why one is dropped."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from exporter.model.endpoints import Endpoint
 from exporter.model.provider import Answer, ProviderList
 
 MAX_TEXT = 256
-"""Characters of a label's value."""
-MOST_SECONDS = 5.0
-"""For all custom metrics of one answer: what is not read by then is left out."""
+"""Characters of a label value."""
+MAX_SECONDS = 5.0
+"""For all custom metrics of one answer; the rest is dropped."""
 
 Record = tuple[Mapping[str, str], object]
-"""The labels that every series of it has, and the record as the gateway sent it."""
+"""Labels of all series of a record, and the record as JSON."""
 
 
 class CustomValues:
-    """Reads custom metrics, and knows the live values of their labels; for the poller's thread alone."""
+    """Reads custom metrics, and remembers the label values of the last answer; not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
-        """Know of no values."""
+        """Begin without label values."""
         self._clock = clock
         self._live: dict[CustomMetric, Mapping[str, Set[str]]] = {}
-        """Values by label of the series in the last answer."""
+        """Label values in the last answer, by name of the label."""
 
     def read(
         self, metrics: CustomMetrics, endpoint: Endpoint, document: object, answer: Answer
     ) -> CustomReadings:
-        """Return what the metrics of an endpoint find in its answer.
+        """Return the series of the metrics of an endpoint.
 
         Args:
-            metrics: All that are defined; values of labels of others are forgotten.
-            endpoint: Where the answer comes from.
+            metrics: All defined metrics. The label values of any others are discarded.
+            endpoint: Of the answer.
             document: The answer as parsed JSON.
-            answer: What it was decoded to.
+            answer: The answer as decoded.
         """
         defined = set(metrics)
         self._live = {metric: live for metric, live in self._live.items() if metric in defined}
-        asked = [metric for metric in metrics if metric.source is endpoint]
-        if not asked:
+        read = [metric for metric in metrics if metric.source is endpoint]
+        if not read:
             return NO_READINGS
         records = _records(document, answer)
-        end = self._clock.age() + MOST_SECONDS
-        return MappingProxyType({metric: self._series(metric, records, end) for metric in asked})
+        end = self._clock.age() + MAX_SECONDS
+        return MappingProxyType({metric: self._series(metric, records, end) for metric in read})
 
     def _series(self, metric: CustomMetric, records: Sequence[Record], end: float) -> CustomSeries:
         dropped: Counter[DropReason] = Counter()
@@ -72,7 +72,7 @@ class CustomValues:
     def _found(
         self, metric: CustomMetric, records: Sequence[Record], end: float, dropped: Counter[DropReason]
     ) -> list[CustomSample]:
-        """Return the series that records have, and count what is no series."""
+        """Return the series of the records before `end`, and count dropped values."""
         samples: list[CustomSample] = []
         for number, record in enumerate(records):
             if self._clock.age() >= end:
@@ -89,10 +89,10 @@ class CustomValues:
 
 
 def _sample(metric: CustomMetric, record: Record) -> CustomSample | None:
-    """Return a series, None where the gateway says nothing.
+    """Return a series, None if the gateway has no value.
 
     Raises:
-        ValueError: When the value is no number, or a label is no text.
+        ValueError: When the value is not a number, or a label is not a scalar.
     """
     labels, content = record
     value = 1.0 if metric.path is None else _number(metric.path.evaluate(content))
@@ -107,7 +107,7 @@ def _sample(metric: CustomMetric, record: Record) -> CustomSample | None:
 def _bounded(
     metric: CustomMetric, found: Sequence[CustomSample], live: Mapping[str, Set[str]]
 ) -> list[CustomSample]:
-    """Return the series within the bounds of their labels: values of the last answer first, then in order."""
+    """Return the series within `max_values`; label values of the last answer take precedence."""
     if not metric.labels:
         return list(found)
     known = {label.name: _values(found, label) & live.get(label.name, set()) for label in metric.labels}
@@ -130,11 +130,11 @@ def _values(samples: Sequence[CustomSample], label: ExtractedLabel) -> set[str]:
 
 
 def _records(document: object, answer: Answer) -> Sequence[Record]:
-    """Return the record of every provider that was decoded, or the one of the counts."""
+    """Return the records of the decoded providers, or that of the counts."""
     if not isinstance(answer, ProviderList):
         return [({}, document)]
     rows = document if isinstance(document, list) else []
-    # Of two with the same slug the first is the provider.
+    # The first of several rows with the same slug is the provider.
     by_slug = {row["slug"]: row for row in reversed(rows) if isinstance(row, dict) and _has_slug(row)}
     return [({"provider": provider.slug}, by_slug[provider.slug]) for provider in answer.providers]
 
@@ -144,7 +144,7 @@ def _has_slug(row: Mapping[str, object]) -> bool:
 
 
 def _number(value: object) -> float | None:
-    """Return a value as the number of a sample, true and false as 1 and 0."""
+    """Return the value of a sample; true and false are 1 and 0."""
     if value is None:
         return None
     if not isinstance(value, int | float):
@@ -159,7 +159,7 @@ def _number(value: object) -> float | None:
 
 
 def _text(value: object) -> str:
-    """Return a value as that of a label, empty where there is none; JSON's words for true and false."""
+    """Return the value of a label, empty for null; booleans as in JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Custom metrics by keyword, for tests that are not about the file of them."""
+"""Builders of custom metrics for tests."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from exporter.model.endpoints import Endpoint
 
 
 def gauge(path: str, name: str = "gatewayz_limit", **more: Any) -> CustomMetric:
-    """Return a gauge of the list, with more of its attributes as keywords."""
-    given = {"help": "A limit.", "source": Endpoint.PROVIDERS, "constant_labels": (), "labels": (), **more}
-    return CustomMetric(name=name, kind=CustomKind.GAUGE, path=compile_expression(path), **given)
+    """Return a gauge of the list."""
+    attributes = {
+        "help": "A limit.",
+        "source": Endpoint.PROVIDERS,
+        "constant_labels": (),
+        "labels": (),
+        **more,
+    }
+    return CustomMetric(name=name, kind=CustomKind.GAUGE, path=compile_expression(path), **attributes)
 
 
 def info(*labels: ExtractedLabel, name: str = "gatewayz_traits_info", **more: Any) -> CustomMetric:
     """Return an info metric of the list."""
-    given = {"help": "Traits.", "source": Endpoint.PROVIDERS, "constant_labels": (), **more}
-    return CustomMetric(name=name, kind=CustomKind.INFO, path=None, labels=labels, **given)
+    attributes = {"help": "Traits.", "source": Endpoint.PROVIDERS, "constant_labels": (), **more}
+    return CustomMetric(name=name, kind=CustomKind.INFO, path=None, labels=labels, **attributes)
 
 
 def label(name: str, path: str = "", max_values: int = 10) -> ExtractedLabel:
-    """Return a label whose value stands at a path, by default at its own name."""
+    """Return a label with the value at a path, by default at its name."""
     return ExtractedLabel(name, compile_expression(path or name), max_values)

@@ -1,4 +1,4 @@
-"""The file of custom metrics is taken as a whole or not at all, and all that is wrong is told at once."""
+"""Tests of the configuration file of custom metrics."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ GOOD: Mapping[str, Any] = {
     "path": "metadata.rate_limit",
 }
 NAME_RULE = (
-    "must be lower-case letters and digits with single underscores between them, a letter first; "
-    "it has 128 characters at most."
+    "must be lower-case letters and digits, separated by single underscores, and begin with a letter; "
+    "at most 128 characters."
 )
 
 Read = Callable[[str], Definition]
@@ -42,7 +42,7 @@ Read = Callable[[str], Definition]
 
 @pytest.fixture
 def read_text(tmp_path: Path) -> Read:
-    """Reads a file with this text."""
+    """Returns a function that reads a file with a text."""
 
     def write_and_read(text: str) -> Definition:
         path = tmp_path / "custom-metrics.yaml"
@@ -54,9 +54,9 @@ def read_text(tmp_path: Path) -> Read:
 
 @pytest.fixture
 def problems(read_text: Read) -> Callable[..., list[str]]:
-    """Returns what is wrong with one metric, good but for some keys; None takes one out."""
+    """Returns a function that reads a valid metric with changed keys; None removes a key."""
 
-    def told(**changes: Any) -> list[str]:
+    def read_changed(**changes: Any) -> list[str]:
         item = {key.rstrip("_"): value for key, value in {**GOOD, **changes}.items() if value is not None}
         definition = read_text(json.dumps({"metrics": [item]}))
         assert bool(definition.problems) is not bool(definition.metrics)
@@ -64,11 +64,11 @@ def problems(read_text: Read) -> Callable[..., list[str]]:
         before = "metric 1 (gatewayz_limit): " if name == GOOD["name"] else "metric 1"
         return [problem.removeprefix(before) for problem in definition.problems]
 
-    return told
+    return read_changed
 
 
 def test_complete_file(read_text: Read) -> None:
-    """Every key finds its place."""
+    """Reads all keys."""
     definition = read_text("""
 metrics:
   - name: gatewayz_limit
@@ -103,14 +103,14 @@ metrics:
 
 
 def test_no_metrics(read_text: Read) -> None:
-    """A list without metrics is good; a file without the list may be one that is just being written."""
+    """An empty list is valid; a missing list is a problem."""
     assert ((), ()) == (read_text("metrics: []").problems, read_text("metrics: []").metrics)
     for text in ("", "metrics:", "metrics: {}", "metrics: text"):
-        assert ("metrics must be the list of metrics; [] is one without any.",) == read_text(text).problems
+        assert ("metrics must be a list of metrics; use [] for none.",) == read_text(text).problems
 
 
 def test_broken_file(read_text: Read, tmp_path: Path) -> None:
-    """What is no YAML is told with its place; so is a file that is not there."""
+    """Reports invalid YAML with its position, and a missing file."""
     assert ("the file is not valid YAML (line 2, column 1).",) == read_text("metrics: [\n").problems
     assert ("line 2: a key that is no text, or is there twice.",) == read_text(
         "metrics: []\nmetrics: []"
@@ -120,7 +120,7 @@ def test_broken_file(read_text: Read, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["name", "help", "kind", "from", "path"])
 def test_missing(problems: Callable[..., list[str]], key: str) -> None:
-    """What every gauge needs is asked for."""
+    """Reports missing and empty required keys."""
     expected = ": name is missing." if key == "name" else f"{key} is missing."
 
     assert [expected] == problems(**{key: None})
@@ -128,15 +128,15 @@ def test_missing(problems: Callable[..., list[str]], key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "problem"),
     [
         ({"halp": "x"}, "halp is not known: is help meant?"),
         ({"kind": "counter"}, "kind has 'counter', which is not known: there are gauge, info."),
         ({"from": "model"}, "from has 'model', which is not known: there are provider, stats."),
         ({"kind": ["gauge"]}, "kind must be a text."),
         ({"path": ["a"]}, "path must be a text."),
-        ({"path": "a["}, "path is no JMESPath expression from character 3 on."),
-        ({"path": "len(a)"}, "path calls len(), which JMESPath does not have."),
+        ({"path": "a["}, "path is not a valid JMESPath expression (character 3)."),
+        ({"path": "len(a)"}, "path calls len(), which is not a function of JMESPath."),
         ({"help": "Two\nlines."}, f"help must be one line of at most {MAX_TEXT} characters."),
         ({"help": "x" * (MAX_TEXT + 1)}, f"help must be one line of at most {MAX_TEXT} characters."),
         ({"labels": "tier"}, "labels must be a mapping."),
@@ -144,10 +144,13 @@ def test_missing(problems: Callable[..., list[str]], key: str) -> None:
         ({"labels": {"tier": {"max_values": 1}}}, "labels.tier.path is missing."),
         (
             {"labels": {"tier": {"path": "a"}}},
-            "labels.tier.max_values is missing: say how many different values the label may have.",
+            "labels.tier.max_values is missing: set how many different values the label may have.",
         ),
         ({"labels": {"tier": {"path": "a", "max": 1, "max_values": 2}}}, "labels.tier.max is not known"),
-        ({"labels": {"tier": {"path": "a.", "max_values": 2}}}, "labels.tier.path is no JMESPath expression"),
+        (
+            {"labels": {"tier": {"path": "a.", "max_values": 2}}},
+            "labels.tier.path is not a valid JMESPath expression",
+        ),
         ({"labels": {"Tier": {"path": "a", "max_values": 2}}}, f"labels.Tier {NAME_RULE}"),
         ({"constant_labels": {"a__b": "x"}}, f"constant_labels.a__b {NAME_RULE}"),
         ({"constant_labels": {"a": ""}}, "constant_labels.a is missing."),
@@ -158,25 +161,25 @@ def test_missing(problems: Callable[..., list[str]], key: str) -> None:
         ),
         (
             {"constant_labels": {"tier": "x"}, "labels": {"tier": {"path": "a", "max_values": 2}}},
-            "labels.tier is among constant_labels, too.",
+            "labels.tier is also in constant_labels.",
         ),
         (
             {"constant_labels": {f"a{number}": "x" for number in range(MAX_LABELS + 1)}},
-            f"labels and constant_labels have more than {MAX_LABELS} labels.",
+            f"labels and constant_labels have more than {MAX_LABELS} labels together.",
         ),
-        ({"kind": "info"}, "path is for gauges: the value of an info metric is 1."),
-        ({"kind": "info", "path": None}, "labels is missing: its labels are what an info metric tells."),
+        ({"kind": "info"}, "path is not allowed: the value of an info metric is always 1."),
+        ({"kind": "info", "path": None}, "labels is missing: an info metric has its values in labels."),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-def test_wrong(problems: Callable[..., list[str]], changes: dict[str, Any], told: str) -> None:
-    """Each wrong value is told, by the key where it stands."""
-    assert told in " ".join(problems(**changes))
+def test_problem(problems: Callable[..., list[str]], changes: dict[str, Any], problem: str) -> None:
+    """Reports an invalid value with its key."""
+    assert problem in " ".join(problems(**changes))
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1001", "1.5", "many", "", "1e3", "010", "1_0", True])
-def test_bound_that_is_none(problems: Callable[..., list[str]], number: object) -> None:
-    """A bound is a whole number, and not so large that it is none."""
+def test_invalid_max_values(problems: Callable[..., list[str]], number: object) -> None:
+    """`max_values` is a whole number from 1 to 1,000."""
     labels = {"tier": {"path": "a", "max_values": number}}
 
     assert ["labels.tier.max_values must be a whole number from 1 to 1,000."] == problems(labels=labels)
@@ -185,30 +188,25 @@ def test_bound_that_is_none(problems: Callable[..., list[str]], number: object) 
 @pytest.mark.parametrize(
     "name", ["Upper", "9a", "_a", "a_", "a__b", "a-b", "a.b", "a:b", "ü", "a b", "a" * (MAX_NAME + 1)]
 )
-def test_name_that_cannot_be(problems: Callable[..., list[str]], name: str) -> None:
-    """A name is one that neither OpenTelemetry nor Prometheus changes."""
+def test_invalid_name(problems: Callable[..., list[str]], name: str) -> None:
+    """A name that OpenTelemetry or Prometheus would change is a problem."""
     assert NAME_RULE in " ".join(problems(name=name))
 
 
-@pytest.mark.parametrize("name", sorted({row.name for row in INSTRUMENTS}))
-def test_names_of_the_exporter(problems: Callable[..., list[str]], name: str) -> None:
-    """No name of the contract can be taken."""
-    assert "name is taken: the exporter has a metric or series of that name." in " ".join(problems(name=name))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_names_of_the_exporter(problems: Callable[..., list[str]]) -> None:
+    """A name of a metric, family or series of the exporter is a problem."""
+    series = {
         "gatewayz_exporter_fetches",
         "gatewayz_exporter_fetches_created",
         "gatewayz_exporter_fetch_duration_seconds_bucket",
         "gatewayz_exporter_fetch_duration_seconds_count",
         "gatewayz_provider_scrape_errors",
-    ],
-)
-def test_names_of_series(name: str) -> None:
-    """Neither can those of the series of counters and histograms, and of their families."""
-    assert name in TAKEN
+    }
+
+    assert {*series, *(row.name for row in INSTRUMENTS)} <= TAKEN
+    assert [": name is already in use by a metric of the exporter."] == [
+        problem.removeprefix(" (gatewayz_up)") for problem in problems(name="gatewayz_up")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -216,11 +214,11 @@ def test_names_of_series(name: str) -> None:
     ["process_open_fds", "otel_scope_info", "target_info", "target", "up", "scrape_x", "gatewayz_exporter_x"],
 )
 def test_reserved_names(problems: Callable[..., list[str]], name: str) -> None:
-    """Names of libraries and of Prometheus are reserved, as is the beginning of the exporter's own."""
-    (told,) = problems(name=name)
+    """Names of libraries and of Prometheus, and the prefix of the exporter, are reserved."""
+    (problem,) = problems(name=name)
 
     assert (
-        "name is reserved, as are all that begin with gatewayz_exporter_, process_, otel_, scrape_." in told
+        "is reserved, as are names that begin with gatewayz_exporter_, process_, otel_, scrape_." in problem
     )
 
 
@@ -229,7 +227,7 @@ def test_reserved_names(problems: Callable[..., list[str]], name: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["labels", "constant_labels"])
 def test_reserved_labels(problems: Callable[..., list[str]], kind: str, name: str) -> None:
-    """Labels that others set are reserved."""
+    """Labels set by the exporter or Prometheus are reserved."""
     content = {"path": "a", "max_values": 1} if kind == "labels" else "x"
 
     assert [f"{kind}.{name} is reserved: the exporter or Prometheus sets it."] == problems(
@@ -237,8 +235,8 @@ def test_reserved_labels(problems: Callable[..., list[str]], kind: str, name: st
     )
 
 
-def test_all_at_once(read_text: Read) -> None:
-    """Every problem of every metric is told in one go, each with the metric and the key."""
+def test_all_problems(read_text: Read) -> None:
+    """Reports all problems of all metrics at once, with metric and key."""
     definition = read_text(
         yaml.safe_dump(
             {
@@ -257,7 +255,7 @@ def test_all_at_once(read_text: Read) -> None:
     assert (
         "metric is not known: there are metrics.",
         "metric 1 (gatewayz_limit): kind has 'counter', which is not known: there are gauge, info.",
-        "metric 1 (gatewayz_limit): path is no JMESPath expression from character 3 on.",
+        "metric 1 (gatewayz_limit): path is not a valid JMESPath expression (character 3).",
         "metric 2 must be a mapping.",
         "metric 3: name is missing.",
         "metric 3: help is missing.",
@@ -265,16 +263,16 @@ def test_all_at_once(read_text: Read) -> None:
         "metric 3: from is missing.",
         "metric 3: path is missing.",
         "metric 4 (gatewayz_limit): labels.job is reserved: the exporter or Prometheus sets it.",
-        "metric 4 (gatewayz_limit): labels.job.path calls len(), which JMESPath does not have.",
-        "metric 4 (gatewayz_limit): labels.job.max_values is missing: say how many different values the "
+        "metric 4 (gatewayz_limit): labels.job.path calls len(), which is not a function of JMESPath.",
+        "metric 4 (gatewayz_limit): labels.job.max_values is missing: set how many different values the "
         "label may have.",
-        "metric 4 (gatewayz_limit): name is that of metric 1, too.",
+        "metric 4 (gatewayz_limit): name is also the name of metric 1.",
         f"metric 5: name {NAME_RULE}",
     ) == tuple(problem.replace("is metrics meant?", "there are metrics.") for problem in definition.problems)
 
 
 def test_number_of_metrics(read_text: Read) -> None:
-    """There is a bound on the number of metrics."""
+    """The number of metrics is limited."""
     metrics = [{**GOOD, "name": f"gatewayz_limit_{number}"} for number in range(MAX_METRICS + 1)]
 
     assert MAX_METRICS == len(read_text(json.dumps({"metrics": metrics[1:]})).metrics)
@@ -284,7 +282,7 @@ def test_number_of_metrics(read_text: Read) -> None:
 
 
 def test_outdated(read_text: Read) -> None:
-    """A definition is outdated once its file is another, or gone."""
+    """A definition is outdated once its file has changed or disappeared."""
     definition = read_text("metrics: []")
     assert not definition.is_outdated
 

@@ -1,4 +1,4 @@
-"""A custom metric becomes a row like those of the table, and reads what the snapshot has of it."""
+"""Tests of the instruments for custom metrics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ B = CustomSample(0.0, {"provider": "b", "tier": "x"})
 
 
 def test_rows() -> None:
-    """Each metric is a gauge with its own name and help, the info metrics as well."""
+    """Each metric, also an info metric, is a gauge with its name and help."""
     assert [("gatewayz_limit", Kind.GAUGE, "A limit."), ("gatewayz_traits_info", Kind.GAUGE, "Traits.")] == [
         (row.name, row.kind, row.help) for row in custom_gauges((LIMIT, TRAITS))
     ]
 
 
 def test_reading() -> None:
-    """A row observes the series of its own metric."""
+    """An instrument observes the series of its metric."""
     snapshot = Snapshot(custom={LIMIT: CustomSeries((A, B)), TRAITS: NO_SERIES})
     reads = [row.read for row in custom_gauges((LIMIT, TRAITS))]
 
@@ -31,7 +31,7 @@ def test_reading() -> None:
 
 
 def test_series() -> None:
-    """Series are told from each other by metric and labels."""
+    """A series is identified by name and label values."""
     readings = {LIMIT: CustomSeries((A, B)), TRAITS: CustomSeries((A,))}
 
     assert [("gatewayz_limit", "a"), ("gatewayz_limit", "b", "x"), ("gatewayz_traits_info", "a")] == list(

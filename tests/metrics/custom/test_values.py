@@ -1,4 +1,4 @@
-"""A custom metric has a series for each value that the gateway tells, and counts what it leaves out."""
+"""Tests of the values and labels of custom metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from exporter.clock import Clock
 from exporter.gateway.decode import decode, parse
-from exporter.metrics.custom.values import MAX_TEXT, MOST_SECONDS, CustomValues
+from exporter.metrics.custom.values import MAX_SECONDS, MAX_TEXT, CustomValues
 from exporter.model.custom import (
     NO_SERIES,
     CustomMetric,
@@ -32,18 +32,18 @@ Found = tuple[dict[str, float], dict[str, int]]
 def read_with(
     values: CustomValues, metrics: CustomMetrics, document: object, endpoint: Endpoint = Endpoint.PROVIDERS
 ) -> CustomReadings:
-    """Return what metrics find in an answer."""
+    """Return the series of metrics in an answer."""
     parsed = parse(json.dumps(document).encode() if not isinstance(document, bytes) else document)
     return values.read(metrics, endpoint, parsed, decode(endpoint, parsed))
 
 
 def series(clock: Clock, metric: CustomMetric, *rows: object) -> CustomSeries:
-    """Return what a metric finds in a list."""
+    """Return the series of a metric in a list."""
     return read_with(CustomValues(clock), (metric,), list(rows))[metric]
 
 
 def found(clock: Clock, path: str, *values: object) -> Found:
-    """Return values by provider, and what was left out, of providers with these values at `v`."""
+    """Return values by provider and dropped values by reason, of providers with these values at `v`."""
     rows = [{"slug": f"p{number}", "v": value} for number, value in enumerate(values)]
     read = series(clock, gauge(path), *rows)
     return (
@@ -57,26 +57,26 @@ def found(clock: Clock, path: str, *values: object) -> Found:
     [(5, 5.0), (0, 0.0), (-1.5, -1.5), (True, 1.0), (False, 0.0), (2**53, 2.0**53), (1e300, 1e300)],
 )
 def test_numbers(clock: MovedClock, value: object, number: float) -> None:
-    """A number is the value of a gauge, true and false are 1 and 0."""
+    """A number is the value; true and false are 1 and 0."""
     assert ({"p0": number}, {}) == found(clock, "v", value)
 
 
-def test_nothing(clock: MovedClock) -> None:
-    """What is null or missing has no series, and is not counted."""
+def test_missing_values(clock: MovedClock) -> None:
+    """Null and a missing key have no series and are not counted."""
     assert ({"p1": 1.0}, {}) == found(clock, "v", None, 1)
     assert ({}, {}) == found(clock, "missing", 1, 2)
     assert ({"p1": 2.0}, {}) == found(clock, "length(v)", None, ["a", "b"])
 
 
 @pytest.mark.parametrize("value", ["5", "", [], [1], {}, {"a": 1}, 10**400])
-def test_no_number(clock: MovedClock, value: object) -> None:
-    """What is there and is no number that a sample can hold is left out and counted."""
+def test_invalid_values(clock: MovedClock, value: object) -> None:
+    """Drops and counts values that are not numbers, or beyond a float."""
     assert ({"p1": 1.0}, {"invalid": 1}) == found(clock, "v", value, 1)
 
 
 @pytest.mark.parametrize("text", ["1e999", "-1e999"])
-def test_number_beyond_all(clock: MovedClock, text: str) -> None:
-    """A number that no double holds is left out; it never becomes infinite."""
+def test_number_beyond_a_double(clock: MovedClock, text: str) -> None:
+    """Drops a number beyond a double instead of publishing infinity."""
     document = b'[{"slug":"a","v":%b}]' % text.encode()
     metric = gauge("v")
 
@@ -85,13 +85,13 @@ def test_number_beyond_all(clock: MovedClock, text: str) -> None:
     assert CustomSeries((), {DropReason.INVALID: 1}) == read
 
 
-def test_path_that_does_not_fit(clock: MovedClock) -> None:
-    """A record that the path cannot be evaluated for is left out alone."""
+def test_evaluation_error(clock: MovedClock) -> None:
+    """Drops only the record that the path cannot be evaluated for."""
     assert ({"p1": 2.0}, {"invalid": 1}) == found(clock, "length(v)", 5, "ab")
 
 
-def test_of_two_rows_with_a_slug_the_first_counts(clock: MovedClock) -> None:
-    """The records are those that became providers: the first of a slug, and none without."""
+def test_rows(clock: MovedClock) -> None:
+    """Reads the rows that are providers: the first of each slug."""
     rows = [
         {"slug": "a", "v": 1},
         {"slug": "a", "v": 2},
@@ -107,7 +107,7 @@ def test_of_two_rows_with_a_slug_the_first_counts(clock: MovedClock) -> None:
 
 
 def test_stats(clock: MovedClock) -> None:
-    """Of the counts there is one series, without the label provider; other fields may be read as well."""
+    """The counts have one series without the label `provider`; paths can read any key."""
     metrics = (
         gauge("sum([degraded, down])", source=Endpoint.STATS),
         gauge("extra", name="gatewayz_extra", source=Endpoint.STATS),
@@ -127,7 +127,7 @@ def test_stats(clock: MovedClock) -> None:
 
 
 def labels_of(clock: Clock, metric: CustomMetric, *rows: Mapping[str, Any]) -> list[Mapping[str, str]]:
-    """Return the labels of each series, the provider left out."""
+    """Return the labels of each series without `provider`."""
     providers = [{"slug": f"p{number}", "v": 1, **row} for number, row in enumerate(rows)]
     return [
         {name: text for name, text in sample.labels.items() if name != "provider"}
@@ -136,7 +136,7 @@ def labels_of(clock: Clock, metric: CustomMetric, *rows: Mapping[str, Any]) -> l
 
 
 def test_labels(clock: MovedClock) -> None:
-    """Series have the constant labels and the extracted ones, behind the provider."""
+    """The labels are `provider`, the constant labels and the extracted labels, in this order."""
     metric = gauge("v", constant_labels=(("source", "metadata"),), labels=(label("tier", "metadata.tier"),))
 
     (sample,) = series(clock, metric, {"slug": "a", "v": 1, "metadata": {"tier": "fast"}}).samples
@@ -159,15 +159,15 @@ def test_labels(clock: MovedClock) -> None:
     ],
 )
 def test_label_values(clock: MovedClock, value: object, text: str) -> None:
-    """A text is the value of a label; numbers and booleans are written as in JSON; nothing is empty."""
+    """A label value is a string, a number or a boolean as in JSON, and empty for null."""
     metric = gauge("v", labels=(label("tier"),))
 
     assert [{"tier": text}] == labels_of(clock, metric, {"tier": value})
 
 
 @pytest.mark.parametrize("value", [[], {}, ["a"], "a" * (MAX_TEXT + 1), 10**400])
-def test_label_values_that_cannot_be(clock: MovedClock, value: object) -> None:
-    """A series whose label is a list, an object or too long is left out and counted."""
+def test_invalid_label_values(clock: MovedClock, value: object) -> None:
+    """Drops and counts a series with a label value that is a list, an object or too long."""
     metric = gauge("v", labels=(label("tier"),))
     rows = [{"slug": "a", "v": 1, "tier": value}, {"slug": "b", "v": 1, "tier": "x"}]
 
@@ -176,8 +176,8 @@ def test_label_values_that_cannot_be(clock: MovedClock, value: object) -> None:
     assert (["b"], {DropReason.INVALID: 1}) == ([s.labels["provider"] for s in read.samples], read.dropped)
 
 
-def test_label_of_a_value_that_is_not_there(clock: MovedClock) -> None:
-    """Without a value there is no series, whatever its labels would be; nothing is left out then."""
+def test_labels_of_a_missing_value(clock: MovedClock) -> None:
+    """A series without a value is not counted as dropped, and its labels do not count."""
     metric = gauge("v", labels=(label("tier", max_values=1),))
     rows = [{"slug": "a", "tier": []}, {"slug": "b", "tier": "x"}, {"slug": "c", "v": 1, "tier": "y"}]
 
@@ -186,8 +186,8 @@ def test_label_of_a_value_that_is_not_there(clock: MovedClock) -> None:
     assert (["y"], {}) == ([sample.labels["tier"] for sample in read.samples], read.dropped)
 
 
-def test_more_values_than_allowed(clock: MovedClock) -> None:
-    """Beyond the bound new values of a label are left out and counted; those that are known stay."""
+def test_max_values(clock: MovedClock) -> None:
+    """Drops and counts series with a new label value beyond `max_values`; known values remain."""
     metric = gauge("v", labels=(label("tier", max_values=2),))
     rows = [{"slug": f"p{n}", "v": n, "tier": tier} for n, tier in enumerate(["a", "b", "c", "a", None, "d"])]
 
@@ -198,7 +198,7 @@ def test_more_values_than_allowed(clock: MovedClock) -> None:
 
 
 def tiers(values: CustomValues, metric: CustomMetric, *answers: str) -> list[str]:
-    """Return the tiers that have a series, answer by answer; a letter is the tier of one provider."""
+    """Return the tiers that have a series in each answer; each letter is the tier of a provider."""
     found = []
     for answer in answers:
         rows = [{"slug": f"p{n}", "v": 1, "tier": tier} for n, tier in enumerate(answer)]
@@ -207,22 +207,22 @@ def tiers(values: CustomValues, metric: CustomMetric, *answers: str) -> list[str
     return found
 
 
-def test_bound_counts_live_values(clock: MovedClock) -> None:
-    """A value that the gateway no longer tells makes room for another one."""
+def test_max_values_of_the_last_answer(clock: MovedClock) -> None:
+    """A new value can replace one that the gateway no longer has."""
     metric = gauge("v", labels=(label("tier", max_values=2),))
 
     assert ["ab", "ca", "cd", "ef"] == tiers(CustomValues(clock), metric, "ab", "ca", "cd", "ef")
 
 
-def test_live_values_keep_their_place(clock: MovedClock) -> None:
-    """Values of the last answer come before new ones, wherever in the list they stand."""
+def test_values_of_the_last_answer_take_precedence(clock: MovedClock) -> None:
+    """Values of the last answer take precedence over new ones, in any order of the list."""
     metric = gauge("v", labels=(label("tier", max_values=2),))
 
     assert ["ab", "ba", "b", "bc"] == tiers(CustomValues(clock), metric, "ab", "cbda", "b", "bcd")
 
 
-def test_series_that_is_left_out_takes_no_place(clock: MovedClock) -> None:
-    """A value counts for its bound only where the series is published: the other labels have to allow it."""
+def test_dropped_series_do_not_count(clock: MovedClock) -> None:
+    """A label value counts only if its series is published, which the other labels must allow."""
     metric = gauge("v", labels=(label("tier", max_values=1), label("color", max_values=1)))
     values = CustomValues(clock)
     found = []
@@ -234,8 +234,8 @@ def test_series_that_is_left_out_takes_no_place(clock: MovedClock) -> None:
     assert [["xr"], [], ["xs"], ["yr"]] == found
 
 
-def test_each_metric_and_label_has_a_bound_of_its_own(clock: MovedClock) -> None:
-    """Values of one label do not use up those of another, nor of another metric."""
+def test_max_values_of_each_metric_and_label(clock: MovedClock) -> None:
+    """`max_values` counts for each metric and label separately."""
     one = gauge("v", labels=(label("tier", max_values=1), label("color", max_values=1)))
     other = gauge("v", name="gatewayz_other", labels=(label("tier", "color", max_values=1),))
 
@@ -244,8 +244,8 @@ def test_each_metric_and_label_has_a_bound_of_its_own(clock: MovedClock) -> None
     assert [1, 1] == [len(read[metric].samples) for metric in (one, other)]
 
 
-def test_values_of_metrics_that_are_gone_are_forgotten(clock: MovedClock) -> None:
-    """A metric that is defined anew begins anew: its former values have no place of their own."""
+def test_removed_metric(clock: MovedClock) -> None:
+    """Discards the label values of a metric that was removed."""
     metric = gauge("v", labels=(label("tier", max_values=1),))
     values = CustomValues(clock)
     assert ["a"] == tiers(values, metric, "a")
@@ -258,7 +258,7 @@ def test_values_of_metrics_that_are_gone_are_forgotten(clock: MovedClock) -> Non
 
 
 def test_info(clock: MovedClock) -> None:
-    """An info metric is 1, its texts are labels; where there is none of them it has no series."""
+    """The value of an info metric is 1; it has no series if all labels are empty."""
     metric = info(label("tier"), label("color"))
 
     rows = [{"slug": "a", "tier": "x", "color": "y"}, {"slug": "b", "tier": "z"}, {"slug": "c"}]
@@ -271,11 +271,11 @@ def test_info(clock: MovedClock) -> None:
     assert {} == read.dropped
 
 
-# Bounds
+# Limits
 
 
 class TickingClock(MovedClock):
-    """A clock that runs by a second whenever it is looked at."""
+    """A clock that advances by a second on each call."""
 
     def age(self) -> float:
         """Return seconds since the test began."""
@@ -283,20 +283,20 @@ class TickingClock(MovedClock):
         return super().age()
 
 
-def test_time_is_bounded() -> None:
-    """When the time for an answer is over, the rest of it is left out and counted, for all metrics."""
+def test_max_seconds() -> None:
+    """Drops and counts the remaining records of all metrics after `MAX_SECONDS`."""
     metrics = tuple(gauge("v", name=f"gatewayz_{letter}") for letter in "abc")
     rows = [{"slug": f"p{number}", "v": 1} for number in range(3)]
 
     read = read_with(CustomValues(TickingClock()), metrics, rows)
 
-    assert 5.0 == MOST_SECONDS
+    assert 5.0 == MAX_SECONDS
     assert [3, 1, 0] == [len(read[metric].samples) for metric in metrics]
     assert [0, 2, 3] == [read[metric].dropped.get(DropReason.OUT_OF_TIME, 0) for metric in metrics]
 
 
-def test_no_metrics_cost_nothing() -> None:
-    """Without custom metrics nothing is looked at, not even the clock."""
+def test_no_metrics() -> None:
+    """Reads neither the answer nor the clock without custom metrics."""
     clock = TickingClock()
 
     assert {} == CustomValues(clock).read((), Endpoint.PROVIDERS, object(), decode(Endpoint.PROVIDERS, []))
@@ -304,7 +304,7 @@ def test_no_metrics_cost_nothing() -> None:
 
 
 def test_values_are_frozen(clock: MovedClock) -> None:
-    """Nothing can change what was read."""
+    """Series are immutable."""
     read: Any = series(clock, gauge("v"), {"slug": "a", "v": 1})
 
     with pytest.raises(dataclasses.FrozenInstanceError):
