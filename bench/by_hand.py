@@ -1,4 +1,4 @@
-"""The exporter by hand with prometheus_client: a custom collector makes the families at each scrape."""
+"""An exporter with prometheus_client only: a custom collector makes the families at each scrape."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.feed import PER_PROVIDER, Feed, singles
 
 
 class Providers(Collector):
-    """Collects what the feed has."""
+    """Collects the latest answers of the feed."""
 
     def __init__(self, feed: Feed) -> None:
         """Collect from a feed."""
         self._feed = feed
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, all of one poll."""
+        """Yield all families of one poll."""
         answers = self._feed.latest
         for family in PER_PROVIDER:
             metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
@@ -36,7 +36,7 @@ class Providers(Collector):
 
 
 def main() -> None:
-    """Publish, and poll for ever."""
+    """Publish and poll until the process ends."""
     feed = Feed()
     REGISTRY.register(Providers(feed))
     start_http_server(int(os.environ["METRICS_PORT"]), os.environ["METRICS_HOST"])

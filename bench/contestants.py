@@ -1,4 +1,4 @@
-"""Who takes part, one line each, and how each is started."""
+"""The contestants, and how to start them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OURS, PLAIN, BY_HAND, LIMIT = "ours", "plain OTel", "by hand", "limit"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A program that polls the gateway and publishes what it says."""
+    """A program that polls the gateway and publishes its providers."""
 
     name: str
     arguments: Sequence[str]
-    """Of `python -m`."""
+    """Arguments of `python -m`."""
 
 
 CONTESTANTS = (
@@ -30,9 +30,9 @@ CONTESTANTS = (
     Contestant(BY_HAND, ("bench.by_hand",)),
 )
 PAUSED = tuple(Contestant(f"{one.name}, paused", ("bench.paused", *one.arguments)) for one in CONTESTANTS[:2])
-"""Those that have the OpenTelemetry reader, with a pause in it."""
+"""The contestants with the OpenTelemetry reader, with a pause in it."""
 QUIET_INTERVAL = 3600.0
-"""Seconds from poll to poll of a contestant that is not to poll again."""
+"""Seconds between polls of a contestant that polls only once."""
 STALE_AFTER = "36000"
 
 LIMIT_HTTP = "map $http_accept $exposition { default text; ~openmetrics openmetrics; }"
@@ -41,7 +41,7 @@ LIMIT_SERVER = "location = /metrics { gzip_static on; default_type text/plain; t
 
 @dataclass(frozen=True)
 class Running:
-    """A contestant that runs."""
+    """A running contestant."""
 
     name: str
     url: str
@@ -60,10 +60,10 @@ def start(
     """Run a contestant until the block ends.
 
     Args:
-        contestant: Who it is.
-        gateway_url: What it polls, from the start and then at each interval.
-        folder: Takes its log.
-        interval: Seconds from poll to poll.
+        contestant: The program.
+        gateway_url: Of the gateway.
+        folder: For the log.
+        interval: Seconds between polls.
         more: Further environment variables.
     """
     port = free_port()
@@ -71,7 +71,7 @@ def start(
         "GATEWAY_API_URL": gateway_url,
         "ADMIN_KEY": "sesame",
         "SCRAPE_INTERVAL": f"{interval:g}",
-        # On a busy machine a poll may take as long as some intervals.
+        # On a busy machine a poll may take several intervals.
         "STALE_AFTER": STALE_AFTER,
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": str(port),
@@ -84,7 +84,7 @@ def start(
 
 @contextmanager
 def start_limit(folder: Path, bodies: Mapping[Ask, bytes]) -> Iterator[Running]:
-    """Run nginx that serves an exposition as files, compressed ones where asked for, until the block ends."""
+    """Run nginx with an exposition as plain and compressed files until the block ends."""
     folder.mkdir(exist_ok=True)
     for ask, body in bodies.items():
         (folder / f"{FORMATS[ask.format].file}{'.gz' if ask.gzip else ''}").write_bytes(body)

@@ -1,4 +1,4 @@
-"""The exporter that everybody would write with OpenTelemetry: the reader collects at each scrape."""
+"""An exporter with OpenTelemetry as documented: the reader collects at each scrape."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SINGLES = (
 
 
 def main() -> None:
-    """Publish, and poll for ever."""
+    """Publish and poll until the process ends."""
     feed = Feed()
-    # Without a limit of one's own there are 2000 providers; the scope's labels are not in the contract.
+    # The default limit is 2000 series per metric. Labels of the scope are not in the contract.
     reader = PrometheusMetricReader(
         scope_info_enabled=False, cardinality_limits={ObservableGauge: sys.maxsize}
     )

@@ -1,1 +1,1 @@
-"""What holds for any input whatever, tried with inputs that Hypothesis makes up."""
+"""Properties of any input, tested with inputs from Hypothesis."""

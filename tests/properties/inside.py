@@ -1,7 +1,6 @@
-"""Polls without a gateway: the client hands out bytes that a property made up.
+"""Polls without a gateway: the client returns the bytes of a property.
 
-`tests/gateway/test_client.py` tests answers over sockets. Here an answer starts as bytes: sockets would add
-nothing but the noise of a loaded machine.
+`tests/gateway/test_client.py` tests answers over sockets. Here sockets would only add time.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from tests.rig import Rig, rig
 
 STATS = dict.fromkeys(("total", "active", "inactive", "healthy", "degraded", "down", "unknown"), 1)
 FEW = settings(max_examples=settings().max_examples // 3)
-"""For properties of whole polls, since each takes a while."""
+"""For properties of whole polls, which take longer."""
 SETTINGS = load_settings({"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": "test-admin-key"})
 
 
 @dataclass
 class Inside:
-    """A rig whose gateway answers with what was put into `bodies`."""
+    """A rig whose client returns `bodies`."""
 
     rig: Rig
     bodies: dict[Endpoint, bytes]
 
     def poll(self, providers: object, stats: object = STATS) -> None:
-        """Poll once, answered with these; what is not bytes becomes JSON."""
+        """Poll once with these answers; anything but bytes is encoded as JSON."""
         for endpoint, answer in zip(Endpoint, (providers, stats), strict=True):
             self.bodies[endpoint] = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.rig.poller.poll_once()
 
     def outcomes(self) -> Mapping[Endpoint, dict[Outcome, float]]:
-        """Return how often each endpoint's fetches ended how, outcomes that never were left out."""
+        """Return the number of fetches by endpoint and outcome, without those that are 0."""
         series = self.rig.series("gatewayz_exporter_fetches_total")
         return {
             endpoint: {
@@ -55,7 +54,7 @@ class Inside:
 
 
 class _Client:
-    """Takes the place of a `GatewayClient`."""
+    """Replaces `GatewayClient`."""
 
     def __init__(self, endpoint: Endpoint, bodies: Mapping[Endpoint, bytes]) -> None:
         self._endpoint = endpoint
@@ -76,7 +75,7 @@ class _Client:
 
 @contextmanager
 def inside(custom: Callable[[], CustomMetrics] = tuple) -> Iterator[Inside]:
-    """Put a rig together that needs no gateway, and take it apart again."""
+    """Create a rig that needs no gateway, and close it."""
     bodies: dict[Endpoint, bytes] = {}
 
     def client(endpoint: Endpoint, *more: object) -> _Client:

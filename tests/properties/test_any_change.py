@@ -1,4 +1,4 @@
-"""Whatever two lists follow each other, the log tells their difference, all of it and nothing else."""
+"""Property: for any two consecutive lists the log has exactly their differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fleet = Mapping[str, HealthStatus]
 
 BEST_TO_WORST = ("healthy", "unknown", "degraded", "down")
 MOST_RECORDS = 50
-"""Of changes in one poll, by the README."""
+"""Limit of records about changes in one poll."""
 MESSAGES = ("Provider appeared", "Provider vanished", "Provider health changed", "Providers changed")
 
 health = st.sampled_from(HealthStatus)
@@ -26,7 +26,7 @@ fleets = st.dictionaries(slugs, health, max_size=6)
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Fleet, Fleet]:
-    """Two lists that have much in common, in any order."""
+    """Two lists with common providers, in any order."""
     before = draw(fleets)
     stay = {slug: draw(st.just(before[slug]) | health) for slug in before if draw(st.booleans())}
     after = {**stay, **draw(fleets)}
@@ -35,33 +35,33 @@ def pairs(draw: st.DrawFn) -> tuple[Fleet, Fleet]:
 
 @st.composite
 def large_pairs(draw: st.DrawFn) -> tuple[Fleet, Fleet]:
-    """Two lists with about as many changes as are told one by one."""
+    """Two lists with about as many changes as have records of their own."""
     changed = draw(st.integers(MOST_RECORDS - 2, MOST_RECORDS + 4))
     kinds = draw(st.lists(st.sampled_from("avh"), min_size=changed, max_size=changed))
     to = draw(st.sampled_from([HealthStatus.HEALTHY, HealthStatus.DOWN]))
     named = [(f"slug-{number}", kind) for number, kind in enumerate(kinds)]
     before = {
-        "calm": HealthStatus.UNKNOWN,
+        "unchanged": HealthStatus.UNKNOWN,
         **{slug: HealthStatus.DEGRADED for slug, kind in named if kind != "a"},
     }
-    after = {"calm": HealthStatus.UNKNOWN, **{slug: to for slug, kind in named if kind != "v"}}
+    after = {"unchanged": HealthStatus.UNKNOWN, **{slug: to for slug, kind in named if kind != "v"}}
     return before, after
 
 
 def differences(before: Fleet, after: Fleet) -> tuple[set[str], set[str], set[tuple[str, str, str]]]:
-    """Return who appeared, who vanished, and whose health went from what to what."""
+    """Return the slugs that appeared and vanished, and the changes of health."""
     both = set(before) & set(after)
     moved = {(slug, before[slug].label, after[slug].label) for slug in both if before[slug] != after[slug]}
     return set(after) - set(before), set(before) - set(after), moved
 
 
 def is_worse(change: tuple[str, str, str]) -> bool:
-    """Tell whether a change of health is one for the worse."""
+    """Return whether a change of health is for the worse."""
     return BEST_TO_WORST.index(change[2]) > BEST_TO_WORST.index(change[1])
 
 
 def records(before: Fleet, after: Fleet) -> list[dict[str, Any]]:
-    """Return the records of changes in the second of two polls, that the gateway answers with these lists."""
+    """Return the records of changes in the second of two polls with these lists."""
     with inside() as polling:
         polling.poll(as_rows(before))
         first = polling.rig.messages()
@@ -73,13 +73,13 @@ def records(before: Fleet, after: Fleet) -> list[dict[str, Any]]:
 
 
 def as_rows(fleet: Fleet) -> Sequence[Mapping[str, str]]:
-    """Return a list as the gateway has it."""
+    """Return the rows of the gateway."""
     return [{"slug": slug, "health_status": status.label} for slug, status in fleet.items()]
 
 
 @given(pair=pairs() | large_pairs())
 def test_changes_between(pair: tuple[Fleet, Fleet]) -> None:
-    """The changes of two lists are their difference, each once."""
+    """The changes are the differences of the lists, each once."""
     before, after = ([Provider(slug, health=status) for slug, status in fleet.items()] for fleet in pair)
 
     changes = changes_between(before, after)
@@ -97,10 +97,10 @@ def test_changes_between(pair: tuple[Fleet, Fleet]) -> None:
 @FEW
 @given(pair=pairs() | large_pairs())
 def test_records(pair: tuple[Fleet, Fleet]) -> None:
-    """Two polls have one record for each difference of their lists, or one with the right counts for all."""
+    """The second poll has a record for each difference, or one record with the counts."""
     appeared, vanished, changed = differences(*pair)
     if pair[0] and not pair[1]:
-        # That the gateway lost all its providers at once is not believed.
+        # An empty list after one with providers is a failed fetch.
         appeared, vanished, changed = set(), set(), set()
 
     found = records(*pair)
@@ -115,7 +115,7 @@ def test_records(pair: tuple[Fleet, Fleet]) -> None:
             summary["level"],
         )
     else:
-        told = [
+        actual = [
             (line["message"], line["provider"], line.get("from"), line.get("to"), line["level"])
             for line in found
         ]
@@ -127,4 +127,4 @@ def test_records(pair: tuple[Fleet, Fleet]) -> None:
                 for change in changed
             ),
         ]
-        assert sorted(expected, key=repr) == sorted(told, key=repr)
+        assert sorted(expected, key=repr) == sorted(actual, key=repr)

@@ -1,4 +1,4 @@
-"""Whatever a person defines and the gateway answers, polls go on and the metrics can be read."""
+"""Property: for any custom metrics and answers polls continue, and the exposition can be parsed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ metrics = st.fixed_dictionaries(
         "constant_labels": st.dictionaries(label_names, texts, max_size=2),
     },
 )
-"""Metrics that are right, nearly right and wrong."""
+"""Metrics that are valid, nearly valid and invalid."""
 good_labels = st.dictionaries(
     st.sampled_from(["tier", "region"]),
     st.fixed_dictionaries({"path": st.sampled_from(PATHS[:18]), "max_values": st.integers(1, 3)}),
@@ -98,12 +98,12 @@ good_files = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that is written again and again."""
+    """Returns the path of the configuration file."""
     return tmp_path_factory.mktemp("custom") / "custom-metrics.yaml"
 
 
 def defined(path: Path, document: object) -> CustomMetrics:
-    """Return what a document defines: it is told what is wrong, or all of it is of use."""
+    """Return the metrics of a document, none if it has problems."""
     path.write_text(json.dumps(document), encoding="utf-8")
     definition = read(path)
     for problem in definition.problems:
@@ -113,7 +113,7 @@ def defined(path: Path, document: object) -> CustomMetrics:
 
 @given(document=files)
 def test_any_file(path: Path, document: Mapping[str, Any]) -> None:
-    """Whatever a file says, it is used or its problems are told, a line each; no exception leaves."""
+    """Reading any file returns metrics or printable problems, and raises nothing."""
     defined(path, document)
 
 
@@ -127,7 +127,7 @@ def test_any_file(path: Path, document: Mapping[str, Any]) -> None:
 def test_poll(
     path: Path, documents: list[Mapping[str, Any]], providers: object, stats: object, strictly: bool
 ) -> None:
-    """With any custom metrics a poll ends, and both parsers read the same custom metrics of it."""
+    """A poll ends, and both parsers read the same custom metrics."""
     current = [defined(path, documents[0])]
     with inside(custom=lambda: current[-1]) as polling:
         for document in documents:
@@ -148,12 +148,12 @@ def test_poll(
 
 @FEW
 @given(
-    bound=st.integers(1, 3),
+    limit=st.integers(1, 3),
     answers=st.lists(st.lists(st.text("abcdef", min_size=1, max_size=1), max_size=8), min_size=1, max_size=5),
 )
-def test_bound_of_a_label(bound: int, answers: list[list[str]]) -> None:
-    """As many values have series as there are or as the bound allows, those of the answer before first."""
-    metric = gauge("v", labels=(label("tier", max_values=bound),))
+def test_max_values(limit: int, answers: list[list[str]]) -> None:
+    """As many label values have series as `max_values` allows, first those of the previous answer."""
+    metric = gauge("v", labels=(label("tier", max_values=limit),))
     values = CustomValues(MovedClock())
     live: set[str] = set()
     for answer in answers:
@@ -163,7 +163,7 @@ def test_bound_of_a_label(bound: int, answers: list[list[str]]) -> None:
         series = values.read((metric,), Endpoint.PROVIDERS, rows, decode(Endpoint.PROVIDERS, rows))[metric]
         found = [sample.labels["tier"] for sample in series.samples]
 
-        assert min(bound, len(set(answer))) == len(set(found))
+        assert min(limit, len(set(answer))) == len(set(found))
         assert live & set(answer) <= set(found)
         assert [tier for tier in answer if tier in found] == found
         assert len(answer) - len(found) == series.dropped.get(DropReason.TOO_MANY_LABEL_VALUES, 0)

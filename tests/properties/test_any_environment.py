@@ -1,4 +1,4 @@
-"""Whatever the environment is, it becomes settings or problems, and neither shows a secret."""
+"""Property: any environment results in settings or problems, and neither shows a secret."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from exporter.errors import SettingsError
 from exporter.transport.authorities import AUTHORITIES
 
 SECRET = "sesame"
-"""Stands in whatever is secret, and in nothing else."""
+"""A part of all secrets, and of nothing else."""
 
 values = (
     st.text(max_size=20)
     | st.binary(max_size=6).map(os.fsdecode)
     | st.sampled_from(["\n", " ", "\N{ARABIC-INDIC DIGIT ONE}", "~", "9" * 5000])
 ).map(lambda text: text.replace("\0", ""))
-"""What the system lets a variable hold: bytes of any kind but NUL, as Python shows them."""
+"""Any bytes without NUL, as Python decodes them."""
 numbers = st.sampled_from(
     ["0", "-1", "60", "0.1", "86400", "65536", "1e400", "nan", "-inf", "0x10", "9" * 5000, "60s"]
 )
@@ -56,7 +56,7 @@ OPEN = [
 OPEN += ["PROVIDER_SCRAPE_INTERVAL", *AUTHORITIES, *(name.format("PROTOCOL") for name in OTLP)]
 OPEN += ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED"]
 OPEN += [flag.name for flag in FLAGS if flag.metavar and flag.name != "--web.external-url"]
-"""Variables and flags that hold no secret."""
+"""Variables and flags without a secret."""
 
 environments = st.fixed_dictionaries(
     {},

@@ -1,4 +1,4 @@
-"""However long polls take and however late the poller wakes up, it keeps to its beats, one poll at a time."""
+"""Property: for any duration of polls and any delay of wake-ups, polls keep their schedule."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from tests.clocks import MovedClock
 T = TypeVar("T")
 
 ROUNDING = 1e-6
-"""Seconds by which a double may miss an age of some hours, and more."""
+"""Seconds; above the rounding error of an age of some hours."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """How a poll goes, and the wait for the next one; all in intervals."""
+    """Durations of one poll and of the wait for the next one, in intervals."""
 
     fetch: float
-    """Time until the answers are there; the poller gives up before."""
+    """Time until the answers arrive; the poller may time out before."""
     work: float
-    """Time from then until the poll has ended, as on a machine that is suspended meanwhile."""
+    """Time from then to the end of the poll, as on a suspended machine."""
     late: float
-    """How much later than asked the poller wakes up whenever it waits for the next poll."""
+    """Delay of each wake-up while the poller waits for the next poll."""
 
 
 parts = st.sampled_from([0.0, 0.5, 0.8, 1.0, 2.0]) | st.floats(0, 3)
@@ -45,7 +45,7 @@ intervals = st.sampled_from([0.1, 0.3, 1.0, 60.0]) | st.floats(0.1, 600)
 
 
 class Machine(MovedClock):
-    """A clock on which time passes as the rounds say, and that takes the place of the fetchers."""
+    """A clock that advances by the rounds of a script, and replaces the fetchers."""
 
     def __init__(self, interval: float, script: Sequence[Round]) -> None:
         """Begin with the first round."""
@@ -53,18 +53,18 @@ class Machine(MovedClock):
         self.interval = interval
         self.script = script
         self.polls: list[tuple[float, float]] = []
-        """When each began and ended."""
+        """Start and end of each poll."""
         self.on_end: Callable[[], None] = lambda: None
         self._arrivals: list[tuple[float, Arrival]] = []
         self._is_polling = False
 
     @property
     def round(self) -> Round:
-        """The round that is under way."""
+        """The current round."""
         return self.script[min(len(self.polls) - (not self._is_polling), len(self.script) - 1)]
 
     def poll(self, poll_once: Callable[[], None]) -> None:
-        """Let a poll of the round take place."""
+        """Run a poll for the duration of the round."""
         began, self._is_polling = self.now, True
         poll_once()
         self.now += self.round.work * self.interval
@@ -74,7 +74,7 @@ class Machine(MovedClock):
             self.on_end()
 
     def fetcher(self, client: object, inbox: Inbox, clock: object) -> MagicMock:
-        """Return what takes the place of a `Fetcher`: no thread, only a time at which it is done."""
+        """Return a replacement of `Fetcher` without a thread."""
 
         def start(turn: Turn, deadline: float) -> None:
             takes = self.round.fetch * self.interval
@@ -85,7 +85,7 @@ class Machine(MovedClock):
         return MagicMock(start=start, cut=lambda: cut)
 
     def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Return what arrives by then, or let the time pass, and a bit more between two polls."""
+        """Return the next result within this time, or advance the clock."""
         target = self.now + seconds
         moment, arrival = min(self._arrivals, key=itemgetter(0), default=(math.inf, None))
         if arrival is not None and moment <= target:
@@ -93,16 +93,16 @@ class Machine(MovedClock):
             self.now = max(self.now, moment)
             found: Any = arrival
             return found  # type: ignore[no-any-return]
-        # A look at what is there already takes no time.
+        # Reading available results takes no time.
         self.now = target + (0 if self._is_polling or not seconds else self.round.late * self.interval)
         return None
 
 
 class ScriptedPoller(Poller):
-    """The real poller, on a machine that wants to know of its polls."""
+    """The poller, which runs its polls through the machine."""
 
     def poll_once(self) -> None:
-        """Poll once, for as long as the machine takes."""
+        """Poll once."""
         self._clock.poll(super().poll_once)  # type: ignore[attr-defined]
 
 
@@ -113,7 +113,7 @@ def settings_of(interval: float) -> Settings:
 
 
 def run(settings: Settings, script: Sequence[Round]) -> list[tuple[float, float]]:
-    """Return when the polls of a run began and ended."""
+    """Return start and end of the polls of a run."""
     machine = Machine(settings.interval, script)
     with patch("exporter.poll.poller.Fetcher", machine.fetcher):
         poller = ScriptedPoller(settings, machine, trace.NoOpTracerProvider().get_tracer("test"), MagicMock())
@@ -123,7 +123,7 @@ def run(settings: Settings, script: Sequence[Round]) -> list[tuple[float, float]
 
 
 def beats_after(moment: float, interval: float) -> set[int]:
-    """Return the number of the first beat after a moment; two of them where rounding decides."""
+    """Return the number of the next scheduled poll after a moment; two if they differ by rounding only."""
     return {math.floor((moment + error) / interval) + 1 for error in (-ROUNDING, ROUNDING)}
 
 
@@ -131,10 +131,9 @@ def beats_after(moment: float, interval: float) -> set[int]:
 @example(0.1, [Round(0.0, 3.0, 0.0)] * 12)
 @example(60.0, [Round(2.0, 0.2, 0.0)] * 12)
 def test_run(interval: float, script: list[Round]) -> None:
-    """The first poll begins at once, the others at the first beat after the end of the one before.
+    """The first poll begins immediately, each other one at the next scheduled time after the previous one.
 
-    Only a poller that is woken too late begins too late, and by no more than that. No answer is waited for
-    beyond the deadline of a fetch.
+    A poll is late only by the delay of its wake-up. No poll waits for an answer beyond the deadline.
     """
     settings = settings_of(interval)
 
@@ -155,7 +154,7 @@ def test_run(interval: float, script: list[Round]) -> None:
     beat=st.floats(0, 1e7), interval=st.floats(0.1, 86_400), passed=st.floats(0, 1e6) | st.integers(0, 1000)
 )
 def test_next_beat(beat: float, interval: float, passed: float) -> None:
-    """The next beat lies ahead, a whole number of intervals after the last and at most one from now."""
+    """The next poll is a whole number of intervals after the last, and at most one from now."""
     now = beat + passed
 
     found = next_beat(beat, interval, now)
