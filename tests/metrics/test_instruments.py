@@ -11,12 +11,6 @@ import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    HistogramDataPoint,
-    InMemoryMetricReader,
-    Metric,
-    NumberDataPoint,
-)
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
@@ -29,7 +23,6 @@ from exporter.metrics.instruments import (
     Kind,
     ReloadedFile,
     Signal,
-    identity,
     register_gauges,
     register_lost_records,
 )
@@ -59,19 +52,14 @@ def outcomes(providers: Outcome | None, stats: Outcome | None) -> Observed:
     ]
 
 
+COUNTS = {"total": 28, "active": 21, "inactive": 7, "healthy": 10, "degraded": 8, "down": 6, "unknown": 4}
 KNOWN = Provider("openai", name="OpenAI", id="7", health=HealthStatus.DEGRADED)
 BARE = Provider("quiet")
 CUSTOM = CustomMetric("gatewayz_limit", "Limit.", CustomKind.GAUGE, Endpoint.STATS, None, (), ())
-POLL = Poll(
-    1787191300.0,
-    1.25,
-    1,
-    2,
-    tuple(Fetch(endpoint, Outcome.OK, None) for endpoint in Endpoint),
-)
+POLL = Poll(1787191300.0, 1.25, 1, 2, tuple(Fetch(endpoint, Outcome.OK, None) for endpoint in Endpoint))
 FULL = Snapshot(
     providers=(KNOWN, BARE),
-    stats=ProviderStats(total=28, active=21, inactive=7, healthy=10, degraded=8, down=6, unknown=4),
+    stats=ProviderStats(**COUNTS),
     invalid_fields={"slug": 2, "is_active": 3},
     last_success={Endpoint.PROVIDERS: 1787191301.0, Endpoint.STATS: 1787191302.0},
     last_update=1787191303.0,
@@ -80,9 +68,6 @@ FULL = Snapshot(
     custom={CUSTOM: CustomSeries(dropped={DropReason.INVALID: 3})},
     timing=Timing(15.0, 46.0, 9.5, 7200.0),
 )
-OPENAI = {"provider": "openai"}
-QUIET = {"provider": "quiet"}
-
 AT_START: Mapping[str, Observed] = MappingProxyType(
     {
         "gatewayz_up": [(0, {})],
@@ -99,13 +84,7 @@ AT_START: Mapping[str, Observed] = MappingProxyType(
 
 IN_FULL: Mapping[str, Observed] = MappingProxyType(
     {
-        "gatewayz_providers_total": [(28, {})],
-        "gatewayz_providers_active": [(21, {})],
-        "gatewayz_providers_inactive": [(7, {})],
-        "gatewayz_providers_healthy": [(10, {})],
-        "gatewayz_providers_degraded": [(8, {})],
-        "gatewayz_providers_down": [(6, {})],
-        "gatewayz_providers_unknown": [(4, {})],
+        **{f"gatewayz_providers_{name}": [(count, {})] for name, count in COUNTS.items()},
         "gatewayz_provider_metrics_last_update": [(1787191303.0, {})],
         "gatewayz_up": [(1, {})],
         "gatewayz_provider_info": [
@@ -113,14 +92,9 @@ IN_FULL: Mapping[str, Observed] = MappingProxyType(
             (1, {"provider": "quiet", "id": "", "name": ""}),
         ],
         "gatewayz_provider_health_state": [
-            (0, {**OPENAI, "state": "unknown"}),
-            (0, {**OPENAI, "state": "healthy"}),
-            (1, {**OPENAI, "state": "degraded"}),
-            (0, {**OPENAI, "state": "down"}),
-            (1, {**QUIET, "state": "unknown"}),
-            (0, {**QUIET, "state": "healthy"}),
-            (0, {**QUIET, "state": "degraded"}),
-            (0, {**QUIET, "state": "down"}),
+            (int(provider.health is status), {"provider": provider.slug, "state": status.label})
+            for provider in (KNOWN, BARE)
+            for status in HealthStatus
         ],
         "gatewayz_providers_listed": [(2, {})],
         "gatewayz_exporter_last_success_timestamp_seconds": [
@@ -245,14 +219,6 @@ def test_reading_of_an_empty_snapshot(name: str) -> None:
     assert AT_START.get(name, []) == observed(name, Snapshot())
 
 
-@pytest.mark.parametrize("health", HealthStatus, ids=lambda health: health.label)
-def test_health_state(health: HealthStatus) -> None:
-    """Exactly one of a provider's four states is 1: its health."""
-    states = observed("gatewayz_provider_health_state", Snapshot(providers=(Provider("a", health=health),)))
-
-    assert [(status is health, {"provider": "a", "state": status.label}) for status in HealthStatus] == states
-
-
 def test_empty_gateway() -> None:
     """Publishes 0 providers for a gateway without any, as opposed to a gateway without an answer."""
     snapshot = Snapshot(providers=(), stats=ProviderStats(0, 0, 0, 0, 0, 0, 0))
@@ -288,254 +254,192 @@ def test_up_after_a_failed_fetch() -> None:
     assert [(0, {})] == observed("gatewayz_up", snapshot)
 
 
-def test_identity() -> None:
-    """The labels of a provider's info series are its slug, id and name."""
-    assert {"provider": "openai", "id": "7", "name": "OpenAI"} == dict(identity(KNOWN))
-
-
 # With the SDK
 
 
 @dataclass
 class Sdk:
-    """A meter of the SDK with an in-memory reader and a Prometheus reader."""
+    """A meter of the SDK, and what its Prometheus reader collects."""
 
     meter: Meter
-    _memory: InMemoryMetricReader
-    _registry: CollectorRegistry
-
-    def metrics(self) -> Mapping[str, Metric]:
-        """Return the collected metrics by name."""
-        data = self._memory.get_metrics_data()
-        if data is None:
-            return {}
-        return {
-            metric.name: metric
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
-
-    def points(self, name: str) -> Mapping[tuple[tuple[str, str], ...], float]:
-        """Return the values of a metric by attributes."""
-        values = {}
-        for point in self.metrics()[name].data.data_points:
-            assert isinstance(point, NumberDataPoint)
-            values[key(point)] = float(point.value)
-        return values
-
-    def histograms(self, name: str) -> Mapping[tuple[tuple[str, str], ...], HistogramDataPoint]:
-        """Return the histograms of a metric by attributes."""
-        histograms = {}
-        for point in self.metrics()[name].data.data_points:
-            assert isinstance(point, HistogramDataPoint)
-            histograms[key(point)] = point
-        return histograms
+    registry: CollectorRegistry
 
     def published(self) -> Mapping[str, tuple[str, str]]:
         """Return type and help of each family by name; that of a counter ends with `_total`."""
         return {
             family.name + ("_total" if family.type == "counter" else ""): (family.type, family.documentation)
-            for family in self._registry.collect()
+            for family in self.registry.collect()
         }
 
-
-def key(point: NumberDataPoint | HistogramDataPoint) -> tuple[tuple[str, str], ...]:
-    """Return the attributes of a point as a key."""
-    return tuple(sorted((name, str(value)) for name, value in (point.attributes or {}).items()))
+    def samples(self, name: str) -> Mapping[tuple[str, ...], float]:
+        """Return the samples of a name by label values."""
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
 
 
 @pytest.fixture
 def sdk() -> Iterator[Sdk]:
-    """Returns a meter whose metrics can be collected in both forms."""
-    registry, memory = CollectorRegistry(), InMemoryMetricReader()
-    prometheus = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
-    provider = MeterProvider([memory, prometheus], shutdown_on_exit=False)
-    yield Sdk(provider.get_meter("test"), memory, registry)
+    """Returns a meter with a Prometheus reader."""
+    registry = CollectorRegistry()
+    reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    yield Sdk(provider.get_meter("test"), registry)
     provider.shutdown()
 
 
-def test_names_for_prometheus(sdk: Sdk) -> None:
-    """Publishes every metric by the name, type and help text of its row; none has a unit."""
-    providers = listed({field.path: sample(field) for field in FIELDS}).providers
-    complete = replace(FULL, providers=providers)
+@pytest.fixture
+def recorder(sdk: Sdk) -> EventRecorder:
+    """Returns an event recorder on the meter."""
+    return EventRecorder(sdk.meter)
+
+
+def test_names_for_prometheus(sdk: Sdk, recorder: EventRecorder) -> None:
+    """Publishes every metric by the name, type and help text of its row; a unit would change the name."""
+    complete = replace(FULL, providers=listed({field.path: sample(field) for field in FIELDS}).providers)
     register_gauges(sdk.meter, lambda: complete)
-    recorder = EventRecorder(sdk.meter)
     recorder.fetched(Endpoint.STATS, Outcome.OK, 0.1)
     recorder.watch_certificates(lambda: {"cert_file": 1787191300.0})
     register_lost_records(sdk.meter, int)
 
     assert {row.name: (row.kind.value, row.help) for row in INSTRUMENTS} == sdk.published()
-    assert {""} == {metric.unit for metric in sdk.metrics().values()}
 
 
 def test_gauges_read_the_current_snapshot(sdk: Sdk) -> None:
     """A collection reads the current snapshot."""
     current = [Snapshot(providers=(Provider("a", response_time_ms=5.0),))]
     register_gauges(sdk.meter, lambda: current[-1])
-    assert {(("provider", "a"),): 5.0} == sdk.points("gatewayz_provider_response_time_ms")
+    assert {("a",): 5.0} == sdk.samples("gatewayz_provider_response_time_ms")
 
     current.append(Snapshot(providers=(Provider("b", response_time_ms=6.0),)))
 
-    assert {(("provider", "b"),): 6.0} == sdk.points("gatewayz_provider_response_time_ms")
+    assert {("b",): 6.0} == sdk.samples("gatewayz_provider_response_time_ms")
 
 
+@pytest.mark.usefixtures("recorder")
 def test_series_at_the_start(sdk: Sdk) -> None:
     """Before the first poll counters and the gauges of the exporter itself have series."""
     register_gauges(sdk.meter, Snapshot)
-    EventRecorder(sdk.meter)
 
     events = [
-        "gatewayz_exporter_fetches",
+        "gatewayz_exporter_fetches_total",
         "gatewayz_exporter_last_reload_successful",
-        "gatewayz_exporter_telemetry_failures",
-        "gatewayz_provider_scrape_errors",
+        "gatewayz_exporter_telemetry_failures_total",
+        "gatewayz_provider_scrape_errors_total",
     ]
-    assert sorted([*AT_START, *events]) == sorted(sdk.metrics())
+    assert sorted([*AT_START, *events]) == sorted(sdk.published())
 
 
+@pytest.mark.usefixtures("recorder")
 def test_counters_start_at_zero(sdk: Sdk) -> None:
     """Initializes the counters with all combinations of labels."""
-    EventRecorder(sdk.meter)
+    pairs = {(endpoint, outcome.value): 0.0 for endpoint in ("providers", "stats") for outcome in Outcome}
 
-    pairs = {
-        (("endpoint", endpoint), ("outcome", outcome.value)): 0.0
-        for endpoint in ("providers", "stats")
-        for outcome in Outcome
-    }
     assert 34 == len(pairs)
-    assert pairs == sdk.points("gatewayz_exporter_fetches")
-    assert {(): 0.0} == sdk.points("gatewayz_provider_scrape_errors")
-    signals = {(("signal", signal),): 0.0 for signal in ("logs", "metrics", "traces")}
-    assert signals == sdk.points("gatewayz_exporter_telemetry_failures")
-
-
-def test_telemetry_failures(sdk: Sdk) -> None:
-    """Counts failed OTLP requests by signal."""
-    recorder = EventRecorder(sdk.meter)
-    recorder.telemetry_failed(Signal.LOGS)
-    recorder.telemetry_failed(Signal.LOGS)
-
-    failures = {"traces": 0.0, "logs": 2.0, "metrics": 0.0}
-    assert {(("signal", signal),): count for signal, count in failures.items()} == sdk.points(
-        "gatewayz_exporter_telemetry_failures"
+    assert pairs == sdk.samples("gatewayz_exporter_fetches_total")
+    assert {(): 0.0} == sdk.samples("gatewayz_provider_scrape_errors_total")
+    assert {("traces",): 0.0, ("logs",): 0.0, ("metrics",): 0.0} == sdk.samples(
+        "gatewayz_exporter_telemetry_failures_total"
     )
 
 
-def test_certificate_expiry(sdk: Sdk) -> None:
+def test_telemetry_failures(sdk: Sdk, recorder: EventRecorder) -> None:
+    """Counts failed OTLP requests by signal."""
+    recorder.telemetry_failed(Signal.LOGS)
+    recorder.telemetry_failed(Signal.LOGS)
+
+    assert {("traces",): 0.0, ("logs",): 2.0, ("metrics",): 0.0} == sdk.samples(
+        "gatewayz_exporter_telemetry_failures_total"
+    )
+
+
+def test_certificate_expiry(sdk: Sdk, recorder: EventRecorder) -> None:
     """Publishes the current expiry of each file, and no series for a removed file."""
-    recorder = EventRecorder(sdk.meter)
     expiry = {"cert_file": 1.0, "client_ca_file": 2.0}
     recorder.watch_certificates(lambda: expiry)
     name = "gatewayz_exporter_certificate_expiry_timestamp_seconds"
-    assert {(("file", "cert_file"),): 1.0, (("file", "client_ca_file"),): 2.0} == sdk.points(name)
+    assert {("cert_file",): 1.0, ("client_ca_file",): 2.0} == sdk.samples(name)
 
     del expiry["client_ca_file"]
 
-    assert {(("file", "cert_file"),): 1.0} == sdk.points(name)
+    assert {("cert_file",): 1.0} == sdk.samples(name)
 
 
-@pytest.mark.parametrize(
-    ("changes", "value"),
-    [((), 1.0), ((False,), 0.0), ((False, True), 1.0)],
-    ids=["start", "failed", "succeeded again"],
-)
-def test_last_reload(sdk: Sdk, changes: Sequence[bool], value: float) -> None:
+@pytest.mark.parametrize(("changes", "value"), [((), 1.0), ((False,), 0.0), ((False, True), 1.0)])
+def test_last_reload(sdk: Sdk, recorder: EventRecorder, changes: Sequence[bool], value: float) -> None:
     """Publishes 1 at the start, 0 after a failed reload and 1 after the next successful one."""
-    recorder = EventRecorder(sdk.meter)
     for successful in changes:
         recorder.reload_changed(ReloadedFile.ADMIN_KEY, successful)
 
+    # Also after a second collection.
     for _ in range(2):
-        assert {
-            (("file", "admin_key"),): value,
-            (("file", "web_config"),): 1.0,
-            (("file", "custom_metrics"),): 1.0,
-        } == sdk.points("gatewayz_exporter_last_reload_successful")
-
-
-def count(sdk: Sdk, *fetches: tuple[Endpoint, Outcome]) -> tuple[Mapping[tuple[str, str], float], float]:
-    """Record fetches, and return the counts that are not 0, and the number of errors."""
-    recorder = EventRecorder(sdk.meter)
-    for endpoint, outcome in fetches:
-        recorder.fetched(endpoint, outcome, 0.1)
-    counted = {
-        (attributes[0][1], attributes[1][1]): value
-        for attributes, value in sdk.points("gatewayz_exporter_fetches").items()
-        if value
-    }
-    return counted, sdk.points("gatewayz_provider_scrape_errors")[()]
+        assert {("admin_key",): value, ("web_config",): 1.0, ("custom_metrics",): 1.0} == sdk.samples(
+            "gatewayz_exporter_last_reload_successful"
+        )
 
 
 @pytest.mark.parametrize("endpoint", Endpoint, ids=str)
 @pytest.mark.parametrize("outcome", Outcome, ids=str)
-def test_one_fetch(sdk: Sdk, endpoint: Endpoint, outcome: Outcome) -> None:
-    """Counts a fetch by endpoint and outcome, and as an error unless it succeeded."""
-    errors = 0.0 if outcome is Outcome.OK else 1.0
+def test_fetches(sdk: Sdk, recorder: EventRecorder, endpoint: Endpoint, outcome: Outcome) -> None:
+    """Counts fetches by endpoint and outcome, and as errors unless they succeeded."""
+    for fetched in (outcome, Outcome.OK, outcome):
+        recorder.fetched(endpoint, fetched, 0.1)
 
-    assert ({(endpoint.value, outcome.value): 1.0}, errors) == count(sdk, (endpoint, outcome))
-
-
-def test_many_fetches(sdk: Sdk) -> None:
-    """Adds fetches up; errors over both endpoints."""
-    fetches = [
-        (Endpoint.PROVIDERS, Outcome.OK),
-        (Endpoint.PROVIDERS, Outcome.TIMEOUT),
-        (Endpoint.STATS, Outcome.TIMEOUT),
-        (Endpoint.PROVIDERS, Outcome.TIMEOUT),
-        (Endpoint.PROVIDERS, Outcome.OK),
-    ]
-
-    assert (
-        {("providers", "ok"): 2.0, ("providers", "timeout"): 2.0, ("stats", "timeout"): 1.0},
-        3.0,
-    ) == count(sdk, *fetches)
+    expected = Counter({(endpoint.value, outcome.value): 2.0})
+    expected[endpoint.value, "ok"] += 1
+    counts = sdk.samples("gatewayz_exporter_fetches_total")
+    assert expected == {labels: count for labels, count in counts.items() if count}
+    assert {(): 0 if outcome is Outcome.OK else 2} == sdk.samples("gatewayz_provider_scrape_errors_total")
 
 
-def durations(sdk: Sdk, *seconds: float) -> Sequence[HistogramDataPoint]:
-    """Record fetches of the list with these durations, and return the histograms."""
-    recorder = EventRecorder(sdk.meter)
-    for duration in seconds:
+def test_durations(sdk: Sdk, recorder: EventRecorder) -> None:
+    """Counts durations up to the boundaries of the histogram, which are from 10 ms to a minute."""
+    for duration in (0.01, 0.03, 0.05, 4.0, 60.0, 61.0):
         recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, duration)
-    return list(sdk.histograms("gatewayz_exporter_fetch_duration_seconds").values())
+
+    name = "gatewayz_exporter_fetch_duration_seconds"
+    counts = [1, 1, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 6]
+    bounds = [
+        "0.01",
+        "0.025",
+        "0.05",
+        "0.1",
+        "0.25",
+        "0.5",
+        "1.0",
+        "2.5",
+        "5.0",
+        "10.0",
+        "30.0",
+        "60.0",
+        "+Inf",
+    ]
+    assert {("providers", bound): count for bound, count in zip(bounds, counts, strict=True)} == sdk.samples(
+        f"{name}_bucket"
+    )
+    assert {("providers",): pytest.approx(125.09)} == sdk.samples(f"{name}_sum")
 
 
-def test_boundaries_of_durations(sdk: Sdk) -> None:
-    """The histogram has boundaries from 10 ms to a minute."""
-    (histogram,) = durations(sdk, 0.1)
-
-    assert [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] == list(histogram.explicit_bounds)
-
-
-def test_durations_fall_into_buckets(sdk: Sdk) -> None:
-    """Counts a duration in the first bucket whose boundary it does not exceed."""
-    (histogram,) = durations(sdk, 0.01, 0.03, 0.05, 4.0, 60.0, 61.0)
-
-    assert [1, 0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1] == list(histogram.bucket_counts)
-    assert 6 == histogram.count
-    assert histogram.sum == pytest.approx(125.09)
-
-
-def test_durations_by_endpoint(sdk: Sdk) -> None:
+def test_durations_by_endpoint(sdk: Sdk, recorder: EventRecorder) -> None:
     """Durations, including those of failed fetches, have one label, the endpoint."""
-    recorder = EventRecorder(sdk.meter)
     recorder.fetched(Endpoint.PROVIDERS, Outcome.OK, 1.0)
     recorder.fetched(Endpoint.PROVIDERS, Outcome.TIMEOUT, 10.0)
     recorder.fetched(Endpoint.STATS, Outcome.OK, 2.0)
 
-    histograms = sdk.histograms("gatewayz_exporter_fetch_duration_seconds")
+    sums = sdk.samples("gatewayz_exporter_fetch_duration_seconds_sum")
 
-    assert {(("endpoint", "providers"),): 11.0, (("endpoint", "stats"),): 2.0} == {
-        attributes: point.sum for attributes, point in histograms.items()
-    }
+    assert {("providers",): 11.0, ("stats",): 2.0} == sums
 
 
 def test_lost_records(sdk: Sdk) -> None:
     """The counter of lost records begins at 0 and follows its callback."""
     lost = [0]
     register_lost_records(sdk.meter, lambda: lost[-1])
-    assert {(): 0} == sdk.points("gatewayz_exporter_log_records_lost")
+    assert {(): 0} == sdk.samples("gatewayz_exporter_log_records_lost_total")
 
     lost.append(3)
 
-    assert {(): 3} == sdk.points("gatewayz_exporter_log_records_lost")
+    assert {(): 3} == sdk.samples("gatewayz_exporter_log_records_lost_total")
