@@ -83,7 +83,7 @@ def _timing(field: str, text: str) -> Instrument:
     return _gauge(f"gatewayz_exporter_{field}_seconds", text, _one(value))
 
 
-def _per_provider(field: Field, gauge: Gauge) -> Instrument:
+def provider_gauge(field: Field, gauge: Gauge) -> Instrument:
     """Return the gauge of a field of the list."""
     value = _value_of(field)
 
@@ -212,7 +212,7 @@ INSTRUMENTS = (
     _count("degraded", "Degraded providers, including inactive ones"),
     _count("down", "Providers that are down, including inactive ones"),
     _count("unknown", "Providers of unknown health, including inactive ones"),
-    *(_per_provider(field, field.gauge) for field in FIELDS if field.gauge),
+    *(provider_gauge(field, field.gauge) for field in FIELDS if field.gauge),
     _gauge(
         "gatewayz_provider_metrics_last_update",
         "Unix time of the last poll in which both fetches succeeded.",

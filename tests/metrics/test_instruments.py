@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from exporter import __version__
 from exporter.errors import Outcome
 from exporter.gateway.decode import decode
+from exporter.metrics import instruments
 from exporter.metrics.instruments import (
     INSTRUMENTS,
     EventRecorder,
@@ -23,12 +24,14 @@ from exporter.metrics.instruments import (
     Kind,
     ReloadedFile,
     Signal,
+    provider_gauge,
     register_gauges,
     register_lost_records,
 )
+from exporter.model.converters import non_negative
 from exporter.model.custom import CustomKind, CustomMetric, CustomSeries, DropReason
 from exporter.model.endpoints import Endpoint
-from exporter.model.fields import FIELD_NAMES, FIELDS, Field
+from exporter.model.fields import FIELD_NAMES, FIELDS, Field, Gauge
 from exporter.model.provider import HealthStatus, Provider, ProviderList, ProviderStats
 from exporter.model.snapshot import Fetch, Poll, Snapshot, Timing
 from tests.samples import SAMPLES, row, sample
@@ -202,6 +205,25 @@ def test_field_without_a_value(field: Field, snapshot: Snapshot) -> None:
     unknown = [(0, {"provider": "a"})] if field.attribute == "health" and snapshot.providers else []
 
     assert unknown == observed(field.gauge.name, snapshot)
+
+
+def test_field_that_is_only_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gauge of a field without an attribute reads its value by the position of its path."""
+    monkeypatch.setattr(instruments, "PUBLISHED_ONLY", ("metadata.other", "metadata.limit"))
+    gauge = Gauge("gatewayz_provider_limit", "Limit.")
+    providers = (
+        Provider("a", published=(1.0, 5.0)),
+        Provider("b", published=(1.0, None)),
+        Provider("c", published=(None, 0.0)),
+        Provider("d"),
+    )
+
+    read = provider_gauge(Field("metadata.limit", non_negative, gauge=gauge), gauge).read
+
+    assert read is not None
+    assert [(5.0, {"provider": "a"}), (0.0, {"provider": "c"})] == [
+        (seen.value, seen.attributes) for seen in read(Snapshot(providers=providers))
+    ]
 
 
 @pytest.mark.parametrize("name", IN_FULL)
