@@ -62,13 +62,6 @@ def test_last_flag_wins() -> None:
     assert ["d"] == re.findall('--log.level="(.*)"', result.stderr)
 
 
-def test_listen_addresses_are_collected() -> None:
-    """All values of the repeatable flag are used."""
-    result = invoke("run", "--web.listen-address=:8001", "--web.listen-address=:x")
-
-    assert '--web.listen-address=":8001,:x": must be ' in result.stderr
-
-
 def test_config_check(gateway: ReplayGateway, tmp_path: Path) -> None:
     """Exit code 0 for valid settings and files, without any connection or listener."""
     folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"

@@ -39,40 +39,28 @@ def port_of(gateway: ReplayGateway) -> int:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::", "0.0.0.0", "localhost"])
-def test_healthy(gateway: ReplayGateway, host: str) -> None:
-    """Succeeds if `/-/healthy` returns 200, for every listen address."""
-    gateway.answers["/-/healthy"] = answer(200, b"OK\n")
+@pytest.mark.parametrize("prefix", ["", "/exporter"])
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_port(
+    gateway: ReplayGateway,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    prefix: str,
+    status: int,
+    healthy: bool,
+) -> None:
+    """Requests `/-/healthy` with the route prefix and without a proxy, for every listen address."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    gateway.answers[f"{prefix}/-/healthy"] = answer(status, b"text\n")
 
-    assert (True, "OK") == probe(WebSettings(host, port_of(gateway)))
-
-
-def test_healthy_below_a_prefix(gateway: ReplayGateway) -> None:
-    """On the port, the request has the route prefix."""
-    gateway.answers["/exporter/-/healthy"] = answer(200, b"OK\n")
-
-    assert (True, "OK") == probe(WebSettings("127.0.0.1", port_of(gateway), route_prefix="/exporter"))
-
-
-def test_unhealthy(gateway: ReplayGateway) -> None:
-    """Fails if `/-/healthy` returns 503, and returns the body."""
-    gateway.answers["/-/healthy"] = answer(503, b"Overdue.\n")
-
-    assert (False, "Overdue.") == probe(WebSettings("127.0.0.1", port_of(gateway)))
+    assert (healthy, "text") == probe(WebSettings(host, port_of(gateway), route_prefix=prefix))
 
 
 def test_nothing_listens(gateway: ReplayGateway) -> None:
     """Fails without a listener, and names the port."""
-    healthy, text = probe(WebSettings("::1", port_of(gateway)))
+    port = port_of(gateway)
 
-    assert (False, f"no answer on port {port_of(gateway)}: ConnectionRefusedError") == (healthy, text)
-
-
-def test_proxy_is_not_used(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ignores the proxy of the environment."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    gateway.answers["/-/healthy"] = answer(200)
-
-    assert probe(WebSettings("127.0.0.1", port_of(gateway)))[0]
+    assert (False, f"no answer on port {port}: ConnectionRefusedError") == probe(WebSettings("::1", port))
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
