@@ -76,21 +76,21 @@ def run(
     # uvicorn handles stop signals only while it serves; these handlers also work before and after.
     handle_stop(server.handle_exit)
     handle_reload(server.handle_reload)
-    polling = Polling(poller, server)
+    poll_thread = PollThread(poller, server)
     for listener in listeners:
-        _announce(settings, web_file, listener)
-    _warn(settings, web_file)
-    polling.start()
+        _log_listening(settings, web_file, listener)
+    _log_warnings(settings, web_file)
+    poll_thread.start()
     try:
         server.run(list(listeners))
     finally:
-        polling.stop(POLLER_SECONDS)
+        poll_thread.stop(POLLER_SECONDS)
         LOGGER.info("Stopped")
         telemetry.shutdown(FLUSH_SECONDS)
-    return 1 if polling.died else 0
+    return 1 if poll_thread.died else 0
 
 
-class Polling:
+class PollThread:
     """The thread of the poll loop; if the loop dies, the server stops, so that stale data are not served."""
 
     def __init__(self, poller: Poller, server: uvicorn.Server) -> None:
@@ -191,7 +191,7 @@ def _health_listener(web: Web, host: str, port: int) -> HealthListener | None:
         return None
 
 
-def _announce(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
+def _log_listening(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     config = web_file.config if web_file else None
     LOGGER.info(
@@ -210,7 +210,7 @@ def _announce(settings: Settings, web_file: Reading | None, listener: socket.soc
     )
 
 
-def _warn(settings: Settings, web_file: Reading | None) -> None:
+def _log_warnings(settings: Settings, web_file: Reading | None) -> None:
     config = web_file.config if web_file else None
     warnings = [*settings.warnings, *(config.warnings if config else ())]
     if settings.web.protect_health and not (config and config.users):

@@ -145,11 +145,13 @@ def snapshot_of(*providers: Provider, **values: object) -> Snapshot:
     return Snapshot(**{**usual, **values})  # type: ignore[arg-type]
 
 
-def after(providers: Outcome = Outcome.OK, stats: Outcome = Outcome.OK) -> Snapshot:
+def after(providers: str, stats: str) -> Snapshot:
     """Return a snapshot with a healthy provider after a poll with these outcomes."""
-    return snapshot_of(HEALTHY, last_poll=poll(providers, stats))
+    return snapshot_of(HEALTHY, last_poll=poll(Outcome(providers), Outcome(stats)))
 
 
+EMPTY_LIST = "The gateway's list is empty, as when its database is down"
+SHOWING = ": showing data from 12:03:03 UTC"
 LATE = Timing(health_check_overdue=7200)
 HEALTHY = provider("calm")
 WAITING = Snapshot()
@@ -283,22 +285,14 @@ def card(document: Element, name: str) -> Element:
         ("Gateway fails (forbidden): no data", "bad", MISSING),
         ("Gateway unreachable: data are stale, the last list is from 11:56:26 UTC", "bad", STALE),
         (
-            "The gateway's list is empty, as when its database is down: showing data from 12:03:03 UTC",
+            f"The gateway's list is empty, as when its database is down{SHOWING}",
             "bad",
-            after(Outcome.EMPTY, Outcome.EMPTY),
+            after("empty", "empty"),
         ),
-        ("Gateway unreachable: showing data from 12:03:03 UTC", "bad", after(Outcome.DNS, Outcome.TIMEOUT)),
-        (
-            "Gateway fails (timeout, server error): showing data from 12:03:03 UTC",
-            "bad",
-            after(Outcome.TIMEOUT, Outcome.SERVER_ERROR),
-        ),
-        (
-            "/providers fails (server error): showing data from 12:03:03 UTC",
-            "bad",
-            after(providers=Outcome.SERVER_ERROR),
-        ),
-        ("Providers all good, but /providers/stats fails (timeout)", "warn", after(stats=Outcome.TIMEOUT)),
+        (f"Gateway unreachable{SHOWING}", "bad", after("dns", "timeout")),
+        (f"Gateway fails (timeout, server error){SHOWING}", "bad", after("timeout", "server_error")),
+        (f"/providers fails (server error){SHOWING}", "bad", after("server_error", "ok")),
+        ("Providers all good, but /providers/stats fails (timeout)", "warn", after("ok", "timeout")),
         ("1 provider down", "bad", snapshot_of(provider("a", DOWN), last_poll=poll(stats=Outcome.TIMEOUT))),
     ],
 )
