@@ -22,7 +22,6 @@ from exporter.gateway import decode
 from exporter.metrics.exposition import Format, Variant
 from exporter.model.custom import CustomMetrics
 from exporter.model.endpoints import Endpoint
-from exporter.poll.poller import next_start
 from tests.clocks import START_DATE, MovedClock, ScriptedClock
 from tests.metrics.custom.metrics import gauge, label
 from tests.replay import LIST, LIST_NO_SLASH, STATS, Asked, ReplayGateway, answer, recorded_body
@@ -466,16 +465,6 @@ def test_stop_in_the_middle_of_a_poll(settings_for: Callable[..., Settings], gat
         assert not thread.is_alive()
         assert 0 == running.value("gatewayz_provider_scrape_errors_total")
         assert [] == running.lines()
-
-
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [(100.0, 160.0), (159.9, 160.0), (160.0, 220.0), (400.0, 460.0)],
-    ids=["at once", "slow", "one interval", "five intervals"],
-)
-def test_next_start(now: float, expected: float) -> None:
-    """Slow polls skip starts but do not shift the schedule."""
-    assert expected == next_start(100.0, 60.0, now)
 
 
 # Custom metrics
