@@ -79,6 +79,8 @@ def test_life_of_the_program(gateway: ReplayGateway, number: signal.Signals) -> 
     with program(**variables(gateway, LOG_LEVEL="debug")) as running:
         listening = running.record("Listening")
         record = running.record("Updated provider metrics")
+        running.process.send_signal(signal.SIGHUP)
+        running.record("Nothing to reload")
         text = requests.get(f"http://127.0.0.1:{listening['port']}/metrics", timeout=5).text
 
         assert stops_in_time(running, number)
@@ -319,16 +321,6 @@ def test_reload(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert ["info"] * 3 == [record["level"] for record in unchanged]
     assert "metric 1 must be a mapping." in problem["hint"]
     assert 200 == answer.status_code
-
-
-def test_nothing_to_reload(gateway: ReplayGateway) -> None:
-    """Without files SIGHUP is logged and has no effect."""
-    with program(**variables(gateway)) as running:
-        url = running.url()
-        running.process.send_signal(signal.SIGHUP)
-        running.record("Nothing to reload")
-
-        assert 200 == requests.get(f"{url}/-/healthy", timeout=5).status_code
 
 
 def until(ask: Callable[[], requests.Response], seen: Callable[[str], bool]) -> requests.Response:

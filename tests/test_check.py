@@ -11,7 +11,6 @@ import pytest
 
 from exporter import check
 from exporter.errors import HINTS, Outcome
-from exporter.model.snapshot import Snapshot
 from tests.process import program, run_program
 from tests.replay import LIST, STATS, ReplayGateway, answer
 
@@ -95,7 +94,7 @@ def test_unknown_host() -> None:
 
 
 def test_json(gateway: ReplayGateway) -> None:
-    """`--json` prints one JSON object."""
+    """`--json` prints one JSON object; unknown values are null."""
     code, text = run_check(gateway, "--json")
     document = json.loads(text)
 
@@ -106,11 +105,7 @@ def test_json(gateway: ReplayGateway) -> None:
     assert 40 == document["stats"]["total"]
     assert (40, "down") == (len(document["providers"]), document["providers"][1]["health"])
 
-
-def test_json_of_a_failure(gateway: ReplayGateway) -> None:
-    """Unknown values are null."""
     gateway.answers[LIST] = answer(500)
-
     code, text = run_check(gateway, "--json")
     document = json.loads(text)
 
@@ -129,11 +124,6 @@ def test_warnings_of_settings(gateway: ReplayGateway) -> None:
     result = run_program("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, FETCH_TIMEOUT="100")
 
     assert result.stderr.startswith("Note: FETCH_TIMEOUT is cut")
-
-
-def test_nothing_polled() -> None:
-    """Without a poll the text is empty."""
-    assert "" == check.as_text(Snapshot())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)

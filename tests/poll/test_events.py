@@ -155,23 +155,6 @@ def test_both_endpoints_fail(log: Log) -> None:
 # Failures and recoveries
 
 
-def test_failure_without_a_response(log: Log) -> None:
-    """A failure without a response has the same fields; unknown ones are None."""
-    fetch = Fetch(Endpoint.STATS, Outcome.DNS, None, hint="Check its spelling.", attempts=1)
-
-    record = log.write(LIST_OK, fetch)[0]
-
-    fields = {
-        "endpoint": "stats",
-        "outcome": "dns",
-        "status": None,
-        "attempts": 1,
-        "request_id": None,
-        "hint": "Check its spelling.",
-    }
-    assert ("ERROR", "Fetch failed", fields) == record
-
-
 def test_repeated_failure(log: Log) -> None:
     """The first failure of an endpoint is an error; consecutive ones are warnings."""
     assert failure("ERROR", "providers") == log.write(LIST_FAILED, STATS_OK)[0]
@@ -194,19 +177,6 @@ def test_recovery(log: Log, clock: MovedClock) -> None:
     clock.sleep(5)
     recovered = {"endpoint": "stats", "failures": 1, "down_seconds": 5.0}
     assert ("INFO", "Recovered", recovered) == log.write(LIST_OK, STATS_OK)[0]
-
-
-def test_recovery_of_one(log: Log, clock: MovedClock) -> None:
-    """One endpoint recovers while the other still fails."""
-    log.write(LIST_FAILED, STATS_FAILED)
-    clock.sleep(60)
-
-    recovered = {"endpoint": "providers", "failures": 1, "down_seconds": 60.0}
-    assert [
-        ("INFO", "Recovered", recovered),
-        failure("WARNING", "stats"),
-        ("WARNING", "Updated provider metrics in part", {**VALUES, "failed_endpoint": "stats"}),
-    ] == log.write(LIST_OK, STATS_FAILED)
 
 
 # Changes of providers
