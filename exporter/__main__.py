@@ -1,4 +1,4 @@
-"""Entry point of the command line; signals are handled from the first moment on."""
+"""Entry point of the command line; installs signal handlers before anything else."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ STDERR = 2
 def main() -> None:
     """Run the command line; exit codes are those of `exporter.cli`."""
     handle_hangup(_ignore)
-    handle_stop(_leave)
-    _keep_standard_descriptors()
+    handle_stop(_exit)
+    _open_standard_descriptors()
     leave_out_agents(os.environ)
-    # Only now, since it takes a moment in which a signal would end the process by its default.
+    # Imported after the handlers are installed: the import is slow, and a signal would kill the process.
     from exporter.cli import cli
 
     cli(prog_name="provider-metrics-exporter")
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """End at once: nothing has begun yet that would have to be ended."""
+def _exit(number: int, frame: FrameType | None) -> None:
+    """Exit at once: nothing has started that needs a shutdown."""
     os._exit(0)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Go on: no file has been read yet that could be read again."""
+    """Do nothing: no file has been read yet."""
 
 
-def _keep_standard_descriptors() -> None:
-    """Fill the standard descriptors that are closed, lest a connection becomes standard output.
+def _open_standard_descriptors() -> None:
+    """Open closed standard descriptors read-only, so that no connection becomes standard output.
 
-    What stands in for them cannot be written to, either: the log counts its records as lost.
+    Writes to them still fail, and the log counts its records as lost.
     """
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= STDERR:
         pass

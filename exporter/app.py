@@ -1,4 +1,4 @@
-"""The running exporter: its parts put together, started in order, stopped in reverse."""
+"""Composition of the running exporter: starts its parts in order and stops them in reverse."""
 
 from __future__ import annotations
 
@@ -22,15 +22,9 @@ from exporter.telemetry import logs
 from exporter.telemetry.sdk import Telemetry, open_telemetry
 from exporter.telemetry.stdout import OutputHandler
 from exporter.web import healthsocket
+from exporter.web.listeners import Listener, raise_descriptor_limit
 from exporter.web.routes import Web, health_paths
-from exporter.web.server import (
-    LAST_RESORT_SECONDS,
-    Listener,
-    Server,
-    SideDoor,
-    allow_many_connections,
-    end_within,
-)
+from exporter.web.server import EXIT_SECONDS, HealthListener, Server, force_exit_after
 from exporter.web.status import StatusPage
 
 if TYPE_CHECKING:
@@ -44,7 +38,7 @@ LOGGER = logging.getLogger(__name__)
 STDOUT = 1
 POLLER_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
-"""With the limits of server and log these stay below the 5 s within which a signal ends the process."""
+"""With the timeouts of server and log, these stay below the 5 s limit of a shutdown."""
 
 
 def run(
@@ -53,16 +47,16 @@ def run(
     custom: Definition | None,
     listeners: Sequence[socket.socket],
 ) -> int:
-    """Run until a signal asks for the end, and return the exit code: 0, or 1 when the poller died.
+    """Run until a stop signal, and return the exit code: 0, or 1 when the poll loop died.
 
     Args:
-        settings: All of them.
-        web_file: The web configuration file, without problems, where there is one.
-        custom: The file of custom metrics, without problems, where there is one.
-        listeners: Bound, and closed at the end; `healthcheck` finds the exporter by the first.
+        settings: All settings.
+        web_file: A valid web configuration file, or None.
+        custom: A valid file of custom metrics, or None.
+        listeners: Bound sockets, closed by this function. The first names the health socket.
 
     Raises:
-        SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
+        SettingsError: When the SDK rejects a value of an OTEL_* variable.
     """
     share_one_heap()
     look_for_garbage_rarely()
@@ -75,43 +69,43 @@ def run(
     poller = _poller(settings, clock, telemetry, custom)
     page = StatusPage(settings.interval, settings.web.telemetry_path)
     web = Web(poller.published, clock, page, settings.web.telemetry_path, settings.web.route_prefix)
-    allow_many_connections()
+    raise_descriptor_limit()
     has_files = settings.admin_key_file or web_file or custom
     on_reload = poller.reload if has_files else _report_no_files
     server = _server(settings, web_file, web, telemetry, clock, listeners[0], on_reload)
-    # The server handles stop signals while it serves; these are for the moments before and after.
+    # uvicorn handles stop signals only while it serves; these handlers also work before and after.
     handle_stop(server.handle_exit)
     handle_reload(server.handle_reload)
-    polling = Polling(poller, server)
+    poll_thread = PollThread(poller, server)
     for listener in listeners:
-        _announce(settings, web_file, listener)
-    _warn(settings, web_file)
-    polling.start()
+        _log_listening(settings, web_file, listener)
+    _log_warnings(settings, web_file)
+    poll_thread.start()
     try:
         server.run(list(listeners))
     finally:
-        polling.stop(POLLER_SECONDS)
+        poll_thread.stop(POLLER_SECONDS)
         LOGGER.info("Stopped")
         telemetry.shutdown(FLUSH_SECONDS)
-    return 1 if polling.died else 0
+    return 1 if poll_thread.died else 0
 
 
-class Polling:
-    """The poller's thread; when it dies, the server is told to end, for a dead poller must not look alive."""
+class PollThread:
+    """The thread of the poll loop; if the loop dies, the server stops, so that stale data are not served."""
 
     def __init__(self, poller: Poller, server: uvicorn.Server) -> None:
-        """Prepare the thread."""
+        """Create the thread."""
         self._poller = poller
         self._server = server
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self.died = False
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Start to poll."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Ask the poller to end, and wait for it for at most `seconds`."""
+        """Stop the poll loop, and wait for it for at most `seconds`."""
         self._poller.stop()
         self._thread.join(seconds)
         self._poller.close()
@@ -121,7 +115,7 @@ class Polling:
             self._poller.run()
         except Exception:
             self.died = True
-            end_within(LAST_RESORT_SECONDS, code=1)
+            force_exit_after(EXIT_SECONDS, code=1)
             LOGGER.critical(
                 "The poller died", exc_info=True, extra={"hint": "This is a bug: please report it."}
             )
@@ -130,7 +124,7 @@ class Polling:
 
 
 def _poller(settings: Settings, clock: Clock, telemetry: Telemetry, definition: Definition | None) -> Poller:
-    """Return the poller, with the custom metrics where a file defines some."""
+    """Return the poller, with custom metrics if a file defines them."""
     if definition is None:
         return Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     from exporter.metrics.custom.file import CustomFile
@@ -149,55 +143,55 @@ def _server(
     listener: socket.socket,
     on_reload: Callable[[], None],
 ) -> Server:
-    """Return the server, with what the web configuration file asks for before the routes."""
+    """Return the server, with TLS and authentication if the web configuration file asks for them."""
     app = web.app(telemetry.scrape_middleware())
-    side_door = _side_door(web, settings.web.host, listener.getsockname()[1])
+    health = _health_listener(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
-        return Server(app, side_door=side_door, on_reload=on_reload)
+        return Server(app, health=health, on_reload=on_reload)
     from exporter.webconfig.authentication import Access
     from exporter.webconfig.reload import WebFile
     from exporter.webconfig.tls import NewestContext
 
-    told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
-    in_force = WebFile(web_file, clock, told)
+    on_change = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
+    web_config = WebFile(web_file, clock, on_change)
     telemetry.metrics.events.watch_certificates(
-        lambda: in_force.current.tls.expiry if in_force.current.tls else {}
+        lambda: web_config.current.tls.expiry if web_config.current.tls else {}
     )
     access = Access(
         app,
-        in_force.newest,
+        web_config.newest,
         clock,
         protect_health=settings.web.protect_health,
         health_paths=health_paths(settings.web.route_prefix),
     )
     first = web_file.config.tls
-    # It never goes while the exporter runs.
-    tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
+    # A reload cannot remove the TLS section, so `first` is only a fallback for the type checker.
+    tls = NewestContext(lambda: web_config.newest().tls or first) if first else None
 
     def reload() -> None:
-        in_force.reload()
+        web_config.reload()
         on_reload()
 
-    return Server(access, tls, side_door, reload)
+    return Server(access, tls, health, reload)
 
 
 def _report_no_files() -> None:
-    LOGGER.info("Nothing to reload", extra={"hint": "No setting names a file that is read again."})
+    LOGGER.info("Nothing to reload", extra={"hint": "No setting names a file that can be reloaded."})
 
 
-def _side_door(web: Web, host: str, port: int) -> SideDoor | None:
+def _health_listener(web: Web, host: str, port: int) -> HealthListener | None:
     try:
-        return SideDoor(web.health_app(), Listener(fileno=healthsocket.bind(host, port).detach()))
+        return HealthListener(web.health_app(), Listener(fileno=healthsocket.bind(host, port).detach()))
     except OSError as error:
         hint = (
-            f"The socket for `healthcheck` cannot be bound: {error.strerror}. It will ask the port over "
-            "plain HTTP, which fails where TLS or a password for the health routes is asked for."
+            f"The socket for `healthcheck` cannot be bound: {error.strerror}. The command will use the port "
+            "with plain HTTP, which fails if the health routes require TLS or a password."
         )
         LOGGER.warning("Health socket not open", extra={"hint": hint})
         return None
 
 
-def _announce(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
+def _log_listening(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     config = web_file.config if web_file else None
     LOGGER.info(
@@ -216,10 +210,10 @@ def _announce(settings: Settings, web_file: Reading | None, listener: socket.soc
     )
 
 
-def _warn(settings: Settings, web_file: Reading | None) -> None:
+def _log_warnings(settings: Settings, web_file: Reading | None) -> None:
     config = web_file.config if web_file else None
     warnings = [*settings.warnings, *(config.warnings if config else ())]
     if settings.web.protect_health and not (config and config.users):
-        warnings.append("PROTECT_HEALTH_ROUTES without basic_auth_users in WEB_CONFIG_FILE protects nothing.")
+        warnings.append("PROTECT_HEALTH_ROUTES has no effect without basic_auth_users in WEB_CONFIG_FILE.")
     for warning in warnings:
         LOGGER.warning("Questionable setting", extra={"hint": warning})

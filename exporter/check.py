@@ -1,4 +1,4 @@
-"""One poll of the configured gateway, told to a person or to a program."""
+"""The command `check`: one poll of the gateway, printed as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "LEFT OUT", "FIRST
 HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
 NOTHING = "-"
 NO_PROVIDERS = (
-    "A gateway whose database is down answers like this: look at the database, and at the gateway's log."
+    "A gateway whose database is down also returns no providers: check the database, and the gateway's log."
 )
 
 
 def poll(settings: Settings, custom: CustomMetrics = ()) -> Snapshot:
-    """Do what the exporter would do in one poll, with neither telemetry nor log."""
+    """Poll once as the exporter does, without telemetry and log."""
     logging.disable()
     telemetry = Telemetry(TelemetrySettings(None, None, None, (), traced=False))
     poller = Poller(settings, SystemClock(), telemetry.tracer, telemetry.metrics, lambda: custom)
@@ -44,13 +44,16 @@ def poll(settings: Settings, custom: CustomMetrics = ()) -> Snapshot:
     return poller.published.current.snapshot
 
 
-def is_well(snapshot: Snapshot) -> bool:
-    """Tell whether both endpoints answered well, and with at least one provider."""
-    return snapshot.up and not emptiness(snapshot)
+def succeeded(snapshot: Snapshot) -> bool:
+    """Return whether both endpoints succeeded and returned at least one provider."""
+    return snapshot.up and not empty_answer(snapshot)
 
 
-def emptiness(snapshot: Snapshot) -> str:
-    """Return which answer has no provider, or nothing: one poll cannot tell whether there should be some."""
+def empty_answer(snapshot: Snapshot) -> str:
+    """Return which answer has no provider, or an empty string.
+
+    One poll cannot know whether the gateway should have providers.
+    """
     if snapshot.providers == ():
         return "no providers"
     if snapshot.stats is not None and snapshot.stats.total == 0:
@@ -59,7 +62,7 @@ def emptiness(snapshot: Snapshot) -> str:
 
 
 def as_text(snapshot: Snapshot) -> str:
-    """Return the outcome of the poll as lines for a person."""
+    """Return the outcome of the poll as text."""
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     lines = [_fetch_line(fetch) for fetch in fetches]
     if snapshot.stats is not None:
@@ -70,11 +73,9 @@ def as_text(snapshot: Snapshot) -> str:
     if snapshot.custom:
         rows = (_custom_row(metric, series) for metric, series in snapshot.custom.items())
         lines += ["", *_table([CUSTOM_HEADINGS, *rows])]
-    lines += [
-        f"\n{count} x {field} could not be understood" for field, count in snapshot.invalid_fields.items()
-    ]
-    if emptiness(snapshot):
-        lines += ["", f"FAILED {emptiness(snapshot)}\n       {NO_PROVIDERS}"]
+    lines += [f"\n{count} x {field} is invalid" for field, count in snapshot.invalid_fields.items()]
+    if empty_answer(snapshot):
+        lines += ["", f"FAILED {empty_answer(snapshot)}\n       {NO_PROVIDERS}"]
     return "\n".join(lines)
 
 
@@ -82,8 +83,8 @@ def as_json(snapshot: Snapshot) -> str:
     """Return the outcome of the poll as one JSON object."""
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     document = {
-        "ok": is_well(snapshot),
-        "hint": NO_PROVIDERS if emptiness(snapshot) else "",
+        "ok": succeeded(snapshot),
+        "hint": NO_PROVIDERS if empty_answer(snapshot) else "",
         "fetches": [_fetch_object(fetch) for fetch in fetches],
         "stats": snapshot.stats,
         "providers": None
@@ -101,7 +102,7 @@ def _fetch_line(fetch: Fetch) -> str:
     line = f"{mark} {fetch.endpoint.path:<17} {fetch.duration_seconds * 1000:.0f} ms, {attempts}"
     if fetch.outcome is Outcome.OK:
         return line
-    request = f"\n       Gateway's request id: {printable(fetch.request_id)}" if fetch.request_id else ""
+    request = f"\n       Request id of the gateway: {printable(fetch.request_id)}" if fetch.request_id else ""
     return f"{line}, {fetch.outcome}\n       {printable(fetch.hint)}{request}"
 
 

@@ -1,7 +1,7 @@
 """The command line.
 
-Exit codes: 0 asked to stop or all well, 1 a bug (`check`, `doctor`, `healthcheck`: not well),
-2 configuration, 3 cannot listen.
+Exit codes: 0 stopped or successful, 1 bug (`check`, `doctor`, `healthcheck`: a check failed), 2 invalid
+configuration, 3 cannot listen.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from exporter.errors import ListenError, SettingsError
 from exporter.system.signals import handle_hangup, handle_stop
 from exporter.system.terminal import printable
 
-SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS = 6.0, 604_800.0
+MIN_DAY_SECONDS, MAX_DAY_SECONDS = 6.0, 604_800.0
 Command = TypeVar("Command", bound=Callable[..., object])
 
-EXIT_NOT_WELL = 1
+EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_LISTEN = 3
 
-POLLS_A_DAY = 60
-"""Polls of the demo in one of its days, so that each of its 24 hours is seen at least twice."""
+POLLS_PER_DAY = 60
+"""Polls in one day of the demo, so that each of its 24 hours is polled at least twice."""
 DEMO_HOST = "127.0.0.1"
 CLOSE_SECONDS = 1.0
 
 
-def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """Return the callback of a flag whose text one of `exporter.config.values` reads."""
+def _convert_with(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return a callback that converts the value of a flag with a function of `exporter.config.values`."""
 
     def convert(context: click.Context, parameter: click.Parameter, text: str) -> Any:
         try:
@@ -54,7 +54,7 @@ def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 
 
 def _environment_help(rows: Sequence[tuple[str, str, str]]) -> str:
-    """Return the end of a help text: name, meaning and default of variables."""
+    """Return the section of a help text with name, meaning and default of variables."""
     width = max(len(name) for name, _, _ in rows)
     lines = (f"  {name:<{width}}  {meaning}{_default(default)}" for name, meaning, default in rows)
     return "\b\nEnvironment:\n" + "\n".join(lines)
@@ -65,7 +65,7 @@ def _default(text: str) -> str:
 
 
 def _exporter_flags(command: Command) -> Command:
-    """Add the flags of `exporter.config.flags` to a command; their values join the environment."""
+    """Add the flags of `exporter.config.flags` to a command; their values are added to the environment."""
     for flag in reversed(FLAGS):
         command = click.option(
             flag.name,
@@ -91,8 +91,8 @@ def _set_flag(context: click.Context, parameter: click.Parameter, value: bool | 
 
 
 def _flag_help(flag: Flag) -> str:
-    wins = f" (wins over {' and '.join(flag.variables)})" if flag.variables else ""
-    return f"{flag.meaning}{wins}{_default(flag.default)}."
+    overrides = f" (overrides {' and '.join(flag.variables)})" if flag.variables else ""
+    return f"{flag.meaning}{overrides}{_default(flag.default)}."
 
 
 @click.group(
@@ -107,13 +107,13 @@ def cli(context: click.Context) -> None:
     """Publish the providers of an AI gateway as Prometheus metrics, traces and logs.
 
     Without a command it runs the exporter. Settings are environment variables; those of OpenTelemetry
-    (OTEL_...) and of requests (REQUESTS_CA_BUNDLE, HTTPS_PROXY) work as well. Flags win over them.
+    (OTEL_...) and of requests (REQUESTS_CA_BUNDLE, HTTPS_PROXY) work as well. Flags override variables.
 
-    Signals: SIGHUP reads the files again that the settings name; SIGTERM and SIGINT stop the exporter.
+    Signals: SIGHUP reloads the configuration files; SIGTERM and SIGINT stop the exporter.
 
-    Exit codes: 0 asked to stop, 1 a bug, 2 configuration, 3 cannot listen.
+    Exit codes: 0 stopped, 1 bug, 2 invalid configuration, 3 cannot listen.
     """
-    # The settings are read from the copy, warnings and all; libraries read this.
+    # Settings and their warnings come from the unprepared copy. Libraries read `os.environ`.
     context.obj = dict(context.obj or os.environ)
     prepare(os.environ)
     if context.invoked_subcommand is None:
@@ -126,8 +126,8 @@ def cli(context: click.Context) -> None:
 @_exporter_flags
 @click.pass_obj
 def run(environ: Mapping[str, str]) -> None:
-    """Run the exporter (what happens without a command)."""
-    given = _everything(environ)
+    """Run the exporter (default command)."""
+    given = _load(environ)
     if flags.CONFIG_CHECK in environ:
         sys.exit(_check_configuration(given))
     sys.exit(_run(given, _bind(given.settings)))
@@ -137,43 +137,43 @@ def run(environ: Mapping[str, str]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_obj
 def check(environ: Mapping[str, str], /, as_json: bool) -> None:
-    """Poll the gateway once and say what it answered.
+    """Poll the gateway once and print the result.
 
-    Exit code 0 when both endpoints answered well and with at least one provider, 1 when not, 2 when a setting
-    is wrong.
+    Exit code 0 if both endpoints succeed and return at least one provider, 1 if not, 2 if a setting is
+    invalid.
     """
-    _be_interruptible()
-    # It opens no port: access control does not matter.
-    given = _everything({**environ, **dict.fromkeys(WEB_CONFIG_FILES, "")})
+    _restore_default_signals()
+    # The command opens no port, so it does not need the web configuration.
+    given = _load({**environ, **dict.fromkeys(WEB_CONFIG_FILES, "")})
     from exporter import check as checks
 
     _print_warnings(given)
     snapshot = checks.poll(given.settings, given.custom.metrics if given.custom else ())
     click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
-    sys.exit(0 if checks.is_well(snapshot) else EXIT_NOT_WELL)
+    sys.exit(0 if checks.succeeded(snapshot) else EXIT_FAILED)
 
 
 @cli.command()
 @click.pass_obj
 def healthcheck(environ: Mapping[str, str]) -> None:
-    """Ask the exporter on this machine if it is healthy.
+    """Check the health of the exporter on this machine.
 
-    Exit code 0 when it is, 1 when not, 2 when METRICS_HOST or METRICS_PORT is wrong.
+    Exit code 0 if it is healthy, 1 if not, 2 if METRICS_HOST or METRICS_PORT is invalid.
     """
-    _be_interruptible()
+    _restore_default_signals()
     try:
         web = load_web_settings(environ)
     except SettingsError as error:
-        _refuse(error)
+        _fail_settings(error)
     from exporter.web.healthcheck import probe
 
     healthy, text = probe(web)
     click.echo(text, err=not healthy)
-    sys.exit(0 if healthy else EXIT_NOT_WELL)
+    sys.exit(0 if healthy else EXIT_FAILED)
 
 
 def _address_flags(command: Command) -> Command:
-    """Give a command a flag for each address."""
+    """Add a flag for each address to a command."""
     for stage in reversed(STAGES):
         command = click.option(stage.flag, stage.name, metavar="URL", help=f"Instead of {stage.variable}.")(
             command
@@ -195,17 +195,17 @@ def _address_flags(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_obj
 def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) -> None:
-    """Walk the whole chain, from the settings to Grafana, and say what works.
+    """Check each component, from the settings to Grafana, and print what works.
 
-    What has no address is skipped; passwords and tokens come from the environment or from files only.
+    Components without an address are skipped. Passwords and tokens come from the environment or files only.
 
-    Exit code 0 when all is well, 1 when something is not, 2 when an address or a credential is wrong.
+    Exit code 0 if all checks pass, 1 if one fails, 2 if an address or a credential is invalid.
     """
-    _be_interruptible()
+    _restore_default_signals()
     try:
         addresses = load_addresses(environ, flags)
     except SettingsError as error:
-        _refuse(error)
+        _fail_settings(error)
     from exporter.doctor import report as diagnosis
     from exporter.doctor.checks import examine
 
@@ -215,33 +215,33 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
         if not as_json:
             click.echo(diagnosis.as_text(result))
     click.echo(diagnosis.as_json(results) if as_json else f"\n{diagnosis.summary(results)}")
-    sys.exit(0 if diagnosis.is_well(results) else EXIT_NOT_WELL)
+    sys.exit(0 if diagnosis.is_well(results) else EXIT_FAILED)
 
 
 @cli.command()
 @click.option(
     "--day",
     "day_seconds",
-    callback=_read_by(values.duration(SHORTEST_DAY_SECONDS, LONGEST_DAY_SECONDS)),
+    callback=_convert_with(values.duration(MIN_DAY_SECONDS, MAX_DAY_SECONDS)),
     metavar="DURATION",
     default="2m",
     show_default=True,
-    help="Time that one day of the script takes, such as 90s or 10m.",
+    help="Duration of one day of the script, such as 90s or 10m.",
 )
-@click.option("--gateway-only", is_flag=True, help="Run the gateway alone, with ADMIN_KEY as its key.")
+@click.option("--gateway-only", is_flag=True, help="Run only the gateway, with ADMIN_KEY as its key.")
 @click.option(
     "--listen",
-    callback=_read_by(values.listen_address),
+    callback=_convert_with(values.listen_address),
     metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
-    help="Where the gateway listens; port 0 takes a free one.",
+    help="Listen address of the gateway; port 0 selects a free port.",
 )
 @click.pass_obj
 def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, listen: tuple[str, int]) -> None:
-    """Run with an embedded gateway that plays a day.
+    """Run with an embedded gateway that simulates a day.
 
-    Neither a gateway nor a key is needed. The script of the day is printed.
+    Needs neither a gateway nor a key. Prints the script of the day.
     """
     from exporter.demo.gateway import DemoGateway, describe
 
@@ -249,30 +249,30 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
     if gateway_only and not os.environ.get("ADMIN_KEY"):
         _fail(
             EXIT_SETTINGS,
-            "ADMIN_KEY is not set: with --gateway-only it is the key that clients have to send.",
+            "ADMIN_KEY is not set: with --gateway-only it is the key that clients must send.",
         )
     key = os.environ["ADMIN_KEY"] if gateway_only else secrets.token_urlsafe(24)
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
     except OSError as error:
         _fail(EXIT_LISTEN, f"cannot listen on {values.address(host, port)}: {error.strerror}")
-    click.echo(f"Script of the day ({day_seconds:g} s, again and again):\n\n{describe(day_seconds)}\n")
+    click.echo(f"Script of the day ({day_seconds:g} s, repeated):\n\n{describe(day_seconds)}\n")
     click.echo(f"Gateway      {gateway.url}/  (the same script)")
     if gateway_only:
         handle_hangup(signal.SIG_DFL)
         gateway.serve_forever()
         sys.exit(0)
-    # A proxy of the environment does not know this machine's own gateway.
-    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
+    # A proxy of the environment cannot reach the gateway on this machine.
+    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{hosts},{host}" if hosts else host
     with gateway:
-        given = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
+        given = _load(_demo_environment(environ, gateway.url, key, day_seconds))
         listeners, web = _bind(given.settings), given.settings.web
         scheme = "https" if given.web_file and given.web_file.config.tls else "http"
         url = f"{scheme}://localhost:{listeners[0].getsockname()[1]}{web.route_prefix}"
         click.echo(
             f"Status page  {url}/\nMetrics      {url}{web.telemetry_path}\n\n"
-            "Ctrl-C ends it. What follows is the log.\n"
+            "Press Ctrl-C to stop. The log follows.\n"
         )
         code = _run(given, listeners)
     sys.exit(code)
@@ -281,13 +281,13 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
 def _demo_environment(
     environ: Mapping[str, str], url: str, key: str, day_seconds: float
 ) -> Mapping[str, str]:
-    """Return the environment of the demo: what a person has set is kept, where it makes sense."""
-    chosen = {name: value for name, value in environ.items() if value.strip()}
-    if "PROVIDER_SCRAPE_INTERVAL" not in chosen:
-        chosen.setdefault("SCRAPE_INTERVAL", f"{day_seconds / POLLS_A_DAY:g}")
-    chosen.setdefault("METRICS_HOST", DEMO_HOST)
-    chosen.pop("ADMIN_KEY_FILE", None)
-    return {**chosen, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
+    """Return the environment of the demo; it keeps the user's settings that do not contradict the demo."""
+    variables = {name: value for name, value in environ.items() if value.strip()}
+    if "PROVIDER_SCRAPE_INTERVAL" not in variables:
+        variables.setdefault("SCRAPE_INTERVAL", f"{day_seconds / POLLS_PER_DAY:g}")
+    variables.setdefault("METRICS_HOST", DEMO_HOST)
+    variables.pop("ADMIN_KEY_FILE", None)
+    return {**variables, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
 def _check_configuration(given: Given) -> int:
@@ -297,7 +297,7 @@ def _check_configuration(given: Given) -> int:
     try:
         open_telemetry(given.settings.telemetry, lambda: 0).shutdown(CLOSE_SECONDS)
     except SettingsError as error:
-        _refuse(error)
+        _fail_settings(error)
     click.echo("The configuration is valid.")
     return 0
 
@@ -313,11 +313,11 @@ def _run(given: Given, listeners: Sequence[socket.socket]) -> int:
     try:
         return run_service(given.settings, given.web_file, given.custom, listeners)
     except SettingsError as error:
-        _refuse(error)
+        _fail_settings(error)
 
 
 def _bind(settings: Settings) -> Sequence[socket.socket]:
-    from exporter.web.server import bind_all
+    from exporter.web.listeners import bind_all
 
     try:
         return bind_all(settings.web)
@@ -325,14 +325,14 @@ def _bind(settings: Settings) -> Sequence[socket.socket]:
         _fail(EXIT_LISTEN, str(error))
 
 
-def _everything(environ: Mapping[str, str]) -> Given:
+def _load(environ: Mapping[str, str]) -> Given:
     try:
         return load_given(environ)
     except SettingsError as error:
-        _refuse(error)
+        _fail_settings(error)
 
 
-def _refuse(error: SettingsError) -> NoReturn:
+def _fail_settings(error: SettingsError) -> NoReturn:
     _fail(EXIT_SETTINGS, *error.problems)
 
 
@@ -342,8 +342,8 @@ def _fail(code: int, *problems: str) -> NoReturn:
     sys.exit(code)
 
 
-def _be_interruptible() -> None:
-    """Let Ctrl-C end a command that has an answer to give as a failure, unlike the exporter itself."""
+def _restore_default_signals() -> None:
+    """Make signals end the command with a failure; only the exporter itself exits with 0 on a signal."""
     handle_stop(signal.SIG_DFL)
     handle_hangup(signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Time as an argument, so that tests can move it."""
+"""The clock as a dependency, so that tests can control it."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """What the exporter needs of time; all values are seconds."""
+    """A source of time; all values are seconds."""
 
     def date(self) -> float:
-        """Return the Unix time, for people and metrics; it may jump."""
+        """Return the Unix time, for logs and metrics; it can jump."""
 
     def age(self) -> float:
-        """Return a time that never runs back and counts suspension, for ages and deadlines."""
+        """Return a monotonic time that includes suspension of the machine, for ages and deadlines."""
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Sleep for `seconds`."""
 
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Return the next item of `inbox`, or None when none came within `seconds`."""
+    def receive(self, items: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return the next item, or None after `seconds` without one."""
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of the machine."""
 
     def date(self) -> float:
         """Return the Unix time."""
         return time.time()
 
     def age(self) -> float:
-        """Return seconds since boot, suspension included where the system can tell."""
+        """Return seconds since boot, including suspension if the system counts it."""
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Sleep for `seconds`."""
         time.sleep(seconds)
 
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Return the next item of `inbox`, or None when none came within `seconds`."""
+    def receive(self, items: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return the next item, or None after `seconds` without one."""
         try:
-            return inbox.get(timeout=max(0.0, seconds))
+            return items.get(timeout=max(0.0, seconds))
         except queue.Empty:
             return None

@@ -1,12 +1,12 @@
-"""What can go wrong, as values.
+"""The exporter's exceptions, and the outcomes of a fetch.
 
 ExporterError
-├── SettingsError   the environment cannot be used            exit code 2
-├── ListenError     the metrics address cannot be bound       exit code 3
-├── ThreadError     the system refuses another thread         one fetch, answer or push is left out
-└── GatewayError    one fetch failed, with its `Outcome`      the poll goes on
+├── SettingsError   the configuration is invalid              exit code 2
+├── ListenError     the listen address cannot be bound        exit code 3
+├── ThreadError     the system refuses another thread         one fetch, response or push is skipped
+└── GatewayError    one fetch failed, with its `Outcome`      the poll continues
 
-Foreign exceptions are translated into `GatewayError` in `transport` and `decode`, nowhere else.
+Only `transport` and `decode` translate exceptions of other libraries into `GatewayError`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 
 class Outcome(StrEnum):
-    """How a fetch ended: label `outcome`, span attribute `error.type` and log field alike."""
+    """Outcome of a fetch: label `outcome`, span attribute `error.type`, log field `outcome`."""
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -41,59 +41,58 @@ class Outcome(StrEnum):
 HINTS: Mapping[Outcome, str] = MappingProxyType(
     {
         Outcome.OK: "",
-        Outcome.TIMEOUT: "The gateway did not answer in time: look at its load and its database, at the DNS "
-        "and the network before it where there was no connection, or raise FETCH_TIMEOUT.",
+        Outcome.TIMEOUT: "The gateway did not answer in time: check its load and its database; check DNS and "
+        "network if there was no connection; or raise FETCH_TIMEOUT.",
         Outcome.DNS: "The host name in GATEWAY_API_URL cannot be resolved: check its spelling and the DNS "
         "of this machine.",
-        Outcome.CONNECT: "No connection to the gateway, or it broke: check that it runs and that host, port "
-        "and http:// or https:// are right.",
+        Outcome.CONNECT: "The connection to the gateway failed or broke: check that it runs and that host, "
+        "port and http:// or https:// are correct.",
         Outcome.TLS: "The TLS handshake failed: check the certificate's dates, name and issuer; a private CA "
         "goes into REQUESTS_CA_BUNDLE; https:// needs a TLS port.",
-        Outcome.PROXY: "The proxy did not let the request through to the gateway: check its address and "
-        "credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and its rules; a host that needs no proxy goes "
-        "into NO_PROXY.",
-        Outcome.REDIRECT: "The gateway redirects elsewhere, and the key is not sent there: set "
+        Outcome.PROXY: "The proxy rejected the request to the gateway: check its address and credentials in "
+        "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and its rules; a host that needs no proxy goes into NO_PROXY.",
+        Outcome.REDIRECT: "The gateway redirects to another host, which must not get the key: set "
         "GATEWAY_API_URL to the final address.",
-        Outcome.UNAUTHORIZED: "The gateway does not know this key: put a valid admin key into ADMIN_KEY.",
-        Outcome.FORBIDDEN: "The gateway wants an admin key: put the key of an administrator into ADMIN_KEY.",
-        Outcome.RATE_LIMITED: "The gateway limits our requests: raise SCRAPE_INTERVAL or look for others "
-        "that use its quota.",
-        Outcome.CLIENT_ERROR: "The gateway refused the request: check that GATEWAY_API_URL is its root, "
+        Outcome.UNAUTHORIZED: "The gateway rejected the key: put a valid admin key into ADMIN_KEY.",
+        Outcome.FORBIDDEN: "The key is not an admin key: put the key of an administrator into ADMIN_KEY.",
+        Outcome.RATE_LIMITED: "The gateway limits the requests: raise SCRAPE_INTERVAL, or find other clients "
+        "that use the quota.",
+        Outcome.CLIENT_ERROR: "The gateway rejected the request: check that GATEWAY_API_URL is its root, "
         "with https:// for a TLS port and without a path such as /v1.",
-        Outcome.SERVER_ERROR: "The gateway failed: look for the request id in its log. When only the list "
-        "fails, one broken row in its providers table is enough.",
-        Outcome.TOO_LARGE: "The answer is over the size limit: check that GATEWAY_API_URL is the gateway.",
-        Outcome.NOT_JSON: "The answer is not JSON: check that GATEWAY_API_URL is the gateway and not a "
-        "login page or proxy before it.",
-        Outcome.WRONG_SHAPE: "The answer is JSON of another shape: check that GATEWAY_API_URL is the gateway "
-        "and that its version fits this exporter.",
-        Outcome.EMPTY: "The gateway suddenly reports no providers at all, as it does when its database is "
-        "down: look at the database. If its providers were removed on purpose, restart the exporter.",
-        Outcome.INTERNAL: "The exporter itself failed: look at the limits of threads and memory where "
-        "the system refuses a thread. All else is a bug: please report it with this log record.",
+        Outcome.SERVER_ERROR: "The gateway failed: search its log for the request id. If only the list "
+        "fails, one broken row in its providers table can be the cause.",
+        Outcome.TOO_LARGE: "The answer exceeds the size limit: check that GATEWAY_API_URL is the gateway.",
+        Outcome.NOT_JSON: "The answer is not JSON: check that GATEWAY_API_URL is the gateway and not a login "
+        "page or proxy in front of it.",
+        Outcome.WRONG_SHAPE: "The answer has an unexpected JSON structure: check that GATEWAY_API_URL is the "
+        "gateway and that this exporter supports its version.",
+        Outcome.EMPTY: "The gateway suddenly returns no providers, as it does when its database is down: "
+        "check the database. If the providers were removed on purpose, restart the exporter.",
+        Outcome.INTERNAL: "The exporter itself failed: if the system refuses a thread, check the limits of "
+        "threads and memory. Otherwise this is a bug: please report it with this log record.",
     }
 )
 
 
 class ExporterError(Exception):
-    """Base of the exporter's own errors; never raised itself."""
+    """Base class of the exporter's errors."""
 
 
 class SettingsError(ExporterError):
-    """The environment cannot be used.
+    """The configuration is invalid.
 
     Attributes:
-        problems: One sentence for each problem, each free of secret values.
+        problems: One sentence for each problem, without secret values.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Keep every problem, in the order in which a person reads the settings."""
+        """Create an error with all problems, in the order of the settings."""
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
 
 
 class ListenError(ExporterError):
-    """The address for `/metrics` cannot be bound; the text names host, port and reason."""
+    """The listen address cannot be bound; the text has host, port and reason."""
 
 
 class ThreadError(ExporterError):
@@ -104,20 +103,20 @@ class GatewayError(ExporterError):
     """One fetch failed.
 
     Attributes:
-        outcome: Its member of the closed set, never `ok`.
-        detail: What was seen, in a few words that hold no secret and no body text.
-        status: HTTP status of the last attempt, if there was an answer.
-        retry_after: Seconds that the gateway asked to wait, if it did.
-        is_transient: Whether another attempt can succeed where outcome and status do not say so.
-        attempts: GET requests made, redirects and retries included.
+        outcome: Any outcome but `ok`.
+        detail: A few words on what happened, without secrets and text of the body.
+        status: HTTP status of the last attempt, if there was a response.
+        retry_after: Seconds from the gateway's `Retry-After`, if any.
+        is_transient: Whether a retry can succeed, if outcome and status do not imply it.
+        attempts: Number of GET requests, including redirects and retries.
         request_id: The gateway's `x-request-id` of the last attempt, if any.
-        names: Variables that the hint names, each with what is in use instead.
+        names: Pairs of a variable in the hint and the name to print instead.
     """
 
     def __init__(
         self, outcome: Outcome, detail: str, *, retry_after: float | None = None, is_transient: bool = False
     ) -> None:
-        """Describe the failure; the client adds attempts, status and request id."""
+        """Create an error; the client adds attempts, status and request id."""
         super().__init__(f"{outcome}: {detail}")
         self.outcome = outcome
         self.detail = detail
@@ -130,8 +129,8 @@ class GatewayError(ExporterError):
 
     @property
     def hint(self) -> str:
-        """Say what was seen and what to do about it, for log and person."""
+        """What to do, with the detail in parentheses."""
         text = HINTS[self.outcome]
-        for variable, in_use in self.names:
-            text = text.replace(variable, in_use)
+        for variable, replacement in self.names:
+            text = text.replace(variable, replacement)
         return f"{text} ({self.detail})"

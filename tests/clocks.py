@@ -1,4 +1,4 @@
-"""Time that tests move."""
+"""Clocks that tests control."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ START_DATE = 1_787_191_300.0
 
 
 class MovedClock(Clock):
-    """A clock that stands still unless somebody sleeps, waits in vain or moves it."""
+    """A clock that advances only by sleeps, timeouts and assignments to `now`."""
 
     def __init__(self, patience: float = 5.0) -> None:
-        """Wait for real threads at most `patience` real seconds before a wait counts as in vain."""
+        """Wait for real threads up to `patience` real seconds before a timeout."""
         self.now = 0.0
         self.patience = patience
 
@@ -31,65 +31,65 @@ class MovedClock(Clock):
         return START_DATE + self.now
 
     def age(self) -> float:
-        """Return seconds since the test began."""
+        """Return seconds since the start of the test, plus 1000."""
         return 1000.0 + self.now
 
     def sleep(self, seconds: float) -> None:
-        """Move by `seconds` at once."""
+        """Advance by `seconds` at once."""
         self.now += seconds
 
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Return what arrives, or None after moving by `seconds`."""
+    def receive(self, items: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return the next item, or advance by `seconds` and return None."""
         try:
-            return inbox.get(timeout=min(seconds, self.patience))
+            return items.get(timeout=min(seconds, self.patience))
         except queue.Empty:
             self.now += seconds
             return None
 
 
 class RunningClock(MovedClock):
-    """A clock that runs as the machine's own does, and that can be moved ahead as well."""
+    """The clock of the machine, which tests can set ahead by `now`."""
 
     def __init__(self) -> None:
-        """Begin where the machine's clock is."""
+        """Start at the time of the machine."""
         super().__init__()
         self._real = SystemClock()
 
     def date(self) -> float:
-        """Return the Unix time, as far ahead as the clock was moved."""
+        """Return the Unix time plus `now`."""
         return self._real.date() + self.now
 
     def age(self) -> float:
-        """Return seconds since boot, as far ahead as the clock was moved."""
+        """Return seconds since boot plus `now`."""
         return self._real.age() + self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Sleep for `seconds`."""
         time.sleep(seconds)
 
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Return what arrives within `seconds`."""
-        return self._real.receive(inbox, seconds)
+    def receive(self, items: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Return the next item, or None after `seconds`."""
+        return self._real.receive(items, seconds)
 
 
 class ScriptedClock(MovedClock):
-    """A clock that runs through its waits in no time, and does things at given moments on the way."""
+    """A clock that skips waits and runs actions at given times."""
 
     def __init__(self) -> None:
-        """Begin with nothing to do."""
+        """Start without actions."""
         super().__init__()
         self._script: list[tuple[float, Callable[[], object]]] = []
 
     def at(self, moment: float, action: Callable[[], object]) -> None:
-        """Do something when the time since the start has come to `moment`."""
+        """Schedule an action for a time since the start."""
         self._script = sorted([*self._script, (moment, action)], key=itemgetter(0))
 
-    def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
-        """Wait for real while a fetch runs; else move on, to the next moment of the script at most."""
-        while any(thread.name.startswith("fetch-") for thread in threading.enumerate()) or not inbox.empty():
-            # A thread that has brought its result may take a moment more to end.
+    def receive(self, items: queue.SimpleQueue[T], seconds: float) -> T | None:
+        """Wait in real time while a fetch runs; otherwise advance by `seconds` and run the due actions."""
+        while any(thread.name.startswith("fetch-") for thread in threading.enumerate()) or not items.empty():
+            # A thread may still run for a moment after it has put its result.
             with contextlib.suppress(queue.Empty):
-                return inbox.get(timeout=0.05)
+                return items.get(timeout=0.05)
         target = self.now + seconds
         while self._script and self._script[0][0] <= target:
             moment, action = self._script.pop(0)

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.config.settings import WebSettings
-from exporter.web import server
+from exporter.web import listeners, server
 from exporter.web.routes import HEALTH_PATHS
 from exporter.webconfig.authentication import Access
 from exporter.webconfig.config import read
@@ -100,7 +100,7 @@ def house(folder: Folder, *, protect_health: bool = False) -> Iterator[House]:
     first = reading.config.tls
     tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
     running = server.Server(access, tls)
-    listener = server.bind(WebSettings("127.0.0.1", 0))
+    listener = listeners.bind(WebSettings("127.0.0.1", 0))
     inside.port = listener.getsockname()[1]
     thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()

@@ -1,4 +1,4 @@
-"""A receiver of OTLP/HTTP, in the collector's place."""
+"""A receiver for OTLP/HTTP that replaces the collector."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 @dataclass
 class OtlpReceiver:
-    """Keeps what arrives; with `silent` it takes requests and never answers. Port 0 is any free one."""
+    """Stores received data; with `silent` it never responds. Port 0 selects a free port."""
 
     silent: bool = False
     tls: ssl.SSLContext | None = None
@@ -35,7 +35,7 @@ class OtlpReceiver:
     resources: list[Resource] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Listen on the port of the loopback."""
+        """Listen on the loopback."""
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
         self._server.daemon_threads = True
@@ -47,18 +47,18 @@ class OtlpReceiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of all who wait, and close."""
+        """Release waiting handlers, and close."""
         self._released.set()
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def url(self) -> str:
-        """The address to put into OTEL_EXPORTER_OTLP_ENDPOINT."""
+        """The value for OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def _status(self, body: bytes) -> int:
-        """Return the status of the answer; only with 200 the body is recorded."""
+        """Return the status of the response; bodies are stored only with 200."""
         return 200
 
     def _take(self, path: str, body: bytes) -> None:
@@ -93,6 +93,6 @@ class OtlpReceiver:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+                """Do not log."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""The real program as a process of its own."""
+"""Runs the exporter as a process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment for the program: nothing but what is needed and what is given."""
+    """Return a minimal environment with these variables."""
     names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
     return {name: os.environ[name] for name in names if name in os.environ} | variables
 
 
 def run_program(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
+    """Run the program until it exits."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         env=environment(**variables),
@@ -36,13 +36,13 @@ def run_program(*arguments: str, **variables: str) -> subprocess.CompletedProces
 
 @dataclass
 class Program:
-    """The running program; its log lines are read as they come."""
+    """A running program whose log lines are read in a thread."""
 
     process: subprocess.Popen[str]
     output: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -56,7 +56,7 @@ class Program:
         self._lines.put(None)
 
     def record(self, message: str, seconds: float = 20) -> dict[str, Any]:
-        """Return the next log record with this message; fail when none comes in time, or none can come."""
+        """Return the next log record with this message; fail after a timeout or at the end of the output."""
         deadline = time.monotonic() + seconds
         while True:
             line = None
@@ -67,11 +67,11 @@ class Program:
                 return line
 
     def url(self) -> str:
-        """Return where it listens."""
+        """Return the URL of the exporter."""
         return f"http://127.0.0.1:{self.record('Listening')['port']}"
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """Send a signal; return exit code and the seconds that the end took."""
+        """Send a signal; return the exit code and the seconds until the exit."""
         begun = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(20)
@@ -81,11 +81,11 @@ class Program:
 
 @contextmanager
 def program(*arguments: str, code: str = "", **variables: str) -> Iterator[Program]:
-    """Start the program, and end it at the latest when the test does.
+    """Start the program, and kill it at the end of the test.
 
     Args:
         arguments: Its command line.
-        code: Python that runs in its process before it.
+        code: Python code that runs in the process before the program.
         variables: Its environment.
     """
     command = ["-c", f"{code}\nfrom exporter.__main__ import main; main()"] if code else ["-m", "exporter"]

@@ -1,4 +1,4 @@
-"""A gateway that answers with recordings of the real one, byte for byte, on a real socket."""
+"""A gateway on a real socket that replays recorded responses byte for byte."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ GOOD: Mapping[str, str] = {
 
 
 def recording(name: str) -> bytes:
-    """Return a recorded answer, whole."""
+    """Return a recorded response with its headers."""
     return (RECORDED / name).read_bytes()
 
 
 def recorded_body(name: str) -> bytes:
-    """Return the body of a recorded answer."""
+    """Return the body of a recorded response."""
     return recording(name).split(b"\r\n\r\n", 1)[1]
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """Return an answer that nobody recorded, for the cases that cannot be had from the real gateway."""
+    """Return a synthetic response, for behaviour that cannot be recorded."""
     lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     lines += [f"content-length: {len(body)}"]
@@ -45,7 +45,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that arrived."""
+    """A received request."""
 
     target: str
     headers: Mapping[str, str]
@@ -53,10 +53,10 @@ class Asked:
 
 @dataclass
 class ReplayGateway:
-    """Answers by target with raw bytes; what is not there is closed without an answer.
+    """Responds with raw bytes by target; closes the connection for unknown targets.
 
-    `answers` may be changed while it runs. With `silent` set it accepts requests and never answers; with
-    `closing` set it closes after each answer.
+    `answers` can be changed while the gateway runs. With `silent` it never responds; with `closing` it closes
+    the connection after each response.
     """
 
     answers: dict[str, bytes] = field(default_factory=lambda: {k: recording(v) for k, v in GOOD.items()})
@@ -64,7 +64,7 @@ class ReplayGateway:
     silent: bool = False
     closing: bool = False
     on_ask: Callable[[Asked], object] = bool
-    """Called with each request before it is answered."""
+    """Called with each request before the response."""
     reached: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -78,24 +78,24 @@ class ReplayGateway:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of all who wait, and close."""
+        """Release waiting handlers, and close."""
         self._released.set()
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def url(self) -> str:
-        """The address to put into GATEWAY_API_URL."""
+        """The value for GATEWAY_API_URL."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
     @property
     def targets(self) -> list[str]:
-        """The targets that were asked for, in order."""
+        """The requested targets in order."""
         return [asked.target for asked in self.asked]
 
     def replay(self, target: str, name: str) -> None:
-        """Answer `target` with a recording from now on."""
+        """Respond to `target` with a recording."""
         self.answers[target] = recording(name)
 
     def _handler(self) -> type[socketserver.StreamRequestHandler]:
@@ -130,4 +130,4 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away: tests cut connections on purpose."""
+        """Ignore errors: tests cut connections on purpose."""

@@ -1,4 +1,4 @@
-"""The exporter's parts put together as in the real thing, with spans and log records kept in memory."""
+"""An exporter for tests: all parts but the web server, with spans and log records in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Labels = Mapping[str, str]
 
 @dataclass
 class Rig:
-    """A poller with everything around it."""
+    """A poller with telemetry and log."""
 
     settings: Settings
     clock: MovedClock
@@ -43,15 +43,15 @@ class Rig:
 
     @property
     def text(self) -> str:
-        """The exposition in force, in the text format."""
+        """The current exposition in the text format."""
         return self.poller.published.current.encode(TEXT).decode()
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of one series in the exposition in force, None where there is none."""
+        """Return the value of a series in the current exposition; None without the series."""
         return self.series(name).get(tuple(sorted(labels.items())))
 
     def series(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """Return all series of one name, by their labels."""
+        """Return all series with a name, by labels."""
         return {
             tuple(sorted(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(self.text)
@@ -60,7 +60,7 @@ class Rig:
         }
 
     def spans(self) -> list[ReadableSpan]:
-        """Return the spans that have ended, and forget them."""
+        """Return and clear the finished spans."""
         if self.telemetry.tracer_provider is not None:
             self.telemetry.tracer_provider.force_flush()
         spans = list(self._spans.get_finished_spans())
@@ -68,7 +68,7 @@ class Rig:
         return spans
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log lines since the last call, parsed."""
+        """Return the parsed log lines since the last call."""
         text = self._stdout.getvalue()
         self._stdout.seek(0)
         self._stdout.truncate()
@@ -79,7 +79,7 @@ class Rig:
         return [line["message"] for line in self.lines()]
 
     def otlp_bodies(self) -> Sequence[Any]:
-        """Return the bodies of all log records that went out by OTLP."""
+        """Return the bodies of all OTLP log records."""
         if self.telemetry.logger_provider is not None:
             self.telemetry.logger_provider.force_flush()
         return [item.log_record.body for item in self._records.get_finished_logs()]
@@ -87,13 +87,9 @@ class Rig:
 
 @contextmanager
 def rig(
-    settings: Settings,
-    clock: MovedClock,
-    *,
-    export: bool = True,
-    custom: Callable[[], CustomMetrics] = tuple,
+    settings: Settings, clock: MovedClock, *, export: bool = True, custom: Callable[[], CustomMetrics] = tuple
 ) -> Iterator[Rig]:
-    """Put a rig together, and take it apart again; with `export` off, spans and records go nowhere."""
+    """Set up a rig and tear it down; without `export` spans and records are not captured."""
     spans, records, stdout = InMemorySpanExporter(), InMemoryLogRecordExporter(), io.StringIO()
     telemetry = Telemetry(settings.telemetry, *((spans, records) if export else ()))
     root = logging.getLogger()

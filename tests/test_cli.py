@@ -1,4 +1,4 @@
-"""The command line says what it can do, and its exit codes are those that are documented."""
+"""Tests of the command line: help texts, flags and exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.replay import ReplayGateway
 
 
 def invoke(*arguments: str, **variables: str) -> Result:
-    """Run the command line in this process, with no variable but the given ones."""
+    """Run the command line in this process with only the given variables."""
     clean = {variable.name: None for variable in VARIABLES}
     return CliRunner().invoke(cli, arguments, env={**clean, **variables})
 
@@ -36,7 +36,7 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("run",)], ids=["exporter", "run"])
 def test_help_names_the_flags(arguments: tuple[str, ...]) -> None:
-    """The help names every flag, before the command and after it."""
+    """The help of the group and of `run` lists all flags."""
     text = invoke(*arguments, "--help").output
 
     assert [] == [flag.name for flag in FLAGS if f"\n  {flag.name} {flag.metavar}".rstrip() not in text]
@@ -45,7 +45,7 @@ def test_help_names_the_flags(arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.metavar], ids=lambda flag: flag.name)
 @pytest.mark.parametrize("command", [("{}",), ("{}", "run"), ("run", "{}")], ids=["alone", "before", "after"])
 def test_flags_before_and_after_run(flag: Flag, command: tuple[str, ...]) -> None:
-    """Each flag is read before the command, after it, and without one; a problem names the flag."""
+    """Each flag is valid before, after and without the command; a problem names the flag."""
     arguments = [part.format(f"{flag.name}=a b\N{SNOWMAN}") for part in command]
 
     result = invoke(*arguments, GATEWAY_API_URL="http://localhost", ADMIN_KEY="k")
@@ -56,21 +56,14 @@ def test_flags_before_and_after_run(flag: Flag, command: tuple[str, ...]) -> Non
 
 
 def test_last_flag_wins() -> None:
-    """Of a flag that is given twice the last one counts, that after the command in particular."""
+    """The last value of a repeated flag is used, even if it follows the command."""
     result = invoke("--log.level=a", "--log.level=b", "run", "--log.level=c", "--log.level=d")
 
     assert ["d"] == re.findall('--log.level="(.*)"', result.stderr)
 
 
-def test_listen_addresses_are_collected() -> None:
-    """The flag for the address may be repeated: each address is looked at."""
-    result = invoke("run", "--web.listen-address=:8001", "--web.listen-address=:x")
-
-    assert '--web.listen-address=":8001,:x": must be ' in result.stderr
-
-
 def test_config_check(gateway: ReplayGateway, tmp_path: Path) -> None:
-    """Good settings and files are exit code 0, and nothing is connected to or listened on."""
+    """Exit code 0 for valid settings and files, without any connection or listener."""
     folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
     custom.write_text("metrics: []")
     key = tmp_path / "key"
@@ -93,8 +86,8 @@ def test_config_check(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert ([], []) == (gateway.asked, list(receiver.spans))
 
 
-def test_config_check_names_every_problem(tmp_path: Path) -> None:
-    """Problems of settings, flags and files are exit code 2, all at once."""
+def test_config_check_with_problems(tmp_path: Path) -> None:
+    """Exit code 2 and all problems of settings, flags and files."""
     folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
     custom.write_text("metrics: [1]")
     (tmp_path / "server.key").unlink()
@@ -114,7 +107,7 @@ def test_config_check_names_every_problem(tmp_path: Path) -> None:
 
 
 def test_config_check_of_telemetry(gateway: ReplayGateway) -> None:
-    """A file for the collector that cannot be read is found as well."""
+    """Exit code 2 if the OpenTelemetry SDK rejects a setting."""
     more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_CERTIFICATE": "no.pem"}
 
     result = run_program("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
@@ -123,44 +116,20 @@ def test_config_check_of_telemetry(gateway: ReplayGateway) -> None:
     assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in result.stderr
 
 
-def test_config_check_of_another_command() -> None:
-    """The check is of the exporter: no other command takes the flag without a word."""
-    result = invoke("--config.check", "doctor")
-
-    assert (2, True) == (result.exit_code, "--config.check belongs to the command run." in result.output)
-
-
-@pytest.mark.parametrize(
-    ("variables", "flags"),
-    [
-        ({"METRICS_HOST": "host:8001"}, ()),
-        ({"METRICS_HOST": "[::1"}, ()),
-        ({"METRICS_PORT": "::8001"}, ()),
-        ({}, ("--web.listen-address=8001",)),
-        ({}, ("--web.listen-address=::1:8001",)),
-    ],
-)
-def test_malformed_address_is_a_wrong_setting(variables: dict[str, str], flags: tuple[str, ...]) -> None:
-    """A malformed address is exit code 2, never 3."""
-    good = {"GATEWAY_API_URL": "http://localhost", "ADMIN_KEY": "k"}
-
-    assert 2 == invoke(*flags, **good, **variables).exit_code
-
-
 @pytest.mark.parametrize("arguments", [(), ("run",), ("demo",)], ids=["nothing", "run", "demo"])
-def test_flag_wins_over_the_variable(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """The flag holds for every command that listens, and wins over the variable, whose file may be bad."""
+def test_flag_overrides_the_variable(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The flag overrides the variable in all commands that listen, even if the variable is invalid."""
     bad, worse = tmp_path / "bad.yml", tmp_path / "worse.yml"
     bad.write_text("rate_limits: {}\nhttp_server_config: text\n")
     worse.write_text("-")
     result = invoke(f"--web.config.file={bad}", *arguments, WEB_CONFIG_FILE=str(worse))
 
-    told = [line for line in result.stderr.splitlines() if "config" in line or "limit" in line]
+    problems = [line for line in result.stderr.splitlines() if "config" in line or "limit" in line]
     assert 2 == result.exit_code
     assert [
         "provider-metrics-exporter: --web.config.file: rate_limits is not known: is rate_limit meant?",
         "provider-metrics-exporter: --web.config.file: http_server_config must be a mapping.",
-    ] == told
+    ] == problems
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
@@ -174,8 +143,8 @@ def test_flag_wins_over_the_variable(tmp_path: Path, arguments: tuple[str, ...])
     ],
     ids=["missing bundle", "device", "key in quotes", "URL in quotes"],
 )
-def test_settings_that_cannot_work(command: str, variables: dict[str, str], problem: str) -> None:
-    """A wrong path of certificates and a value in quotes are exit code 2, with one line that names them."""
+def test_invalid_settings(command: str, variables: dict[str, str], problem: str) -> None:
+    """Exit code 2 and one line for missing CA files and values in quotes."""
     good = {"GATEWAY_API_URL": "https://gateway.invalid", "ADMIN_KEY": "key", "METRICS_PORT": "0"}
     result = run_program(command, **{**good, **variables})
 
@@ -184,53 +153,42 @@ def test_settings_that_cannot_work(command: str, variables: dict[str, str], prob
     assert line.startswith(f"provider-metrics-exporter: {problem}")
 
 
-def test_healthcheck_takes_the_flag(tmp_path: Path) -> None:
-    """A healthcheck with the exporter's own arguments works; it does not read the file."""
+def test_flag_of_the_healthcheck(tmp_path: Path) -> None:
+    """`healthcheck` accepts the flag, but does not read the file."""
     result = invoke(f"--web.config.file={tmp_path}", "healthcheck", METRICS_PORT="0")
 
     assert (1, True) == (result.exit_code, result.stderr.startswith("no answer on port 0"))
 
 
-def test_empty_flag_is_none(tmp_path: Path) -> None:
-    """An empty flag leaves the variable in force."""
+def test_empty_flag(tmp_path: Path) -> None:
+    """An empty flag does not override the variable."""
     result = invoke("--web.config.file=", WEB_CONFIG_FILE=str(tmp_path))
 
     assert "WEB_CONFIG_FILE: the file cannot be read: Is a directory." in result.stderr
 
 
-def test_file_and_environment_are_told_together(tmp_path: Path) -> None:
-    """What is wrong with the environment and with the file is told at once."""
-    result = invoke("run", WEB_CONFIG_FILE=str(tmp_path), METRICS_PORT="x")
-
-    assert (2, 4) == (result.exit_code, len(result.stderr.splitlines()))
-
-
-def test_custom_metrics_are_told_with_the_rest(tmp_path: Path) -> None:
-    """What is wrong with the custom metrics is told with all other problems, by every command that polls."""
+def test_problems_of_files_and_environment(tmp_path: Path) -> None:
+    """Problems of settings, web configuration and custom metrics are all printed."""
     path = tmp_path / "custom.yaml"
     path.write_text("metrics: [{name: gatewayz_up, help: Up., kind: gauge, from: stats, path: 'a['}]")
+    before = "CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
     for command in ("run", "check", "demo"):
-        result = invoke(command, CUSTOM_METRICS_FILE=str(path), METRICS_PORT="x")
+        result = invoke(
+            command, CUSTOM_METRICS_FILE=str(path), METRICS_PORT="x", WEB_CONFIG_FILE=str(tmp_path)
+        )
+        problems = [line.removeprefix("provider-metrics-exporter: ") for line in result.stderr.splitlines()]
 
-        told = [line for line in result.stderr.splitlines() if "CUSTOM_METRICS_FILE" in line]
         assert 2 == result.exit_code
         assert 'METRICS_PORT="x"' in result.stderr
-        before = "provider-metrics-exporter: CUSTOM_METRICS_FILE: metric 1 (gatewayz_up): "
+        assert (command != "check") is ("WEB_CONFIG_FILE: the file cannot be read" in result.stderr)
         assert [
             f"{before}name is already in use by a metric of the exporter.",
             f"{before}path is not a valid JMESPath expression (character 3).",
-        ] == told
+        ] == [problem for problem in problems if problem.startswith("CUSTOM")]
 
 
-def test_check_does_not_read_the_web_config(tmp_path: Path) -> None:
-    """A check opens no port, so that who may come in does not matter to it."""
-    result = invoke("check", WEB_CONFIG_FILE=str(tmp_path), METRICS_PORT="x")
-
-    assert "WEB_CONFIG_FILE" not in result.stderr
-
-
-def test_help_names_every_command_and_variable() -> None:
-    """The help names all commands, and all variables with their defaults."""
+def test_help_names_commands_and_variables() -> None:
+    """The help lists all commands, and all variables with their defaults."""
     text = invoke("--help").output
 
     for name in ("run", "check", "doctor", "healthcheck", "demo"):
@@ -240,71 +198,63 @@ def test_help_names_every_command_and_variable() -> None:
         assert not variable.default or f"default {variable.default}" in text.replace("\n", " ")
 
 
-def test_unknown_command() -> None:
-    """A command that does not exist is exit code 2, as wrong configuration is."""
-    assert 2 == invoke("fly").exit_code
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("fly",), "No such command"),
+        (("healthcheck",), 'METRICS_PORT="x"'),
+        (("demo", "--gateway-only"), "ADMIN_KEY is not set"),
+        (("run",), "GATEWAY_API_URL is not set"),
+        (("check",), "ADMIN_KEY is not set"),
+        (("--config.check", "doctor"), "--config.check belongs to the command run."),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_invalid_use(arguments: tuple[str, ...], problem: str) -> None:
+    """Exit code 2 and the problem for unknown commands, missing or invalid settings and misplaced flags."""
+    result = invoke(*arguments, METRICS_PORT="x")
 
-
-@pytest.mark.parametrize("arguments", [(), ("run",), ("check",)], ids=["nothing", "run", "check"])
-def test_missing_settings(arguments: tuple[str, ...]) -> None:
-    """Without settings every command that needs them lists what is missing, and exits with 2."""
-    result = invoke(*arguments)
-
-    assert 2 == result.exit_code
-    assert 2 == result.stderr.count("provider-metrics-exporter: ")
-
-
-def test_wrong_port_for_the_healthcheck() -> None:
-    """The healthcheck needs no gateway, but a port that is one."""
-    assert 2 == invoke("healthcheck", METRICS_PORT="x").exit_code
-
-
-@pytest.mark.parametrize("listen", ["8001", "host:", "::1", "host:99999", "host:x"])
-def test_wrong_address_for_the_demo(listen: str) -> None:
-    """An address that has no host or port is refused in plain words."""
-    result = invoke("demo", "--listen", listen)
-
-    assert (2, True) == (result.exit_code, f'"{listen}" must be host:port or :port' in result.output)
+    assert (2, True) == (result.exit_code, problem in result.output)
 
 
 @pytest.mark.parametrize(
-    ("day", "rule"),
-    [("soon", "must be a duration such as 60, 60s or 5m"), ("5s", "must be between 6s and 7d")],
+    ("flag", "value", "rule"),
+    [
+        *(
+            ("--listen", value, "must be host:port or :port")
+            for value in ("8001", "host:", "::1", "host:99999")
+        ),
+        ("--day", "soon", "must be a duration such as 60, 60s or 5m"),
+        ("--day", "5s", "must be between 6s and 7d"),
+    ],
 )
-def test_wrong_day_for_the_demo(day: str, rule: str) -> None:
-    """A day that is no duration, or too short, is refused in plain words."""
-    result = invoke("demo", "--day", day)
+def test_invalid_flags_of_the_demo(flag: str, value: str, rule: str) -> None:
+    """Exit code 2 and the rule for invalid addresses and durations."""
+    result = invoke("demo", flag, value)
 
-    assert (2, True) == (result.exit_code, f'"{day}" {rule}' in result.output)
+    assert (2, True) == (result.exit_code, f'"{value}" {rule}' in result.output)
 
 
-def test_demo_polls_its_own_gateway() -> None:
-    """The demo prints its script, publishes what its gateway says, and ends with 0 on Ctrl-C."""
-    with program("demo", "--day", "24", METRICS_PORT="0") as running:
+def test_demo() -> None:
+    """The demo prints its script, publishes failures and recoveries of its gateway, and exits on Ctrl-C."""
+    with program("demo", "--day", "12s", METRICS_PORT="0") as running:
         port = running.record("Listening")["port"]
         record = running.record("Updated provider metrics")
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        changed = running.record("Provider health changed", 30)
+        running.record("Fetch failed", 60)
+        running.record("Recovered", 60)
         code, seconds = running.end(signal.SIGINT)
 
     assert record["providers_total"] == record["providers_listed"]
     assert "\ngatewayz_up 1.0\n" in text
     assert "Script of the day" in running.output[0]
+    assert {"provider", "from", "to"} <= set(changed)
     assert (0, True) == (code, seconds < 5)
 
 
-def test_demo_moves() -> None:
-    """A compressed day brings failures and recoveries by itself."""
-    with program("demo", "--day", "12s", METRICS_PORT="0") as running:
-        changed = running.record("Provider health changed", 30)
-        failed = running.record("Fetch failed", 60)
-        recovered = running.record("Recovered", 60)
-
-    assert {"provider", "from", "to"} <= set(changed)
-    assert failed["endpoint"] == recovered["endpoint"] or recovered["failures"] >= 1
-
-
-def test_demo_gateway_alone() -> None:
-    """The demo's gateway runs by itself, with the key and address that it is told, until SIGTERM."""
+def test_demo_gateway_only() -> None:
+    """`--gateway-only` runs the gateway with the given key and address until SIGTERM."""
     with program("demo", "--gateway-only", "--listen", "127.0.0.1:0", ADMIN_KEY="my-key") as running:
         deadline = time.monotonic() + 20
         while not any(line.startswith("Gateway ") for line in running.output):
@@ -320,15 +270,8 @@ def test_demo_gateway_alone() -> None:
     assert 0 == code
 
 
-def test_demo_gateway_alone_needs_a_key() -> None:
-    """A gateway whose key nobody knows is of no use."""
-    result = invoke("demo", "--gateway-only")
-
-    assert (2, True) == (result.exit_code, "ADMIN_KEY is not set" in result.output)
-
-
-def test_demo_in_an_odd_environment() -> None:
-    """Neither a proxy nor empty values nor the alias of the interval disturb the demo."""
+def test_environment_of_the_demo() -> None:
+    """Proxies, empty values and the alias of the interval do not break the demo."""
     odd = {
         "HTTP_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "collector.example",
@@ -344,7 +287,7 @@ def test_demo_in_an_odd_environment() -> None:
 
 
 def test_demo_with_a_taken_port(gateway: ReplayGateway) -> None:
-    """An address that is taken is exit code 3."""
+    """Exit code 3 for an address in use."""
     address = gateway.url.removeprefix("http://")
 
     result = run_program("demo", "--listen", address)

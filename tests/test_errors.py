@@ -1,4 +1,4 @@
-"""Failures are values of one closed set, and each says what to do about it."""
+"""Tests of `exporter.errors`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import pytest
 
 from exporter.config.settings import VARIABLES
-from exporter.errors import HINTS, ExporterError, GatewayError, ListenError, Outcome, SettingsError
+from exporter.errors import HINTS, GatewayError, Outcome, SettingsError
 
 FAILURES = tuple(outcome for outcome in Outcome if outcome is not Outcome.OK)
 
 
 def test_outcomes_are_those_of_the_contract() -> None:
-    """The label `outcome` has exactly the values of the contract, in its order."""
+    """The label `outcome` has the values of the contract."""
     assert [
         "ok",
         "timeout",
@@ -36,24 +36,20 @@ def test_outcomes_are_those_of_the_contract() -> None:
 
 
 def test_every_outcome_has_a_hint() -> None:
-    """No outcome is without an entry in the table of hints."""
+    """Every outcome has a hint, which is empty only for a success."""
     assert set(Outcome) == set(HINTS)
+    assert [Outcome.OK] == [outcome for outcome in Outcome if not HINTS[outcome]]
 
 
 @pytest.mark.parametrize("outcome", FAILURES, ids=str)
-def test_hint_is_a_sentence_of_its_own(outcome: Outcome) -> None:
-    """A failure's hint is one or more whole sentences that no other failure has."""
+def test_hint_is_unique(outcome: Outcome) -> None:
+    """The hint of a failure is one or more whole sentences, and differs from all others."""
     assert re.fullmatch(r"[A-Z].+\.", HINTS[outcome])
     assert [outcome] == [other for other in Outcome if HINTS[other] == HINTS[outcome]]
 
 
-def test_success_needs_no_hint() -> None:
-    """There is nothing to do about a success."""
-    assert "" == HINTS[Outcome.OK]
-
-
 def test_hints_name_only_variables_that_exist() -> None:
-    """Every variable that a hint tells people to set can be set."""
+    """All variables in hints exist."""
     named = {name for hint in HINTS.values() for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", hint)}
 
     proxies = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
@@ -80,52 +76,31 @@ def test_hints_name_only_variables_that_exist() -> None:
     ids=str,
 )
 def test_hint_names_what_to_fix(outcome: Outcome, variable: str) -> None:
-    """A failure that a setting can mend has a hint with the name of that setting."""
+    """If a setting can fix a failure, the hint names it."""
     assert variable in HINTS[outcome]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [SettingsError(["x"]), ListenError("x"), GatewayError(Outcome.DNS, "x")],
-    ids=lambda error: type(error).__name__,
-)
-def test_errors_have_one_root(error: Exception) -> None:
-    """Every error of the exporter can be caught as an ExporterError."""
-    assert isinstance(error, ExporterError)
-
-
-def test_settings_error_keeps_every_problem() -> None:
-    """All problems are kept in their order, as values and in the text."""
+def test_settings_error() -> None:
+    """A settings error has all problems in order, as values and as text."""
     error = SettingsError(["first", "second"])
 
     assert ("first", "second") == error.problems
     assert "first; second" == str(error)
 
 
-def test_gateway_error_before_any_answer() -> None:
-    """A new error knows outcome and detail, and nothing of an answer that has not come."""
-    error = GatewayError(Outcome.CONNECT, "connection refused")
+def test_gateway_error() -> None:
+    """A gateway error has no values of a response yet; its hint ends with the detail."""
+    error = GatewayError(Outcome.CONNECT, "connection refused", retry_after=5.0)
 
     assert "connect: connection refused" == str(error)
-    assert (Outcome.CONNECT, "connection refused") == (error.outcome, error.detail)
-    assert (None, None, 0, None) == (error.status, error.retry_after, error.attempts, error.request_id)
+    assert (Outcome.CONNECT, "connection refused", 5.0) == (error.outcome, error.detail, error.retry_after)
+    assert (None, 0, None) == (error.status, error.attempts, error.request_id)
+    assert f"{HINTS[Outcome.CONNECT]} (connection refused)" == error.hint
 
 
-def test_hint_names_what_is_in_use() -> None:
-    """A hint names what is in use, and not the usual variable; what was seen stays as it is."""
+def test_hint_with_replaced_names() -> None:
+    """`names` replaces variables in the hint, but not in the detail."""
     error = GatewayError(Outcome.UNAUTHORIZED, "ADMIN_KEY")
     error.names = (("ADMIN_KEY", "the file that ADMIN_KEY_FILE names"),)
 
     assert error.hint.endswith("put a valid admin key into the file that ADMIN_KEY_FILE names. (ADMIN_KEY)")
-
-
-def test_gateway_error_keeps_retry_after() -> None:
-    """The wait that the gateway asked for is kept."""
-    assert 5.0 == GatewayError(Outcome.RATE_LIMITED, "429", retry_after=5.0).retry_after
-
-
-def test_hint_says_what_to_do_and_what_was_seen() -> None:
-    """The hint of an error is that of its outcome, with what was seen in parentheses."""
-    error = GatewayError(Outcome.FORBIDDEN, "HTTP 403")
-
-    assert f"{HINTS[Outcome.FORBIDDEN]} (HTTP 403)" == error.hint

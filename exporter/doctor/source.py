@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from exporter.check import NO_PROVIDERS, emptiness
+from exporter.check import NO_PROVIDERS, empty_answer
 from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
 from exporter.config.values import address
 from exporter.configuration import load_given, read_web_file
@@ -168,8 +168,8 @@ def _answers(snapshot: Snapshot) -> Finding:
     active = sum(provider.is_active is True for provider in providers)
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     slowest = max((fetch.duration_seconds for fetch in fetches), default=0.0)
-    if emptiness(snapshot):
-        return failed(emptiness(snapshot), NO_PROVIDERS)
+    if empty_answer(snapshot):
+        return failed(empty_answer(snapshot), NO_PROVIDERS)
     invalid = sum(snapshot.invalid_fields.values())
     left_out = f", {counted(invalid, 'value')} not understood" if invalid else ""
     listed = counted(len(providers), "provider")

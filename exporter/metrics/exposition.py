@@ -1,4 +1,4 @@
-"""One collection of the metrics, and the bodies that are encoded from it for Prometheus."""
+"""Expositions: the metrics of one collection, encoded for Prometheus on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as encode_o
 from exporter.model.snapshot import Snapshot
 
 GRACE_SECONDS = 60.0
-"""Time that replacing an exposition may take: 10,000 providers on a busy machine took more than ten."""
+"""Time to replace an exposition; 10,000 providers on a busy machine took more than ten seconds."""
 GZIP_LEVEL = 6
 
 
@@ -33,65 +33,65 @@ ENCODERS: Mapping[Format, Callable[[CollectorRegistry], bytes]] = MappingProxyTy
     {Format.TEXT: encode_text, Format.OPENMETRICS: encode_openmetrics}
 )
 ENDS: Mapping[Format, bytes] = MappingProxyType({Format.TEXT: b"", Format.OPENMETRICS: b"# EOF\n"})
-"""What comes after the last family."""
+"""Trailer after the last family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What a scraper can ask for."""
+    """A format and encoding that scrapers can request."""
 
     format: Format
     gzip: bool
 
 
 class Exposition:
-    """The families of one collection; bodies are encoded at most once each, from any thread."""
+    """The metric families of one collection; encodes each variant at most once; thread-safe."""
 
     def __init__(
         self,
         families: Sequence[Metric],
         snapshot: Snapshot,
         due_at: float,
-        before: Exposition | None = None,
+        previous: Exposition | None = None,
     ) -> None:
-        """Keep what was collected.
+        """Create an exposition.
 
         Args:
-            families: The metric families, in order.
-            snapshot: The values that they were made of.
-            due_at: Age, by the clock, at which the poller has to replace this.
-            before: The one that this replaces; the lines of families that are as they were are its.
+            families: Metric families, in order.
+            snapshot: Source of the values.
+            due_at: Age, by the clock, at which the poll loop must replace this exposition.
+            previous: Exposition that this one replaces. Lines of unchanged families are reused.
         """
         self.snapshot = snapshot
         self.due_at = due_at
-        earlier = {part.family.name: part for part in before._parts} if before is not None else {}
+        earlier = {part.family.name: part for part in previous._parts} if previous is not None else {}
         self._parts: tuple[_Part, ...] = tuple(_part(family, earlier.get(family.name)) for family in families)
         self._bodies: dict[Variant, bytes] = {}
-        self._asked: set[Variant] = set()
-        self._encoding = threading.RLock()
+        self._requested: set[Variant] = set()
+        self._lock = threading.RLock()
 
     @property
-    def asked(self) -> frozenset[Variant]:
-        """The variants that scrapers have asked for."""
-        return frozenset(self._asked)
+    def requested(self) -> frozenset[Variant]:
+        """The variants that scrapers have requested."""
+        return frozenset(self._requested)
 
     def is_overdue(self, age: float) -> bool:
-        """Tell whether this was not replaced in time, so that the poller must hang or be dead."""
+        """Return whether the replacement is overdue, so that the poll loop must hang or be dead."""
         return age >= self.due_at + GRACE_SECONDS
 
     def encoded(self, variant: Variant) -> bytes | None:
-        """Return a body that is ready, and note that it was asked for; never blocks."""
-        self._asked.add(variant)
+        """Return the body if it is encoded, and record the request; never blocks."""
+        self._requested.add(variant)
         return self._bodies.get(variant)
 
     def encode(self, variant: Variant) -> bytes:
-        """Return a body, and make it if nobody has yet; whoever asks meanwhile waits for the same one."""
-        with self._encoding:
+        """Return the body; encode it on the first call. Concurrent calls wait for the same body."""
+        with self._lock:
             if variant not in self._bodies:
-                self._bodies[variant] = self._make(variant)
+                self._bodies[variant] = self._encode(variant)
             return self._bodies[variant]
 
-    def _make(self, variant: Variant) -> bytes:
+    def _encode(self, variant: Variant) -> bytes:
         if variant.gzip:
             return gzip.compress(self.encode(Variant(variant.format, gzip=False)), GZIP_LEVEL, mtime=0)
         lines = (lines for part in self._parts for lines in (part.heads[variant.format], part.samples))
@@ -100,7 +100,7 @@ class Exposition:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A family and its lines: help and type differ from format to format, samples do not."""
+    """A family and its encoded lines: metadata lines depend on the format, samples do not."""
 
     family: Metric
     heads: Mapping[Format, bytes]
@@ -108,7 +108,7 @@ class _Part:
 
 
 class _Family(CollectorRegistry):
-    """The one thing that the encoders need of a registry: to give out a family."""
+    """A registry with one family, as input for the encoders."""
 
     def __init__(self, family: Metric) -> None:
         super().__init__()
@@ -119,9 +119,9 @@ class _Family(CollectorRegistry):
 
 
 def _part(family: Metric, earlier: _Part | None) -> _Part:
-    """Encode a family, as far as it is another one than it was.
+    """Encode a metric family, reusing unchanged lines of the previous exposition.
 
-    Of the two encoders the one for the text format is far the faster.
+    Samples are encoded in the text format, whose encoder is much faster than that of OpenMetrics.
     """
     if earlier is not None and earlier.family == family:
         return earlier
@@ -142,8 +142,8 @@ def _lines(family: Metric, format_: Format) -> bytes:
 
 
 class Published:
-    """The exposition in force: the poller replaces it, the web side reads it."""
+    """Holds the current exposition: the poll loop replaces it, the HTTP routes read it."""
 
     def __init__(self, exposition: Exposition) -> None:
-        """Begin with the exposition of an exporter that has not polled yet."""
+        """Start with an exposition without data."""
         self.current = exposition

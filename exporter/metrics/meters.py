@@ -29,8 +29,8 @@ from exporter.metrics.instruments import (
     register_gauges,
     register_lost_records,
 )
+from exporter.metrics.push import BackgroundSender
 from exporter.metrics.sdk import NoExemplars, PrometheusReader, PushReader
-from exporter.metrics.sender import Sender
 from exporter.model.custom import CustomMetrics
 from exporter.model.snapshot import Snapshot
 
@@ -66,7 +66,7 @@ class Metrics:
         """
         self._resource = resource
         self._exporter = counted(exporter, lambda: self.events.telemetry_failed(Signal.METRICS))
-        self._sender = Sender(self._export)
+        self._sender = BackgroundSender(self._export)
         self._snapshot = Snapshot()
         self._event_provider = self._provider(target_info=True)
         self._process = ProcessCollector(registry=None)

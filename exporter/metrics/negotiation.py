@@ -1,4 +1,4 @@
-"""Which body a scraper gets, by its `Accept` and `Accept-Encoding` (RFC 9110, sections 12.5.1 and 12.5.3)."""
+"""Content negotiation by `Accept` and `Accept-Encoding` (RFC 9110, sections 12.5.1 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OFFERED = (
     (Format.TEXT, "text", "plain", "0.0.4"),
     (Format.OPENMETRICS, "application", "openmetrics-text", "1.0.0"),
 )
-"""In order of our preference, for equal qualities; the first is the answer to those who accept neither."""
+"""By preference for equal qualities; the first is also the default if none is acceptable."""
 
 MAX_CHARACTERS = 4096
-"""Of a header that is read at all; Prometheus sends some two hundred."""
+"""Longer headers are ignored; Prometheus sends about two hundred characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Choice:
 
 
 def negotiate(accept: str, accept_encoding: str) -> Variant:
-    """Return the variant of highest quality; a header that cannot be read counts as absent."""
+    """Return the variant with the highest quality; an invalid header counts as absent."""
     choices = tuple(_choices(accept))
     qualities = [(_quality(choices, *media), format_) for format_, *media in OFFERED]
     best = max(qualities, key=lambda pair: pair[0])
@@ -35,15 +35,15 @@ def negotiate(accept: str, accept_encoding: str) -> Variant:
 
 
 def _quality(choices: tuple[Choice, ...], kind: str, subtype: str, version: str) -> float:
-    """Return the quality by the most specific range that matches."""
+    """Return the quality of the most specific matching range."""
     for pattern in (f"{kind}/{subtype}", f"{kind}/*", "*/*"):
-        found = [
+        matches = [
             choice.quality
             for choice in choices
             if choice.value == pattern and choice.parameters.get("version", version) == version
         ]
-        if found:
-            return max(found)
+        if matches:
+            return max(matches)
     return 0.0
 
 

@@ -1,4 +1,4 @@
-"""What changed between two lists of providers, for the log."""
+"""Differences between two lists of providers, for the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.model.provider import HealthStatus, Provider
 
 @dataclass(frozen=True, slots=True)
 class HealthChange:
-    """A provider whose health is not what it was."""
+    """A provider whose health changed."""
 
     provider: str
     before: HealthStatus
@@ -18,25 +18,25 @@ class HealthChange:
 
     @property
     def is_worse(self) -> bool:
-        """Tell whether somebody should look at it."""
+        """Whether the new health is worse."""
         return self.after.severity > self.before.severity
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """All differences that are worth a log record, providers by their slugs."""
+    """The differences that are logged; providers are given by slug."""
 
     health: tuple[HealthChange, ...] = ()
     appeared: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of differences."""
         return len(self.health) + len(self.appeared) + len(self.vanished)
 
 
 def changes_between(before: Sequence[Provider] | None, after: Sequence[Provider] | None) -> Changes:
-    """Compare two lists; none where there is nothing to compare with, as for the first list."""
+    """Compare two lists; without a previous list there are no changes."""
     if before is None or after is None or before is after:
         return Changes()
     old = {provider.slug: provider.health for provider in before}

@@ -1,4 +1,4 @@
-"""The two endpoints of the gateway that are polled, as the gateway's contract gives them."""
+"""The two endpoints of the gateway that are polled (gateway contract)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class Endpoint(StrEnum):
-    """What is fetched; the value is the label `endpoint`."""
+    """An endpoint; the value is the label `endpoint`."""
 
     PROVIDERS = "providers"
     STATS = "stats"
@@ -28,13 +28,13 @@ class Endpoint(StrEnum):
 
     @property
     def max_bytes(self) -> int:
-        """Largest answer that is read, in bytes after decompression."""
+        """Size limit of the answer in bytes, after decompression."""
         return ROUTES[self].max_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an endpoint is and how much it may answer."""
+    """Path, query and size limit of an endpoint."""
 
     path: str
     query: str
@@ -43,7 +43,7 @@ class Route:
 
 ROUTES: Mapping[Endpoint, Route] = MappingProxyType(
     {
-        # Without the query the gateway hides inactive providers from the list, but not from the counts.
+        # Without the query the gateway omits inactive providers from the list, but not from the counts.
         Endpoint.PROVIDERS: Route("/providers", "include_inactive=true", 64 * MEBIBYTE),
         Endpoint.STATS: Route("/providers/stats", "", MEBIBYTE),
     }

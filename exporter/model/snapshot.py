@@ -1,4 +1,4 @@
-"""The snapshot: everything that is known of the gateway at one moment, in frozen values."""
+"""The snapshot: the state of the gateway at one moment, in frozen values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.model.provider import Answer, Provider, ProviderStats
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One endpoint's turn in a poll: an answer, or the outcome that took its place."""
+    """One fetch of an endpoint: an answer, or the outcome of a failure."""
 
     endpoint: Endpoint
     outcome: Outcome
@@ -26,15 +26,15 @@ class Fetch:
     request_id: str | None = None
     duration_seconds: float = 0.0
     custom: CustomReadings = field(default_factory=lambda: NO_READINGS)
-    """What custom metrics found in the answer."""
+    """Values of custom metrics in the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One cycle of the poller."""
+    """One poll of both endpoints."""
 
     date: float
-    """Unix seconds of its start."""
+    """Unix time of the start."""
     duration_seconds: float
     trace_id: int
     span_id: int
@@ -42,13 +42,13 @@ class Poll:
 
     @property
     def succeeded(self) -> bool:
-        """Tell whether both endpoints answered well."""
+        """Whether both fetches succeeded."""
         return all(fetch.outcome is Outcome.OK for fetch in self.fetches)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How the exporter is set, in seconds. It is published, so that rules and boards compare with it.
+    """Timing settings in seconds. They are published, so that rules and dashboards can use them.
 
     The defaults are those of the settings.
     """
@@ -61,40 +61,40 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that the metrics and the status page say about the gateway, at one moment."""
+    """The state of the gateway that metrics and status page show."""
 
     providers: tuple[Provider, ...] | None = None
-    """None before the first list and after the last one went stale."""
+    """None before the first list, and when the list is stale."""
     stats: ProviderStats | None = None
-    """None before the first counts and after the last ones went stale."""
+    """None before the first counts, and when the counts are stale."""
     invalid_fields: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     health_since: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
-    """By slug, the Unix time at which its present health was first seen; None if it always had it."""
+    """By slug, the Unix time at which the current health was first seen; None if it never changed."""
     last_success: Mapping[Endpoint, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Unix seconds at which the endpoint last answered well; survives staleness."""
+    """Unix time of the last successful fetch; kept when the data are stale."""
     last_update: float | None = None
-    """Unix seconds of the last poll in which both endpoints answered well; survives staleness."""
+    """Unix time of the last successful poll; kept when the data are stale."""
     last_poll: Poll | None = None
     stale_at: float = math.inf
-    """Age at which the first of the data here goes stale."""
+    """Age at which the next of these data go stale."""
     custom: CustomReadings = field(default_factory=lambda: NO_READINGS)
-    """Of every custom metric that is defined; one without series has found nothing, or that went stale."""
+    """All defined custom metrics; those without values, or with stale ones, have no series."""
     timing: Timing = Timing()
 
     @property
     def up(self) -> bool:
-        """Tell whether the last poll succeeded on both endpoints."""
+        """Whether the last poll succeeded."""
         return self.last_poll is not None and self.last_poll.succeeded
 
     @property
     def complete(self) -> bool:
-        """Tell whether list and counts are both there and fresh."""
+        """Whether both list and counts are fresh."""
         return self.providers is not None and self.stats is not None
 
     def is_overdue(self, provider: Provider) -> bool:
         """Return whether the provider's last health check was too old when the list was fetched.
 
-        The date is that of the list: with polls far apart its checks look older from poll to poll.
+        The current time would make checks look older until the next poll.
         """
         listed = self.last_success.get(Endpoint.PROVIDERS)
         return listed is not None and provider.is_overdue(listed, self.timing.health_check_overdue)

@@ -1,4 +1,4 @@
-"""The store of the last good answers, from which each snapshot is made."""
+"""Stores the last good answers and derives snapshots from them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exporter.model.snapshot import Poll, Snapshot, Timing
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The last good answer of an endpoint, with the age at which it goes stale."""
+class StoredAnswer:
+    """The last good answer of an endpoint, and the age at which it goes stale."""
 
     answer: Answer
     stale_at: float
@@ -24,41 +24,41 @@ class Kept:
 
 
 class SnapshotStore:
-    """Keeps each endpoint's last good answer and derives the current `Snapshot` from them.
+    """Stores the last good answer of each endpoint and derives the current `Snapshot`.
 
-    Used by the poller's thread alone; what leaves it is frozen.
+    Must be used in the poll loop's thread only; the snapshots are frozen.
     """
 
     def __init__(self, timing: Timing, clock: Clock) -> None:
-        """Start empty; answers older than `timing.stale_after` are left out of snapshots."""
+        """Start empty; snapshots omit answers older than `timing.stale_after`."""
         self._clock = clock
-        self._kept: dict[Endpoint, Kept] = {}
+        self._stored: dict[Endpoint, StoredAnswer] = {}
         self._custom: CustomMetrics = ()
         self.current = Snapshot(timing=timing)
 
     def would_lose_data(self, endpoint: Endpoint, answer: Answer) -> bool:
-        """Return whether `answer` is empty after one that was not, however old that is.
+        """Return whether `answer` is empty while the stored one is not.
 
-        The gateway answers like that when its database is down (gateway contract, "Ambiguous answers"). The
-        age does not matter: believing the answer later would report that every provider has recovered.
+        The gateway returns empty answers when its database is down (gateway contract, "Ambiguous answers").
+        Stale data count as well: accepting the answer later would look like a recovery of all providers.
         """
-        kept = self._kept.get(endpoint)
-        return answer.is_empty and kept is not None and not kept.answer.is_empty
+        stored = self._stored.get(endpoint)
+        return answer.is_empty and stored is not None and not stored.answer.is_empty
 
     def define(self, custom: CustomMetrics) -> None:
-        """Have these custom metrics in snapshots from now on, and what else was read of them until now."""
+        """Set the custom metrics of the following snapshots."""
         self._custom = custom
 
     def record(self, poll: Poll) -> Snapshot:
-        """Take in the answers of a poll that has just ended, and return the new current snapshot."""
+        """Store the answers of a poll that has just ended, and return the new snapshot."""
         stale_at = self._clock.age() + self.current.timing.stale_after
         good = {
-            fetch.endpoint: Kept(fetch.answer, stale_at, fetch.custom)
+            fetch.endpoint: StoredAnswer(fetch.answer, stale_at, fetch.custom)
             for fetch in poll.fetches
             if fetch.answer is not None
         }
         before = self.known_providers()
-        self._kept.update(good)
+        self._stored.update(good)
         date = self._clock.date()
         self.current = replace(
             self.current,
@@ -70,7 +70,7 @@ class SnapshotStore:
         return self.refresh()
 
     def refresh(self) -> Snapshot:
-        """Leave out what has gone stale by now, and return the new current snapshot."""
+        """Remove stale data, and return the new snapshot."""
         providers = self._fresh(Endpoint.PROVIDERS)
         stats = self._fresh(Endpoint.STATS)
         invalid = (
@@ -87,21 +87,21 @@ class SnapshotStore:
         return self.current
 
     def known_providers(self) -> tuple[Provider, ...] | None:
-        """Return the last good list, however old; None before the first."""
-        kept = self._kept.get(Endpoint.PROVIDERS)
-        return kept.answer.providers if kept and isinstance(kept.answer, ProviderList) else None
+        """Return the last good list, even if stale; None before the first."""
+        stored = self._stored.get(Endpoint.PROVIDERS)
+        return stored.answer.providers if stored and isinstance(stored.answer, ProviderList) else None
 
     def _fresh(self, endpoint: Endpoint) -> Answer | None:
-        kept = self._kept.get(endpoint)
-        return kept.answer if kept and self._clock.age() < kept.stale_at else None
+        stored = self._stored.get(endpoint)
+        return stored.answer if stored and self._clock.age() < stored.stale_at else None
 
     def _series(self, metric: CustomMetric) -> CustomSeries:
         if self._fresh(metric.source) is None:
             return NO_SERIES
-        return self._kept[metric.source].custom.get(metric, NO_SERIES)
+        return self._stored[metric.source].custom.get(metric, NO_SERIES)
 
     def _stale_at(self) -> float:
-        ends = (kept.stale_at for kept in self._kept.values())
+        ends = (stored.stale_at for stored in self._stored.values())
         return min((end for end in ends if self._clock.age() < end), default=math.inf)
 
     def _health_since(self, before: Sequence[Provider] | None, date: float) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""What a poll says in the log."""
+"""Log records of a poll: failures, recoveries, changes and a summary."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from exporter.model.snapshot import Fetch, Poll, Snapshot
 LOGGER = logging.getLogger(__name__)
 
 MAX_CHANGES = 50
-"""Above this many, one record with counts takes the place of one for each change."""
+"""With more changes, one record with counts replaces one record per change."""
 PAGE_ROWS = 1000
-"""The gateway's database cuts a list at this many rows without a word (gateway contract)."""
-EMPTY_HINT = (
-    "The gateway lists no provider. It answers the same when its database is down: compare with its database."
+"""The gateway's database silently truncates a list at this many rows (gateway contract)."""
+EMPTY_HINT = "The gateway lists no provider. It also does so when its database is down: check the database."
+TRUNCATED_HINT = (
+    "The gateway's database truncates lists at its row limit: compare with the rows in the database."
 )
-CUT_HINT = "The gateway's database cuts a list at its row limit: compare with the number of rows in it."
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
-    """An endpoint that has failed since `age`, `failures` times in a row."""
+class FailureStreak:
+    """Consecutive failures of an endpoint; the first was at `age`."""
 
     age: float
     failures: int
 
 
-class Journal:
-    """Writes the records of each poll; it remembers only which endpoints fail."""
+class PollLog:
+    """Logs the outcome of each poll; its state is which endpoints fail and which warnings are active."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with endpoints that do not fail."""
+        """Start without failures."""
         self._clock = clock
-        self._failing: dict[Endpoint, Failing] = {}
-        self._was_cut = False
+        self._failing: dict[Endpoint, FailureStreak] = {}
+        self._was_truncated = False
         self._was_empty = False
 
     def write(self, poll: Poll, snapshot: Snapshot, changes: Changes) -> None:
-        """Write what a poll brought: failures and recoveries, changes of the fleet, and the sum of it."""
+        """Log failures and recoveries, then changes of the providers, then a summary."""
         for fetch in poll.fetches:
             self._write_fetch(fetch)
         for fetch in poll.fetches:
             if isinstance(fetch.answer, ProviderList):
                 self._write_empty(fetch.answer)
-                self._write_round_thousand(fetch.answer)
+                self._write_truncated(fetch.answer)
         _write_changes(changes)
-        _write_update(poll, snapshot)
+        _write_summary(poll, snapshot)
 
     def _write_fetch(self, fetch: Fetch) -> None:
         failing = self._failing.get(fetch.endpoint)
         if fetch.outcome is not Outcome.OK:
             LOGGER.log(logging.WARNING if failing else logging.ERROR, "Fetch failed", extra=_failure(fetch))
-            begun = failing or Failing(self._clock.age(), 0)
-            self._failing[fetch.endpoint] = Failing(begun.age, begun.failures + 1)
+            first = failing or FailureStreak(self._clock.age(), 0)
+            self._failing[fetch.endpoint] = FailureStreak(first.age, first.failures + 1)
         elif failing:
             del self._failing[fetch.endpoint]
             LOGGER.info(
@@ -72,19 +72,19 @@ class Journal:
             )
 
     def _write_empty(self, answer: ProviderList) -> None:
-        """Warn once when the list is empty, until it is not."""
+        """Warn once when the list becomes empty."""
         if answer.is_empty and not self._was_empty:
             LOGGER.warning("No providers listed", extra={"providers_listed": 0, "hint": EMPTY_HINT})
         self._was_empty = answer.is_empty
 
-    def _write_round_thousand(self, answer: ProviderList) -> None:
-        """Warn once when the list looks cut, until it does not."""
-        is_cut = answer.rows > 0 and answer.rows % PAGE_ROWS == 0
-        if is_cut and not self._was_cut:
+    def _write_truncated(self, answer: ProviderList) -> None:
+        """Warn once when the length of the list becomes a multiple of the row limit."""
+        is_truncated = answer.rows > 0 and answer.rows % PAGE_ROWS == 0
+        if is_truncated and not self._was_truncated:
             LOGGER.warning(
-                "Provider list may be cut", extra={"providers_listed": answer.rows, "hint": CUT_HINT}
+                "Provider list may be cut", extra={"providers_listed": answer.rows, "hint": TRUNCATED_HINT}
             )
-        self._was_cut = is_cut
+        self._was_truncated = is_truncated
 
 
 def _failure(fetch: Fetch) -> Mapping[str, object]:
@@ -122,7 +122,7 @@ def _write_changes(changes: Changes) -> None:
         )
 
 
-def _write_update(poll: Poll, snapshot: Snapshot) -> None:
+def _write_summary(poll: Poll, snapshot: Snapshot) -> None:
     failed = [fetch.endpoint.value for fetch in poll.fetches if fetch.outcome is not Outcome.OK]
     if not failed:
         LOGGER.info("Updated provider metrics", extra=_values(poll, snapshot))
@@ -132,7 +132,7 @@ def _write_update(poll: Poll, snapshot: Snapshot) -> None:
 
 
 def _values(poll: Poll, snapshot: Snapshot) -> dict[str, object]:
-    """Return the values in force; what is not known has no field."""
+    """Return the current values as fields; unknown values are omitted."""
     stats, providers = snapshot.stats, snapshot.providers
     values = {
         "providers_total": stats.total if stats else None,

@@ -1,7 +1,7 @@
-"""The wheel: poll, convert, publish, and again at the next beat; data that go stale leave in between.
+"""The poll loop: poll on a fixed schedule, publish the result, and remove data when they go stale.
 
-One thread owns the snapshot, the meters and the publishing. Nobody else calls them, so there are no torn
-snapshots and no scrape that waits for a collection.
+One thread owns the snapshot, the meters and the publishing. So snapshots are consistent, and no scrape waits
+for a collection.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from exporter.model.endpoints import Endpoint
 from exporter.model.provider import Answer, ProviderList
 from exporter.model.snapshot import Fetch, Poll, Timing
 from exporter.model.store import SnapshotStore
-from exporter.poll.events import Journal
+from exporter.poll.events import PollLog
 
 LOGGER = logging.getLogger(__name__)
 
-TICK_SECONDS = 5.0
-"""Longest wait in one go: waiting does not count the time that a machine is suspended, ages do."""
+MAX_WAIT_SECONDS = 5.0
+"""Limit of a single wait: waits do not count the time that the machine is suspended, ages do."""
 
 
 class Poller:
-    """Polls the gateway and publishes what it says."""
+    """Polls the gateway and publishes the result."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class Poller:
         custom: Callable[[], CustomMetrics] = tuple,
         reload_custom: Callable[[], None] = lambda: None,
     ) -> None:
-        """Publish the exposition of an exporter that has not polled yet; nothing is sent.
+        """Publish an exposition without data; send no request yet.
 
         Args:
-            settings: All of them.
-            clock: For beats, deadlines and dates.
-            tracer: Makes the spans of polls.
+            settings: All settings.
+            clock: For schedule, deadlines and dates.
+            tracer: Creates the spans of polls.
             metrics: Collected once for each exposition.
-            custom: Returns the custom metrics that are defined now; asked before each poll.
-            reload_custom: Reads their file; called in the thread of `run`.
+            custom: Returns the current custom metrics; called before each poll.
+            reload_custom: Reloads the file of custom metrics; called in the thread of `run`.
         """
         self._settings = settings
         self._clock = clock
@@ -73,10 +73,10 @@ class Poller:
         self._custom = custom
         self._custom_values = CustomValues(clock)
         self._store.define(custom())
-        self._journal = Journal(clock)
+        self._log = PollLog(clock)
         self._inbox = Inbox()
-        told = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
-        self._key = AdminKey(settings.admin_key, settings.admin_key_file, told)
+        on_reload = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
+        self._key = AdminKey(settings.admin_key, settings.admin_key_file, on_reload)
         self._fetchers = {endpoint: self._fetcher(endpoint, self._key) for endpoint in Endpoint}
         self._reload_custom = reload_custom
         self._reload_requested = False
@@ -84,29 +84,29 @@ class Poller:
         self.published = Published(self._expose())
 
     def run(self) -> None:
-        """Poll at once and then at each beat, until `stop`."""
-        beat = self._clock.age()
-        while self._wait(beat):
+        """Poll at once, then on schedule until `stop`."""
+        start = self._clock.age()
+        while self._wait(start):
             self.poll_once()
-            beat = next_beat(beat, self._settings.interval, self._clock.age())
+            start = next_start(start, self._settings.interval, self._clock.age())
 
     def stop(self) -> None:
-        """Let `run` return soon; may be called from any thread."""
+        """Make `run` return soon; thread-safe."""
         self._stopping.set()
         self._inbox.put(None)
 
     def reload(self) -> None:
-        """Let `run` read the admin key and the custom metrics again soon; may be called from any thread."""
+        """Make `run` reload the admin key and the custom metrics soon; thread-safe."""
         self._reload_requested = True
         self._inbox.put(None)
 
     def close(self) -> None:
-        """Let go of the connections; to be called when `run` is over."""
+        """Close the connections; must be called after `run` has returned."""
         for fetcher in self._fetchers.values():
             fetcher.close()
 
     def poll_once(self) -> None:
-        """Fetch both endpoints side by side, publish the outcome and write it to the log."""
+        """Fetch both endpoints concurrently, then publish and log the outcome."""
         with self._tracer.start_as_current_span("poll") as span:
             date, started = self._clock.date(), self._clock.age()
             before = self._store.known_providers()
@@ -124,35 +124,38 @@ class Poller:
                 snapshot = self._store.record(poll)
             with self._tracer.start_as_current_span("publish"):
                 self.publish()
-            self._journal.write(poll, snapshot, changes_between(before, self._store.known_providers()))
+            self._log.write(poll, snapshot, changes_between(before, self._store.known_providers()))
             if not poll.succeeded:
                 span.set_status(Status(StatusCode.ERROR))
 
     def publish(self) -> None:
-        """Replace the exposition, with the bodies that scrapers asked for last time ready in it; push it."""
-        before = self.published.current
-        exposition = self._expose(before)
-        for variant in before.asked:
+        """Replace the exposition and push the metrics.
+
+        Variants that scrapers requested from the previous exposition are encoded before the replacement.
+        """
+        previous = self.published.current
+        exposition = self._expose(previous)
+        for variant in previous.requested:
             exposition.encode(variant)
         self.published.current = exposition
         self._metrics.push()
 
-    def _expose(self, before: Exposition | None = None) -> Exposition:
+    def _expose(self, previous: Exposition | None = None) -> Exposition:
         snapshot = self._store.refresh()
         families = self._metrics.collect(snapshot)
         next_poll_ends = self._clock.age() + self._settings.interval + self._settings.fetch_timeout
-        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at), before)
+        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at), previous)
 
     def _wait(self, until: float) -> bool:
-        """Let time pass until the beat; False when asked to stop before it."""
+        """Wait until an age; return False if `stop` was called."""
         while self._receive(until) is not None:
-            pass  # A result that came after its deadline.
+            pass  # Discard results that come after their deadline.
         return not self._stopping.is_set()
 
     def _receive(self, until: float) -> Arrival | None:
-        """Return the next result, or None at `until` and when asked to stop; replace what goes stale.
+        """Return the next result, or None at `until` or after `stop`; publish anew when data go stale.
 
-        After `until` it returns the results that are there already, one a call.
+        After `until` it returns only results that are already in the queue.
         """
         while not self._stopping.is_set():
             now = self._clock.age()
@@ -162,7 +165,7 @@ class Poller:
                 self._reload_custom()
             if now >= self._store.current.stale_at:
                 self.publish()
-            wake = min(until, self._store.current.stale_at, now + TICK_SECONDS)
+            wake = min(until, self._store.current.stale_at, now + MAX_WAIT_SECONDS)
             arrival = self._clock.receive(self._inbox, max(0.0, wake - now))
             if arrival is not None:
                 return arrival
@@ -171,12 +174,12 @@ class Poller:
         return None
 
     def _fetch_all(self, custom: CustomMetrics) -> tuple[Fetch, ...]:
-        """Fetch both endpoints; every fetch has ended when this returns, be it by its deadline."""
+        """Fetch both endpoints; return when both have ended or reached the deadline."""
         deadline = self._clock.age() + self._settings.fetch_timeout
         turns = [self._start(endpoint, deadline) for endpoint in Endpoint]
         fetches: list[Fetch] = []
         while turns and (arrival := self._receive(deadline)):
-            # Late by its own time, and not by ours: the other answer may have taken long to decode.
+            # The time of the result counts: decoding the other answer may have delayed this thread.
             if arrival.turn in turns and arrival.at <= deadline:
                 turns.remove(arrival.turn)
                 fetches.append(self._end(arrival, custom))
@@ -203,9 +206,9 @@ class Poller:
         return turn
 
     def _end(self, arrival: Arrival, custom: CustomMetrics) -> Fetch:
-        """Decode the answer, and close the fetch and its span.
+        """Decode the answer and end the span.
 
-        The duration ends with the last byte, and continues with the decoding of this answer alone.
+        The duration is the time to the last byte plus the time to decode this answer.
         """
         turn, result = arrival.turn, arrival.result
         with trace.use_span(turn.span, end_on_exit=True):
@@ -238,7 +241,7 @@ class Poller:
             document = parse(result.body)
             answer = decode(endpoint, document)
             if self._store.would_lose_data(endpoint, answer):
-                raise GatewayError(Outcome.EMPTY, "an empty answer after one that was not")
+                raise GatewayError(Outcome.EMPTY, "an empty answer after one with data")
         except GatewayError as error:
             error.status, error.attempts = result.status, result.attempts
             error.request_id = result.request_id
@@ -246,13 +249,13 @@ class Poller:
         return answer, self._custom_values.read(custom, endpoint, document, answer)
 
 
-def next_beat(beat: float, interval: float, now: float) -> float:
-    """Return the first beat after `now` on the grid that `beat` is on: a slow poll skips, it never shifts."""
-    return beat + interval * (math.floor((now - beat) / interval) + 1)
+def next_start(start: float, interval: float, now: float) -> float:
+    """Return the first scheduled start after `now`; slow polls skip starts but do not shift the schedule."""
+    return start + interval * (math.floor((now - start) / interval) + 1)
 
 
 def _describe(span: trace.Span, fetch: Fetch) -> None:
-    """Put the fetch's figures on its span."""
+    """Set the attributes and status of a fetch's span."""
     span.set_attribute("duration_ms", round(fetch.duration_seconds * 1000, 3))
     if fetch.status is not None:
         span.set_attribute("http.status_code", fetch.status)

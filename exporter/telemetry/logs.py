@@ -1,6 +1,6 @@
-"""Log records as JSON, one object a line: the same line on stdout and as the body of an OTLP log record.
+"""Log records as JSON, one object per line: the same line on stdout and as body of an OTLP log record.
 
-The message is constant, the data are fields given as `extra=`. Inside a span a record has `trace_id` (32 hex
+Messages are constant; data are fields, passed as `extra=`. Inside a span a record has `trace_id` (32 hex
 digits) and `span_id` (16).
 """
 
@@ -16,7 +16,6 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from pythonjsonlogger.json import JsonFormatter
 
@@ -24,43 +23,40 @@ from exporter import SERVICE_NAME
 from exporter.clock import Clock
 from exporter.config.settings import CONSOLE
 from exporter.system.terminal import printable
+from exporter.telemetry.otel_logging import DELIVERY_LOGGERS, EXPORTER_LOGGERS, HEADER_LOGGERS, OtlpHandler
 
-EXPORTER_LOGGERS = "opentelemetry.exporter."
-DELIVERY_LOGGERS = (EXPORTER_LOGGERS, "opentelemetry.sdk._shared_internal", "exporter.metrics.sender")
-"""Where it is said that spans, log records or metrics could not be delivered."""
+PUSH_LOGGER = "exporter.metrics.push"
 DELIVERY_HINT = (
-    "What is sent by OTLP does not reach the collector: check that it runs, OTEL_EXPORTER_OTLP_ENDPOINT with "
-    "the port of the protocol (4317 for grpc, 4318 for http/protobuf), and that it takes what `detail` "
-    "names. /metrics is not affected."
+    "OTLP data do not reach the collector. Check that the collector runs, that OTEL_EXPORTER_OTLP_ENDPOINT "
+    "has the port of the protocol (4317 for grpc, 4318 for http/protobuf), and that the collector accepts "
+    "the signal in `detail`. /metrics is not affected."
 )
 REPEAT_SECONDS = 60.0
 COLOURS: Mapping[str, int] = MappingProxyType({"debug": 2, "warning": 33, "error": 31, "critical": 31})
-"""ANSI codes of the levels in a terminal."""
+"""ANSI colour codes of the levels."""
 NOT_FIELDS = frozenset(
     {"timestamp", "level", "service", "message", "exc_info", "stack_info", "trace_id", "span_id"}
 )
-SCRAPERS_HEADERS = ("opentelemetry.attributes", "opentelemetry.baggage", "opentelemetry.trace")
-"""Libraries that warn about headers of a scrape, which anybody may send: traceparent, tracestate, baggage."""
 
 
 def configure(
     handler: logging.Handler, level: str, clock: Clock, formatter: logging.Formatter | None = None
 ) -> None:
-    """Send every record of the process to `handler`, which writes to standard output, as JSON by default."""
+    """Send all records of the process to `handler`, formatted as JSON by default."""
     handler.setFormatter(formatter or Formatter())
     handler.addFilter(DeliveryFilter(clock))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
-    # Its start and end are ours to tell, and a stranger's garbage must not fill the log.
+    # Start and stop are logged by the exporter. Malformed requests must not fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    for name in SCRAPERS_HEADERS:
+    for name in HEADER_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Its warnings quote what the gateway sent, which may be what we sent.
+    # Its warnings quote responses, which may contain the request's key.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def export(provider: LoggerProvider | None) -> None:
-    """Send every record by OTLP, too, where there is a provider."""
+    """Also send all records by OTLP if there is a provider."""
     if provider is not None:
         handler = OtlpHandler(logger_provider=provider)
         handler.setFormatter(Formatter())
@@ -68,21 +64,21 @@ def export(provider: LoggerProvider | None) -> None:
 
 
 class Formatter(JsonFormatter):
-    """Lays a record out as documented: who and what first, then the fields, then the ids of the trace."""
+    """Formats a record as documented: standard fields first, then other fields, then the trace ids."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; of a record whose parts do not fit together, its bare message."""
+        """Return the line; only the message template if the arguments do not match it."""
         try:
             return super().format(record)
         except Exception:
-            # A library's mistake, which must not become an error of whoever calls it.
-            kept = {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created")}
-            return super().format(logging.makeLogRecord({**kept, "msg": str(record.msg)}))
+            # A library's mistake must not raise in the code that logs.
+            base = {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created")}
+            return super().format(logging.makeLogRecord({**base, "msg": str(record.msg)}))
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
-        """Fill `log_data` in the order in which it is printed."""
+        """Fill `log_data` in output order."""
         log_data["timestamp"] = _rfc3339(record.created)
         log_data["level"] = record.levelname.lower()
         log_data["service"] = SERVICE_NAME
@@ -95,97 +91,80 @@ class Formatter(JsonFormatter):
 
 
 class ConsoleFormatter(Formatter):
-    """Lays a record out as one short line for a person: time of day, level, message, fields.
+    """Formats a record for a terminal: time of day, level, message and fields in one line.
 
-    The lines of a traceback follow it. The ids of the trace are left out.
+    The lines of a traceback follow. Trace ids are omitted.
     """
 
     def __init__(self, *, colour: bool) -> None:
-        """Colour the level where the terminal can show it."""
+        """Colour the level if `colour` is set."""
         super().__init__()
         self._colour = colour
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Return the line of the fields that would be those of the JSON object."""
+        """Return the line instead of a JSON object."""
         time = datetime.fromisoformat(log_data["timestamp"]).astimezone().strftime("%H:%M:%S")
         level = log_data["level"]
-        mark = f"{level:<8}"
+        label = f"{level:<8}"
         if self._colour and level in COLOURS:
-            mark = f"\x1b[{COLOURS[level]}m{mark}\x1b[0m"
+            label = f"\x1b[{COLOURS[level]}m{label}\x1b[0m"
         fields = (
             f"{name}={_plain(value)}"
             for name, value in log_data.items()
             if name not in NOT_FIELDS and value is not None
         )
-        line = " ".join((time, mark, printable(log_data["message"]), *fields))
+        line = " ".join((time, label, printable(log_data["message"]), *fields))
         traceback = log_data.get("exc_info", "").splitlines()
         return "\n".join((line, *map(printable, traceback)))
 
 
 def _plain(value: object) -> str:
-    """Return a value without characters that steer a terminal, in quotes where its end would not be seen."""
+    """Return a value without control characters, quoted if it is empty or has spaces."""
     text = str(value).lower() if isinstance(value, bool) else printable(str(value))
     return f'"{text}"' if not text or " " in text else text
 
 
 def formatter(log_format: str, *, is_terminal: bool) -> logging.Formatter:
-    """Return the formatter of one of the formats of the log."""
+    """Return the formatter for a value of LOG_FORMAT."""
     return ConsoleFormatter(colour=is_terminal) if log_format == CONSOLE else Formatter()
 
 
-class OtlpHandler(LoggingHandler):
-    """Hands records to the OpenTelemetry SDK, with the formatted line as the body and no attributes.
-
-    Fields sent as attributes as well would appear twice in Loki, the parsed ones renamed.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Refuse what is said while records are exported: that would have to be exported as well."""
-        return is_instrumentation_enabled() and not record.name.startswith("opentelemetry.")
-
-    def flush(self) -> None:
-        """Do nothing: the provider is flushed on shutdown, and a flush here could outlast the process."""
-
-    def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, Any], str | None]:
-        return {}, None
-
-
 class DeliveryFilter(logging.Filter):
-    """Lets one report of undelivered telemetry a minute pass, in our words."""
+    """Replaces reports of undelivered telemetry with one uniform warning per minute."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with the next report let through."""
+        """Pass the next report."""
         super().__init__()
         self._clock = clock
-        self._next = 0.0
-        self._deciding = threading.Lock()
+        self._next_report = 0.0
+        self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every other record pass as it is."""
-        if not _is_of_delivery(record):
+        """Return whether to log a record; rewrites reports of undelivered telemetry."""
+        if not _is_delivery_report(record):
             return True
         if record.levelno < logging.WARNING or not self._is_due():
             return False
-        # A query may hold a key.
+        # The query of a URL may contain a key.
         record.detail, record.hint = re.sub(r"\?\S*", "?...", record.getMessage()), DELIVERY_HINT
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info = "Telemetry not delivered", (), None
         return True
 
     def _is_due(self) -> bool:
-        with self._deciding:
+        with self._lock:
             now = self._clock.age()
-            if now < self._next:
+            if now < self._next_report:
                 return False
-            self._next = now + REPEAT_SECONDS
+            self._next_report = now + REPEAT_SECONDS
             return True
 
 
-def _is_of_delivery(record: logging.LogRecord) -> bool:
-    # An exporter exports with instrumentation suppressed; what it says before is about its configuration.
+def _is_delivery_report(record: logging.LogRecord) -> bool:
+    # Exporters export with instrumentation suppressed. Their other messages are about configuration.
     if record.name.startswith(EXPORTER_LOGGERS) and is_instrumentation_enabled():
         return False
-    return record.name.startswith(DELIVERY_LOGGERS)
+    return record.name.startswith((*DELIVERY_LOGGERS, PUSH_LOGGER))
 
 
 def _rfc3339(seconds: float) -> str:

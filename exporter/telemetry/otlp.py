@@ -10,13 +10,13 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from exporter.transport.session import ProxiedSession
 
-POINTS_A_REQUEST = 4_000
-"""So that a request stays below what collectors take, 4 MiB by gRPC, even with the longest labels."""
+MAX_POINTS = 4_000
+"""Keeps requests below the usual limit of collectors (4 MiB by gRPC), even with the longest labels."""
 CREDENTIAL_PROVIDER = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
 
 
 def span_exporter(protocol: str | None) -> SpanExporter | None:
-    """Return an exporter of spans by `grpc` or `http/protobuf`, None without a protocol."""
+    """Return a span exporter for `grpc` or `http/protobuf`; None without a protocol."""
     if protocol is None:
         return None
     if protocol == "grpc":
@@ -29,7 +29,7 @@ def span_exporter(protocol: str | None) -> SpanExporter | None:
 
 
 def log_exporter(protocol: str | None) -> LogRecordExporter | None:
-    """Return an exporter of log records by `grpc` or `http/protobuf`, None without a protocol."""
+    """Return a log exporter for `grpc` or `http/protobuf`; None without a protocol."""
     if protocol is None:
         return None
     if protocol == "grpc":
@@ -42,22 +42,22 @@ def log_exporter(protocol: str | None) -> LogRecordExporter | None:
 
 
 def metric_exporter(protocol: str | None) -> MetricExporter | None:
-    """Return an exporter of metrics by `grpc` or `http/protobuf`, None without a protocol."""
+    """Return a metric exporter for `grpc` or `http/protobuf`; None without a protocol."""
     if protocol is None:
         return None
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
 
-        return GrpcExporter(max_export_batch_size=POINTS_A_REQUEST)
+        return GrpcExporter(max_export_batch_size=MAX_POINTS)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(max_export_batch_size=POINTS_A_REQUEST, session=_session("METRICS"))
+    return OTLPMetricExporter(max_export_batch_size=MAX_POINTS, session=_session("METRICS"))
 
 
 def _session(signal: str) -> ProxiedSession | None:
-    """Return a session that certificates and passwords for the gateway do not reach.
+    """Return a session without the certificates and passwords that are meant for the gateway.
 
-    None where a credential provider is configured: the SDK then uses the session of that provider.
+    None if a credential provider is configured: the SDK then uses the provider's session.
     """
     names = (CREDENTIAL_PROVIDER.format(part) for part in ("", f"{signal}_"))
     return None if any(map(os.environ.get, names)) else ProxiedSession()

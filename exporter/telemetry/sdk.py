@@ -1,4 +1,4 @@
-"""Traces, logs and metrics of the process: their providers, instrumentation and shutdown."""
+"""Providers, instrumentation and shutdown of the process's traces, logs and metrics."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int])
     """Return the telemetry of the process.
 
     Args:
-        settings: Which signals leave, and how.
-        records_lost: Returns how many log records were dropped, since the start.
+        settings: Signals to export, and their protocols.
+        records_lost: Returns the number of log records lost since the start.
 
     Raises:
-        SettingsError: When the SDK refuses the value of one of its own variables.
+        SettingsError: When the SDK rejects a value of an OTEL_* variable.
     """
     try:
         return Telemetry(settings, records_lost=records_lost)
     except (ValueError, RuntimeError, OSError) as error:
-        raise SettingsError([f"OTEL_*: the OpenTelemetry SDK refuses a value: {error}"]) from error
+        raise SettingsError([f"OTEL_*: the OpenTelemetry SDK rejects a value: {error}"]) from error
 
 
 class Telemetry:
-    """Everything that is made of the SDK, for one process."""
+    """The OpenTelemetry SDK of one process."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Telemetry:
         metric_exporter: MetricExporter | None = None,
         records_lost: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Make the providers, and instrument `requests` if a span leaves: it costs time.
+        """Create the providers; instrument `requests` only if spans are exported, because it costs time.
 
         Args:
-            settings: Which signals leave, and how.
-            span_exporter: Takes the spans in place of an OTLP exporter.
-            log_exporter: Takes the log records in place of an OTLP exporter.
-            metric_exporter: Takes the metrics in place of an OTLP exporter.
-            records_lost: Returns how many log records were dropped, since the start.
+            settings: Signals to export, and their protocols.
+            span_exporter: Replaces the OTLP exporter of spans.
+            log_exporter: Replaces the OTLP exporter of log records.
+            metric_exporter: Replaces the OTLP exporter of metrics.
+            records_lost: Returns the number of log records lost since the start.
         """
         resource = Resource.create()
         self.metrics = Metrics(
@@ -80,7 +80,7 @@ class Telemetry:
         )
         self.tracer = self._tracers().get_tracer(SCOPE, __version__)
         self._instrumentor = RequestsInstrumentor()
-        if self._spans_leave():
+        if self._exports_spans():
             self._instrumentor.instrument(
                 tracer_provider=self._tracers(),
                 meter_provider=NoOpMeterProvider(),
@@ -88,8 +88,8 @@ class Telemetry:
             )
 
     def scrape_middleware(self) -> Sequence[Middleware]:
-        """Return what traces a route of the web side: nothing if no span leaves."""
-        if not self._spans_leave():
+        """Return middleware that traces scrapes; empty if no spans are exported."""
+        if not self._exports_spans():
             return ()
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
@@ -103,8 +103,8 @@ class Telemetry:
         )
 
     def shutdown(self, seconds: float) -> None:
-        """Send what is still queued, for at most `seconds`; then leave, delivered or not."""
-        if self._spans_leave():
+        """Export queued data for at most `seconds`, then return."""
+        if self._exports_spans():
             self._instrumentor.uninstrument()
         closers = [
             threading.Thread(target=closing.shutdown, daemon=True)
@@ -112,14 +112,14 @@ class Telemetry:
             if closing is not None
         ]
         for closer in closers:
-            # Without a thread nothing is sent: it could take longer than there is time.
+            # Without a thread the export could exceed the time limit, so it is skipped.
             with suppress(ThreadError):
                 start(closer)
         for closer in closers:
             if closer.ident is not None:
                 closer.join(seconds / len(closers))
 
-    def _spans_leave(self) -> bool:
+    def _exports_spans(self) -> bool:
         return self._spans is not None and self.tracer_provider is not None
 
     def _tracers(self) -> trace.TracerProvider:

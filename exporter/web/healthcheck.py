@@ -1,4 +1,4 @@
-"""Ask a running exporter whether it is healthy, for containers that have no other HTTP client."""
+"""Health check of a running exporter, for containers that have no HTTP client."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from exporter.web import healthsocket
 PATH = "/-/healthy"
 TIMEOUT_SECONDS = 3.0
 MAX_BYTES = 64 * 1024
-ANY_ADDRESS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - recognised here, not bound
+ANY_ADDRESS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - compared, not bound
 
 
 def probe(settings: WebSettings) -> tuple[bool, str]:
-    """Return whether `/-/healthy` answered 200, and what it said or why it did not.
+    """Return whether `/-/healthy` returned 200, and the response body or the error.
 
-    The exporter's socket for this is asked first; where there is none, its port is, over plain HTTP.
+    Uses the health socket; if that does not exist, plain HTTP on the exporter's port.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
@@ -25,15 +25,15 @@ def probe(settings: WebSettings) -> tuple[bool, str]:
             connection.connect(healthsocket.address(settings.host, settings.port))
         except OSError:
             return _probe_tcp(settings)
-        if not healthsocket.is_ours(connection):
+        if not healthsocket.has_trusted_peer(connection):
             return _probe_tcp(settings)
         try:
-            return _ask(connection)
+            return _get(connection)
         except (OSError, http.client.HTTPException) as error:
             return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
 
 
-def _ask(connection: socket.socket, prefix: str = "") -> tuple[bool, str]:
+def _get(connection: socket.socket, prefix: str = "") -> tuple[bool, str]:
     client = http.client.HTTPConnection("localhost")
     client.sock = connection
     client.request("GET", prefix + PATH)
@@ -45,6 +45,6 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
     host = "127.0.0.1" if settings.host in ANY_ADDRESS else settings.host
     try:
         with socket.create_connection((host, settings.port), TIMEOUT_SECONDS) as connection:
-            return _ask(connection, settings.route_prefix)
+            return _get(connection, settings.route_prefix)
     except (OSError, http.client.HTTPException) as error:
         return False, f"no answer on port {settings.port}: {type(error).__name__}"

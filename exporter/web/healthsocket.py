@@ -1,7 +1,7 @@
-"""Where a healthcheck on the same machine asks: a socket that needs no file, no password and no certificate.
+"""The health socket: an abstract Unix socket for health checks on the same machine.
 
-It is an abstract Unix socket of Linux: reached only from the same network namespace, as that of a container.
-Only the health routes answer there.
+It needs no file, password or certificate. It can be reached only from the same network namespace, such as
+the same container. Only the health routes are served on it. Linux only.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ BACKLOG = 16
 
 
 def address(host: str, port: int) -> str:
-    """Return the name of the socket of an exporter with this METRICS_HOST and this port."""
+    """Return the socket's name for an exporter that listens on this host and port."""
     return f"\0{SERVICE_NAME}:{host}:{port}"
 
 
-def is_ours(connection: socket.socket) -> bool:
-    """Tell whether who listens has our user, or root: anybody could have taken the name."""
+def has_trusted_peer(connection: socket.socket) -> bool:
+    """Return whether the listening process runs as our user or root; any user can bind the name."""
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return user in (os.getuid(), 0)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        OSError: When the name is taken, or the system has no such sockets.
+        OSError: When the name is taken, or the system has no abstract sockets.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

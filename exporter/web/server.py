@@ -1,210 +1,184 @@
-"""The listening socket and the HTTP server on it."""
+"""Adapter for uvicorn: the HTTP server, and connections with limits on time and size.
+
+It overrides undocumented methods of `uvicorn.Server` and `HttpToolsProtocol`, seen in uvicorn 0.54.0.
+tests/web/test_server.py fails first when a later version differs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import logging
 import os
-import resource
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache, partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from exporter.config.flags import LISTEN_ADDRESS
-from exporter.config.settings import WebSettings
-from exporter.config.values import address
-from exporter.errors import ListenError, ThreadError
+from exporter.errors import ThreadError
 from exporter.system.threads import start
-from exporter.web.connections import ANSWER_SECONDS, REQUEST_SECONDS, Connection
+from exporter.web.listeners import BACKLOG, Listener
 
-LOGGER = logging.getLogger(__name__)
-
-BACKLOG = 512
-MAX_DESCRIPTORS = 2048
-"""Beyond these, connections are refused; each can take 64 KiB of memory for its request."""
-RESERVED_DESCRIPTORS = 32
-"""Of those that the system allows, these are for polls and telemetry."""
-TOLD_SECONDS = 60.0
-TOO_MANY_HINT = (
-    "Somebody opens connections and keeps them: see who is connected to the port, and keep them out."
-)
+REQUEST_SECONDS = 10.0
+"""From the opening of a connection, or the first byte of a later request, to the end of the request."""
+RESPONSE_SECONDS = 30.0
+"""From the end of a request until the client has read the response; scrapes time out long before."""
+MAX_REQUEST_BYTES = 65_536
+"""Prometheus sends some hundred bytes, and no route accepts a body."""
+MAX_PIPELINED = 16
+"""Requests on one connection that wait for the response to an earlier one."""
+ABORT = "exporter.abort"
+"""ASGI extension: `abort` aborts the connection of a request."""
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 GRACEFUL_SECONDS = 1
-LAST_RESORT_SECONDS = 4.5
-"""After a signal the process ends by then, be its output blocked or a body still being encoded."""
+EXIT_SECONDS = 4.5
+"""The process exits this long after a signal, even if its output blocks or a response is being encoded."""
 
 
-class Listener(socket.socket):
-    """A listening socket that never uses up the descriptors of the process.
+class Connection(HttpToolsProtocol):
+    """A connection with limits on request time, response time and request size; uvicorn has none."""
 
-    asyncio would go on accepting until none is left for a poll, and then log without end.
-    """
+    _timeout: asyncio.TimerHandle
+    _request_bytes = 0
+    _has_head = False
 
-    _told = -TOLD_SECONDS
+    def __init__(self, *args: Any, is_stopping: Callable[[], bool], **options: Any) -> None:
+        """Create a connection that closes at once if the server `is_stopping`."""
+        super().__init__(*args, **options)
+        self._is_stopping = is_stopping
 
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Return the next connection; those beyond the limit are closed."""
-        while True:
-            connection, address = super().accept()
-            # The system gives out the lowest number that is free.
-            if connection.fileno() < descriptor_limit():
-                return connection, address
-            connection.close()
-            self._tell()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the request timeout."""
+        super().connection_made(transport)
+        # `send` returns when the write buffer is empty. With a limit of 0 it never returns over TLS.
+        transport.set_write_buffer_limits(high=1)
+        self._timeout = self.loop.call_later(REQUEST_SECONDS, transport.abort)
+        # uvicorn closes existing connections when it stops, then waits for those accepted meanwhile.
+        if self._is_stopping():
+            transport.close()
 
-    def _tell(self) -> None:
-        """Say it once a minute at most."""
-        if time.monotonic() - self._told >= TOLD_SECONDS:
-            self._told = time.monotonic()
-            LOGGER.warning("Too many connections", extra={"limit": descriptor_limit(), "hint": TOO_MANY_HINT})
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the timeout."""
+        self._timeout.cancel()
+        super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Parse a part of a request; close the connection if the request is too large."""
+        self._request_bytes += len(data)
+        if self._request_bytes > MAX_REQUEST_BYTES:
+            # After the headers (an endless body or trailers) the response is already being sent.
+            if not self._has_head:
+                self.transport.write(TOO_LARGE)
+            self.transport.close()
+            return
+        super().data_received(data)
 
-def descriptor_limit() -> int:
-    """Return from which number on a descriptor is not given to a connection."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(MAX_DESCRIPTORS, allowed - RESERVED_DESCRIPTORS)
+    def on_message_begin(self) -> None:
+        """Restart the request timeout."""
+        # uvicorn sets the date once a second, even without requests.
+        self.server_state.default_headers = _date_header(int(time.time()))
+        self._restart_timeout(REQUEST_SECONDS)
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
+    def on_headers_complete(self) -> None:
+        """Start the response, or queue the request behind earlier ones."""
+        self._has_head = True
+        super().on_headers_complete()
+        # uvicorn resumes reading after each response, however many requests are queued.
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
 
-def bind(settings: WebSettings) -> Listener:
-    """Return a socket that listens; `::` means every address of both families, or of IPv4 without IPv6.
+    def on_message_complete(self) -> None:
+        """Start the response timeout, and reset the size for the next request."""
+        self._restart_timeout(RESPONSE_SECONDS)
+        self._has_head, self._request_bytes = False, 0
+        super().on_message_complete()
 
-    Raises:
-        ListenError: With host, port and the system's reason.
-    """
-    try:
-        if settings.host == "::":
-            return Listener(fileno=_bind_everywhere(settings.port).detach())
-        return Listener(fileno=_bind(settings.host, settings.port).detach())
-    except (OSError, UnicodeError) as error:
-        raise ListenError(
-            f"cannot listen on {address(settings.host, settings.port)} (METRICS_HOST and METRICS_PORT, or "
-            f"{LISTEN_ADDRESS}): {_reason(error)}"
-        ) from error
-
-
-def bind_all(settings: WebSettings) -> Sequence[Listener]:
-    """Return a socket for each address, that of `bind` first.
-
-    Raises:
-        ListenError: With the first address that cannot be bound.
-    """
-    further = (replace(settings, host=host, port=port) for host, port in settings.further)
-    return [bind(each) for each in (settings, *further)]
-
-
-def _reason(error: OSError | UnicodeError) -> str | None:
-    if isinstance(error, UnicodeError):
-        return "not a host name"
-    # Python adds the address to the system's words; a failed look-up of the host has a negative number.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-
-
-def _bind_everywhere(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
-        try:
-            return _bind("::", port)
-        except OSError as error:
-            # IPv6 is there, but switched off.
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise
-    return _bind("0.0.0.0", port)  # noqa: S104 - every address is what :: asks for
+    def _restart_timeout(self, seconds: float) -> None:
+        self._timeout.cancel()
+        self._timeout = self.loop.call_later(seconds, self.transport.abort)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    # A socket raises a TypeError, and leaks, where this cannot be done.
-    host.encode("idna")
-    if ":" not in host:
-        return socket.create_server((host, port), backlog=BACKLOG)
-    # asyncio would make an IPv6 socket serve IPv6 only.
-    return socket.create_server(
-        (host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=host == "::"
-    )
-
-
-def allow_many_connections() -> None:
-    """Raise the soft limit of open descriptors as far as it is of use: each connection takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS + RESERVED_DESCRIPTORS
-    if resource.RLIM_INFINITY != soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+@lru_cache(maxsize=1)
+def _date_header(second: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(second, usegmt=True).encode())]
 
 
 @dataclass(frozen=True, slots=True)
-class SideDoor:
-    """A second application, on a socket of its own, without TLS."""
+class HealthListener:
+    """The application of the health routes, with its own socket and without TLS."""
 
     app: ASGIApp
     listener: Listener
 
 
 class Server(uvicorn.Server):
-    """A server whose end, once it is asked for, is certain."""
+    """An HTTP server that exits within a fixed time after a stop signal."""
 
     def __init__(
         self,
         app: ASGIApp,
         tls: ssl.SSLContext | None = None,
-        side_door: SideDoor | None = None,
+        health: HealthListener | None = None,
         on_reload: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare to serve.
+        """Create a server that is not running.
 
         Args:
-            app: Answers on the sockets that the server is run with.
-            tls: Of those sockets; None: plain HTTP.
-            side_door: What else it serves.
+            app: Application on the sockets that `run` gets.
+            tls: TLS context of those sockets; None for plain HTTP.
+            health: Listener for health checks on the same machine.
             on_reload: Called in the event loop after `handle_reload`.
         """
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._end = asyncio.Event()
+        self._stopped = asyncio.Event()
         super().__init__(_config(app))
         self._tls = tls
-        self._side_door = side_door
+        self._health = health
         self._on_reload = on_reload
         self._reload_requested = False
 
     @property
     def should_exit(self) -> bool:
-        """Whether it was asked to end; may be set from any thread and in a signal handler."""
+        """Whether the server has to stop; can be set from any thread and in a signal handler."""
         return self._should_exit
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
         self._should_exit = value
         if value:
-            self._call_soon(self._end.set)
+            self._call_soon(self._stopped.set)
 
     def _call_soon(self, callback: Callable[[], object]) -> None:
-        """Call it in the event loop, if that runs; safe in any thread and in a signal handler."""
+        """Schedule a callback if the event loop runs; safe in any thread and in a signal handler."""
         if self._loop is not None:
-            # The loop may have ended meanwhile.
+            # The loop may be closed by now.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(callback)
 
     async def main_loop(self) -> None:
-        """Wait for the end; uvicorn's own way wakes ten times a second to look for it."""
+        """Wait for the stop event; uvicorn's own loop polls for it ten times a second."""
         self._loop = asyncio.get_running_loop()
         self._reload()
         if not self.should_exit:
-            await self._end.wait()
+            await self._stopped.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; uvicorn's own way has no time limit for a TLS handshake, and one application."""
+        """Listen; uvicorn supports neither a timeout for TLS handshakes nor a second application."""
         await self.lifespan.startup()
         self.servers = [await self._listen(listener, self.config, self._tls) for listener in sockets or ()]
-        if door := self._side_door:
-            self.servers.append(await self._listen(door.listener, _config(door.app), None))
+        if health := self._health:
+            self.servers.append(await self._listen(health.listener, _config(health.app), None))
         self.started = True
 
     async def _listen(
@@ -216,22 +190,22 @@ class Server(uvicorn.Server):
                 config,
                 self.server_state,
                 self.lifespan.state,
-                is_ending=lambda: self.should_exit,
+                is_stopping=lambda: self.should_exit,
             ),
             sock=listener,
             backlog=BACKLOG,
             ssl=tls,
             ssl_handshake_timeout=REQUEST_SECONDS if tls else None,
-            ssl_shutdown_timeout=ANSWER_SECONDS if tls else None,
+            ssl_shutdown_timeout=RESPONSE_SECONDS if tls else None,
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end, and see to it that it does not take too long."""
-        end_within(LAST_RESORT_SECONDS, code=0)
+        """Stop gracefully, and force the exit after a timeout."""
+        force_exit_after(EXIT_SECONDS, code=0)
         super().handle_exit(sig, frame)
 
     def handle_reload(self, sig: int, frame: FrameType | None) -> None:
-        """Have `on_reload` called, as soon as the server runs."""
+        """Call `on_reload` as soon as the server runs."""
         self._reload_requested = True
         self._call_soon(self._reload)
 
@@ -241,10 +215,10 @@ class Server(uvicorn.Server):
             self._on_reload()
 
 
-def end_within(seconds: float, code: int) -> None:
-    """End the process with `code` when it has not ended by itself within `seconds`.
+def force_exit_after(seconds: float, code: int) -> None:
+    """Exit with `code` after `seconds` if the process still runs then.
 
-    Where the system refuses the thread for that, it has to end by itself.
+    Does nothing when the system refuses a thread for the timer.
     """
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
@@ -256,7 +230,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,
-        # Another one would accept connections past our listener.
+        # Other loops accept connections without calling `Listener.accept`.
         loop="asyncio",
         ws="none",
         lifespan="off",

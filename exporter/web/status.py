@@ -1,7 +1,7 @@
-"""The status page: what an operator looks at before Grafana is up.
+"""The status page: an overview for operators who have no Grafana yet.
 
-A `Snapshot` becomes a frozen `View`, and the template `status.html` puts its values in their places. What
-the gateway says is untrusted: the template escapes it, and the policy of the page runs and loads nothing.
+A `Snapshot` is converted to a frozen `View`, which the template `status.html` renders. Data from the gateway
+are untrusted: the template escapes them, and the content security policy allows no scripts and no loading.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ CAPABILITIES = (
     ("Vision", "supports_vision"),
     ("Images", "supports_image_generation"),
 )
-TROUBLES = (
+PROBLEMS = (
     ("bad", "down", "down"),
     ("warn", "degraded", "degraded"),
     ("warn", "overdue", "with an overdue health check"),
     ("none", "unknown", "of unknown health"),
 )
-"""What makes a headline, worst first: its tone, what is counted, and how it ends."""
+"""Rows of tone, key of the tally and end of the headline; worst first."""
 SPANS = (("days", 86_400, 172_800), ("h", 3_600, 7_200), ("min", 60, 120), ("s", 1, 1))
-"""Units of time: the name, its length and the least age that is written in it, in seconds."""
+"""Units of time: name, length in seconds and smallest age in seconds that uses the unit."""
 TONES: Mapping[str, str] = MappingProxyType(
     {"down": "bad", "degraded": "warn", "unknown": "none", "healthy": "good"}
 )
@@ -56,7 +56,7 @@ TONES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time in the three ways in which the page writes it."""
+    """A time in the three formats that the page uses."""
 
     iso: str
     absolute: str
@@ -65,7 +65,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The overall state in one sentence; the tone (good, none, warn, bad) picks its colour and sign."""
+    """The overall state in one sentence; the tone (good, none, warn, bad) selects colour and icon."""
 
     tone: str
     sentence: str
@@ -73,7 +73,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """An endpoint, how its last fetch ended, and when one last ended well."""
+    """An endpoint with its last fetch and its last success."""
 
     path: str
     fetch: Fetch | None
@@ -85,7 +85,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One provider; `bar` is the width of its response time's bar."""
+    """One provider; `bar` is the width of the bar for its response time."""
 
     provider: Provider
     tone: str
@@ -100,7 +100,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the template shows; `state` is that of the list: waiting, missing, stale, empty or listed."""
+    """Input of the template; `state` describes the list: waiting, missing, stale, empty or listed."""
 
     headline: Headline
     summary: str
@@ -121,31 +121,34 @@ class View:
 
 
 class StatusPage:
-    """Renders the page, from any thread, at most once for each snapshot."""
+    """Renders the page, at most once for each snapshot; thread-safe."""
 
     def __init__(self, interval: float, telemetry_path: str = "/metrics") -> None:
         """Read the template.
 
         Args:
-            interval: Seconds from poll to poll.
-            telemetry_path: Path of the metrics, without the prefix of all paths.
+            interval: Seconds between polls.
+            telemetry_path: Path of the metrics, without the route prefix.
         """
         self._telemetry_path = telemetry_path
         self._refresh = int(max(SHORTEST_REFRESH, min(LONGEST_REFRESH, interval / 2)))
         self._source = files("exporter.web").joinpath("status.html").read_text("utf-8")
         self._lock = threading.Lock()
-        self._shown: Snapshot | None = None
+        self._rendered: Snapshot | None = None
         self._body = b""
         self.headers: Mapping[str, str] = MappingProxyType(_headers(self._source))
 
     def render(self, snapshot: Snapshot, overdue: bool, date: float, query: str = "") -> bytes:
-        """Return the page in UTF-8: ages are as of the Unix time `date`, `overdue` means a dead poller."""
-        # No other snapshot follows the last one of a dead poller, but its ages grow.
+        """Return the page in UTF-8, with ages as of the Unix time `date`.
+
+        `overdue` means that the poll loop hangs or has died.
+        """
+        # After the death of the poll loop the snapshot stays the same while the ages grow: do not cache.
         if query.strip() or overdue:
             return self._render(snapshot, overdue, date, query.strip())
         with self._lock:
-            if self._shown is not snapshot:
-                self._shown, self._body = snapshot, self._render(snapshot, overdue, date, "")
+            if self._rendered is not snapshot:
+                self._rendered, self._body = snapshot, self._render(snapshot, overdue, date, "")
             return self._body
 
     def _render(self, snapshot: Snapshot, overdue: bool, date: float, query: str) -> bytes:
@@ -154,7 +157,7 @@ class StatusPage:
 
     @cached_property
     def _template(self) -> Template:
-        # The import takes a good part of the start-up time, and many an exporter never shows its page.
+        # The import takes a large part of the start-up time, and many exporters never render the page.
         from jinja2 import Environment, StrictUndefined
 
         environment = Environment(
@@ -224,7 +227,7 @@ def _headline(snapshot: Snapshot, overdue: bool, date: float) -> Headline:
     if overdue:
         return Headline("bad", f"The poller hangs: {shown}")
     if state == "waiting":
-        return Headline("none", "No data yet: the first poll has not ended")
+        return Headline("none", "No data yet: the first poll is still running")
     if Endpoint.PROVIDERS in failures:
         what = f"data are stale, the last list is from {then}" if state == "stale" else shown
         return Headline("bad", f"{_cause(failures)}: {what}")
@@ -243,10 +246,10 @@ def _cause(failures: Mapping[Endpoint, Outcome]) -> str:
 
 def _fleet_headline(tally: Mapping[str, int], failures: Mapping[Endpoint, Outcome]) -> Headline:
     if 2 * tally["overdue"] > tally["active"]:
-        # Down or healthy is what was reported then, perhaps months ago.
+        # Reported health may be months old, so it makes no headline.
         text = f"Health checks are overdue: {tally['overdue']:,} of {tally['active']:,} active providers"
         return Headline("warn", text)
-    for tone, word, text in TROUBLES:
+    for tone, word, text in PROBLEMS:
         if tally[word]:
             return Headline(tone, f"{tally[word]:,} provider{'s' if tally[word] > 1 else ''} {text}")
     if not tally["active"]:
@@ -258,7 +261,7 @@ def _fleet_headline(tally: Mapping[str, int], failures: Mapping[Endpoint, Outcom
 
 
 def _tally(snapshot: Snapshot) -> Counter[str]:
-    """Count by health; an inactive provider keeps its last health forever and is no trouble."""
+    """Count active providers by health; inactive ones keep their last health indefinitely."""
     providers = snapshot.providers or ()
     active = [provider for provider in providers if provider.is_active is not False]
     tally = Counter(provider.health.label for provider in active)
@@ -303,28 +306,28 @@ def _row(provider: Provider, snapshot: Snapshot, date: float) -> Row:
         tone=_tone(provider, is_overdue),
         is_overdue=is_overdue,
         since=_moment(snapshot.health_since.get(provider.slug), date),
-        active=_answer(provider.is_active),
+        active=_yes_no(provider.is_active),
         response_time="" if milliseconds is None else _milliseconds(milliseconds),
         bar=round(BAR_WIDTH * min(1.0, (milliseconds or 0.0) / FULL_BAR_MS)),
-        capabilities={label: _answer(getattr(provider, field)) for label, field in CAPABILITIES},
+        capabilities={label: _yes_no(getattr(provider, field)) for label, field in CAPABILITIES},
         checked=_moment(provider.last_health_check, date),
     )
 
 
 def _tone(provider: Provider, is_overdue: bool) -> str:
-    """Return the colour of a provider's health: none where the gateway has not checked it in time."""
+    """Return the tone of a provider's health; `none` if its last check is missing or overdue."""
     is_old = is_overdue or provider.last_health_check is None
     if provider.is_active is False or (provider.health is HealthStatus.HEALTHY and is_old):
         return "none"
     return TONES[provider.health.label]
 
 
-def _answer(value: bool | None) -> str:
+def _yes_no(value: bool | None) -> str:
     return "unknown" if value is None else "yes" if value else "no"
 
 
 def _milliseconds(value: float) -> str:
-    # The gateway can send a number of 300 digits.
+    # The gateway can send a number with 300 digits.
     return f"{value:,.0f} ms" if value < 1e9 else f"{value:.0e} ms"
 
 
@@ -342,10 +345,10 @@ def _moment(then: float | None, date: float) -> Moment | None:
 
 
 def _relative(age: float) -> str:
-    """Write an age in whole units, cut off as on a clock; it is negative where clocks disagree."""
+    """Format an age in whole units, rounded down; it is negative when clocks disagree."""
     seconds = int(abs(age))
-    for unit, length, least in SPANS:
-        if seconds >= least:
+    for unit, length, smallest in SPANS:
+        if seconds >= smallest:
             text = f"{seconds // length:,} {unit}"
             return f"{text} ago" if age > 0 else f"in {text}"
     return "just now"

@@ -693,7 +693,7 @@ BODIES = (
                 STATS: Says(recording("17-stats-db-down.http")),
             }
         ),
-        "an empty answer after one that was not",
+        "an empty answer after one with data",
         status=200,
     ),
     good(

@@ -13,8 +13,9 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.settings import Settings, WebSettings, load_settings
+from exporter.web.listeners import bind
 from exporter.web.routes import Web
-from exporter.web.server import Server, bind
+from exporter.web.server import Server
 from exporter.web.status import StatusPage
 from tests.clocks import RunningClock
 from tests.faults.peer import PATIENCE

@@ -19,8 +19,8 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.web.connections import MAX_PIPELINED
-from exporter.web.server import RESERVED_DESCRIPTORS
+from exporter.web.listeners import RESERVED_DESCRIPTORS
+from exporter.web.server import MAX_PIPELINED
 from tests.faults.matrix import Row
 from tests.faults.outside import INTERVAL, MIB, PATIENCE, Exporter, exporter, wait_until
 from tests.replay import ReplayGateway

@@ -24,7 +24,7 @@ Matrix = Callable[[Row], None]
 
 GROUP = "Standard output"
 LOST = "gatewayz_exporter_log_records_lost_total"
-SMALL_QUEUE = "import exporter.telemetry.stdout; exporter.telemetry.stdout.MAX_WAITING = 3"
+SMALL_QUEUE = "import exporter.telemetry.stdout; exporter.telemetry.stdout.MAX_QUEUED = 3"
 KILL_POLLER = """
 import exporter.poll.poller
 def broken(self): raise ZeroDivisionError("a bug")

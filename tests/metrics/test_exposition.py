@@ -1,4 +1,4 @@
-"""A collection is encoded once for each variant that somebody asks for."""
+"""Tests of `exporter.metrics.exposition`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import gzip
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest as encode_text
 from prometheus_client.openmetrics.exposition import generate_latest as encode_openmetrics
 
-from exporter.metrics.exposition import GRACE_SECONDS, Exposition, Format, Published, Variant
+from exporter.metrics.exposition import GRACE_SECONDS, Exposition, Format, Variant
 from exporter.model.snapshot import Snapshot
 
 SNAPSHOT = Snapshot()
@@ -37,51 +37,40 @@ def gauge(name: str = "gatewayz_up") -> GaugeMetricFamily:
 
 
 def exposition(*families: Metric) -> Exposition:
-    """Return an exposition of these families, by default of one."""
+    """Return an exposition of these families, by default one gauge."""
     return Exposition(families or (gauge(),), SNAPSHOT, DUE_AT)
 
 
 class Counted(Exposition):
-    """An exposition that counts how often it makes each body."""
+    """An exposition that records each encoding."""
 
     def __init__(self, *families: Metric, meeting: threading.Barrier | None = None) -> None:
-        """Let each who makes a body wait for others at `meeting`, if there is one."""
+        """Wait for other threads at `meeting` during each encoding."""
         super().__init__(families or (gauge(),), SNAPSHOT, DUE_AT)
         self.made: list[Variant] = []
         self._meeting = meeting
 
-    def _make(self, variant: Variant) -> bytes:
+    def _encode(self, variant: Variant) -> bytes:
         self.made.append(variant)
         if self._meeting is not None:
             with contextlib.suppress(threading.BrokenBarrierError):
                 self._meeting.wait(timeout=0.2)
-        return super()._make(variant)
+        return super()._encode(variant)
 
 
-class Samples(Sequence[Any]):
-    """The samples of a family that count how often they are gone through."""
+class CountingList(list[Any]):
+    """A list that counts how often it is iterated."""
 
-    def __init__(self, samples: Sequence[Any]) -> None:
-        """Begin at 0."""
-        self._samples = samples
-        self.readings = 0
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        """Return one of them."""
-        return self._samples[index]
+    iterations = 0
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through all of them, once more."""
-        self.readings += 1
-        return iter(self._samples)
+        """Count, and iterate."""
+        self.iterations += 1
+        return super().__iter__()
 
 
 def test_content_types() -> None:
-    """The formats have the content types that Prometheus knows them by."""
+    """The content types are those that Prometheus expects."""
     assert {
         "TEXT": "text/plain; version=0.0.4; charset=utf-8",
         "OPENMETRICS": "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -89,7 +78,7 @@ def test_content_types() -> None:
 
 
 def test_text_format() -> None:
-    """The text format has help, type and samples, family by family in the given order."""
+    """The text format has help, type and samples of each family in order."""
     body = exposition(gauge("b"), gauge("a")).encode(TEXT)
 
     assert body.decode() == (
@@ -99,7 +88,7 @@ def test_text_format() -> None:
 
 
 def test_openmetrics_format() -> None:
-    """OpenMetrics has the same, and says where it ends."""
+    """OpenMetrics has a trailer."""
     body = exposition().encode(OPENMETRICS)
 
     expected = "# HELP gatewayz_up Whether it works.\n# TYPE gatewayz_up gauge\ngatewayz_up 1.0\n# EOF\n"
@@ -110,7 +99,7 @@ def test_openmetrics_format() -> None:
     ("compressed", "plain"), [(TEXT_GZIP, TEXT), (OPENMETRICS_GZIP, OPENMETRICS)], ids=["text", "OpenMetrics"]
 )
 def test_gzip(compressed: Variant, plain: Variant) -> None:
-    """A compressed body is the plain one when decompressed, and smaller."""
+    """A gzip body is smaller and contains the plain body."""
     many = exposition(*(gauge(f"gatewayz_{number}") for number in range(50)))
 
     body = many.encode(compressed)
@@ -119,14 +108,14 @@ def test_gzip(compressed: Variant, plain: Variant) -> None:
     assert len(body) < len(many.encode(plain)) / 2
 
 
-def test_gzip_holds_no_time() -> None:
-    """The same families give the same compressed bytes at any time."""
+def test_gzip_has_no_timestamp() -> None:
+    """The timestamp of the gzip header is 0, so equal bodies stay equal."""
     assert b"\0\0\0\0" == exposition().encode(TEXT_GZIP)[4:8]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_encoded_once(variant: Variant) -> None:
-    """A body is made once, and is the same object for everybody who asks."""
+    """Each variant is encoded once and returned as the same object."""
     fresh = Counted()
 
     first = fresh.encode(variant)
@@ -136,19 +125,9 @@ def test_encoded_once(variant: Variant) -> None:
     assert 1 == fresh.made.count(variant)
 
 
-def test_compressed_body_is_made_of_the_plain_one() -> None:
-    """Whoever asks for the plain body after the compressed one gets what that was made of."""
-    fresh = Counted()
-
-    fresh.encode(TEXT_GZIP)
-    fresh.encode(TEXT)
-
-    assert [TEXT_GZIP, TEXT] == fresh.made
-
-
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
-def test_encoded_by_many_at_once(variant: Variant) -> None:
-    """Threads that ask for a body while it is made wait for it, and get the same object."""
+def test_concurrent_encoding(variant: Variant) -> None:
+    """Concurrent calls wait for one encoding and return the same object."""
     fresh = Counted(meeting=threading.Barrier(2))
     start = threading.Barrier(4)
 
@@ -173,19 +152,19 @@ FAMILIES = (
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.type)
 def test_samples_are_encoded_once_for_all_formats(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples read the same in both formats, so nobody goes through them for the second."""
-    samples = Samples(family.samples)
+    """Both formats share the encoded samples."""
+    samples = CountingList(family.samples)
     monkeypatch.setattr(family, "samples", samples)
     fresh = exposition(family)
 
     for variant in VARIANTS:
         fresh.encode(variant)
 
-    assert 1 == samples.readings
+    assert 1 == samples.iterations
 
 
-def test_family_that_is_as_it_was() -> None:
-    """A family that is equal to that of the exposition before is not encoded again; one that is not, is."""
+def test_unchanged_family() -> None:
+    """Lines of unchanged families, and metadata of changed ones, are reused from the previous exposition."""
     first, same, other, renamed = gauge(), gauge(), gauge(), gauge()
     other.samples[0] = other.samples[0]._replace(value=0.0)
     renamed.documentation = "Another help."
@@ -212,7 +191,7 @@ def test_family_that_is_as_it_was() -> None:
     ids=["backslash", "quotes", "unit", "gauge", "counter", "histogram", "info"],
 )
 def test_bodies_are_those_of_the_encoders(family: Metric) -> None:
-    """Whatever is shared between formats, each body is what prometheus_client makes of the families."""
+    """Bodies equal those of the encoders of prometheus_client."""
     family.samples = [*family.samples, family.samples[0]._replace(labels={"b": '\\ \n " ü', "a": ""})]
     registry: Any = type("Registry", (), {"collect": lambda self: [family, gauge("z")]})()
 
@@ -221,26 +200,18 @@ def test_bodies_are_those_of_the_encoders(family: Metric) -> None:
     assert [encode_text(registry), encode_openmetrics(registry)] == bodies
 
 
-def test_nothing_is_ready_at_first() -> None:
-    """Asking what is ready makes nothing."""
+def test_requested() -> None:
+    """`encoded` records the request without encoding; `encode` does not record it."""
     fresh = Counted()
+    assert (frozenset(), [None] * 2) == (
+        fresh.requested,
+        [fresh.encoded(TEXT), fresh.encoded(OPENMETRICS_GZIP)],
+    )
 
-    assert [None] * 4 == [fresh.encoded(variant) for variant in VARIANTS]
-    assert [] == fresh.made
-
-
-def test_asked() -> None:
-    """What scrapers asked for is noted, ready or not; what was encoded unasked is not."""
-    fresh = exposition()
-    assert frozenset() == fresh.asked
-
-    fresh.encode(TEXT)
     fresh.encode(TEXT_GZIP)
-    fresh.encoded(TEXT)
-    fresh.encoded(OPENMETRICS_GZIP)
-    fresh.encoded(TEXT)
 
-    assert {TEXT, OPENMETRICS_GZIP} == fresh.asked
+    assert {TEXT, OPENMETRICS_GZIP} == fresh.requested
+    assert [TEXT_GZIP, TEXT] == fresh.made
 
 
 @pytest.mark.parametrize(
@@ -255,21 +226,13 @@ def test_asked() -> None:
     ids=["fresh", "due", "in grace", "end of grace", "long ago"],
 )
 def test_overdue(age: float, overdue: bool) -> None:
-    """An exposition is overdue when its time and the grace to replace it have passed."""
+    """An exposition is overdue a minute after it is due."""
     assert 60.0 == GRACE_SECONDS
     assert overdue is exposition().is_overdue(age)
 
 
-def test_knows_its_snapshot() -> None:
-    """An exposition keeps the snapshot that it was made of, and when it is due."""
-    fresh = exposition()
-
-    assert fresh.snapshot is SNAPSHOT
-    assert DUE_AT == fresh.due_at
-
-
-def test_families_are_those_at_the_beginning() -> None:
-    """Whoever changes the list of families afterwards changes no body."""
+def test_families_are_copied() -> None:
+    """Later changes to the list of families have no effect."""
     families: list[Metric] = [gauge("a")]
     fresh = Exposition(families, SNAPSHOT, DUE_AT)
 
@@ -279,21 +242,10 @@ def test_families_are_those_at_the_beginning() -> None:
 
 
 def test_variants_are_values() -> None:
-    """Two variants of the same format and encoding are the same key, and cannot be changed."""
+    """Variants are hashable values and frozen."""
     variant: Any = Variant(Format.TEXT, gzip=True)
 
     assert TEXT_GZIP == variant
     assert hash(TEXT_GZIP) == hash(variant)
     with pytest.raises(dataclasses.FrozenInstanceError):
         variant.gzip = False
-
-
-def test_published() -> None:
-    """The exposition in force is the last that was put there."""
-    first, second = exposition(), exposition()
-    published = Published(first)
-    assert published.current is first
-
-    published.current = second
-
-    assert published.current is second

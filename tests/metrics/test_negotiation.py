@@ -1,4 +1,4 @@
-"""A scraper gets the format and encoding that it likes best, and the plain text when it does not say."""
+"""Tests of `exporter.metrics.negotiation`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPENMETRICS = "application/openmetrics-text"
         pytest.param("TEXT/Plain", id="text in another case"),
         pytest.param("text/*", id="any text"),
         pytest.param("text/plain;version=0.0.4", id="text 0.0.4"),
-        pytest.param("text/plain; version=0.0.4; charset=utf-8", id="text 0.0.4 with blanks"),
+        pytest.param("text/plain; version=0.0.4; charset=utf-8", id="text 0.0.4 with whitespace"),
         pytest.param('text/plain;version="0.0.4"', id="text 0.0.4 quoted"),
         pytest.param(
             f"{OPENMETRICS};version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.4", id="text by quality"
@@ -65,7 +65,7 @@ OPENMETRICS = "application/openmetrics-text"
     ],
 )
 def test_text(accept: str) -> None:
-    """Whoever does not ask for OpenMetrics 1.0.0 above all gets the text format."""
+    """The text format is the default, unless OpenMetrics 1.0.0 has a higher quality."""
     assert Format.TEXT is negotiate(accept, "").format
 
 
@@ -75,7 +75,7 @@ def test_text(accept: str) -> None:
         pytest.param(PROMETHEUS_ACCEPT, id="Prometheus 3"),
         pytest.param(f"{OPENMETRICS};version=1.0.0", id="1.0.0"),
         pytest.param(f"{OPENMETRICS};version=1.0.0;q=0.5", id="1.0.0 with a quality"),
-        pytest.param(f"{OPENMETRICS}; version=1.0.0; charset=utf-8", id="1.0.0 with blanks"),
+        pytest.param(f"{OPENMETRICS}; version=1.0.0; charset=utf-8", id="1.0.0 with whitespace"),
         pytest.param(OPENMETRICS, id="any version"),
         pytest.param("Application/OpenMetrics-Text;Version=1.0.0;Q=1", id="another case"),
         pytest.param(f"text/plain;version=0.0.4;q=0.3,{OPENMETRICS};version=1.0.0;q=0.4", id="by quality"),
@@ -95,7 +95,7 @@ def test_text(accept: str) -> None:
     ],
 )
 def test_openmetrics(accept: str) -> None:
-    """Whoever likes OpenMetrics 1.0.0 better than the text format gets it."""
+    """OpenMetrics 1.0.0 is selected if its quality is higher than that of the text format."""
     assert Format.OPENMETRICS is negotiate(accept, "").format
 
 
@@ -105,7 +105,7 @@ def test_openmetrics(accept: str) -> None:
         pytest.param("", False, id="no header"),
         pytest.param("gzip", True, id="gzip"),
         pytest.param("GZip", True, id="another case"),
-        pytest.param(" gzip ; q=0.5 ", True, id="blanks"),
+        pytest.param(" gzip ; q=0.5 ", True, id="whitespace"),
         pytest.param("gzip, deflate, br", True, id="browser"),
         pytest.param("br;q=1.0, gzip;q=0.8, *;q=0.1", True, id="by quality"),
         pytest.param("*", True, id="anything"),
@@ -130,5 +130,5 @@ def test_openmetrics(accept: str) -> None:
     ids=["text", "OpenMetrics"],
 )
 def test_encoding(accept: str, format_: Format, accept_encoding: str, gzip: bool) -> None:
-    """A body is compressed for those who accept gzip, whatever its format, and for nobody else."""
+    """The body is compressed if the client accepts gzip, in each format."""
     assert Variant(format_, gzip) == negotiate(accept, accept_encoding)

@@ -1,4 +1,4 @@
-"""What a poll says in the log: constant messages with the fields of the design."""
+"""Tests of `exporter.poll.events`: constant messages with the fields of the contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.model.changes import Changes, HealthChange
 from exporter.model.endpoints import Endpoint
 from exporter.model.provider import Answer, HealthStatus, Provider, ProviderList, ProviderStats
 from exporter.model.snapshot import Fetch, Poll, Snapshot
-from exporter.poll.events import CUT_HINT, EMPTY_HINT, MAX_CHANGES, Journal
+from exporter.poll.events import EMPTY_HINT, MAX_CHANGES, TRUNCATED_HINT, PollLog
 from tests.clocks import START_DATE, MovedClock
 
 Record = tuple[str, str, dict[str, object]]
@@ -33,13 +33,13 @@ UPDATED: Record = ("INFO", "Updated provider metrics", VALUES)
 
 
 def good(endpoint: Endpoint, answer: Answer | None = None) -> Fetch:
-    """Return a fetch that went well."""
+    """Return a successful fetch."""
     usual: Answer = LISTED if endpoint is Endpoint.PROVIDERS else COUNTS
     return Fetch(endpoint, Outcome.OK, answer or usual, status=200, attempts=1)
 
 
 def failed(endpoint: Endpoint) -> Fetch:
-    """Return a fetch that failed with an answer."""
+    """Return a fetch that failed with a response."""
     return Fetch(
         endpoint,
         Outcome.SERVER_ERROR,
@@ -69,90 +69,62 @@ LIST_FAILED, STATS_FAILED = failed(Endpoint.PROVIDERS), failed(Endpoint.STATS)
 
 
 class Log:
-    """A journal, and the records that it writes."""
+    """A poll log with its captured records."""
 
     def __init__(self, clock: MovedClock, caplog: pytest.LogCaptureFixture) -> None:
-        """Begin with a new journal."""
-        self._journal = Journal(clock)
+        """Create a poll log."""
+        self._log = PollLog(clock)
         self._caplog = caplog
 
     def write(
         self, *fetches: Fetch, snapshot: Snapshot = FULL, changes: Changes = NO_CHANGE
     ) -> Sequence[Record]:
-        """Return level, message and fields of what is written for a poll."""
+        """Return level, message and fields of the records of a poll."""
         self._caplog.clear()
-        self._journal.write(Poll(START_DATE, 1.2345678, 1, 2, fetches), snapshot, changes)
+        self._log.write(Poll(START_DATE, 1.2345678, 1, 2, fetches), snapshot, changes)
         return [(record.levelname, record.getMessage(), fields_of(record)) for record in self._caplog.records]
 
     def changes(self, changes: Changes) -> Sequence[Record]:
-        """Return what is written for a good poll with these changes, without the sum of it."""
+        """Return the records of a successful poll with these changes, without the summary."""
         *written, last = self.write(LIST_OK, STATS_OK, changes=changes)
         assert last == UPDATED
         return written
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """Return what was given to a record as `extra`."""
+    """Return the `extra` fields of a record."""
     return {name: value for name, value in vars(record).items() if name not in BY_DEFAULT}
 
 
 @pytest.fixture
 def log(clock: MovedClock, caplog: pytest.LogCaptureFixture) -> Log:
-    """A journal whose records are captured from level info on."""
+    """A poll log whose records are captured from level info."""
     caplog.set_level(logging.INFO, logger="exporter.poll.events")
     return Log(clock, caplog)
 
 
-# The sum of a poll
+# Summary
 
 
-def test_good_poll(log: Log) -> None:
-    """A good poll without changes is one record with the values in force."""
+def test_successful_poll(log: Log) -> None:
+    """A successful poll without changes is one record with the current values."""
     assert [UPDATED] == log.write(LIST_OK, STATS_OK)
-
-
-def test_empty_gateway(log: Log) -> None:
-    """Zeros are values, and not left out of the record."""
-    empty = ProviderStats(0, 0, 0, 0, 0, 0, 0)
-
-    ((level, message, fields),) = log.write(LIST_OK, STATS_OK, snapshot=Snapshot(providers=(), stats=empty))
-
-    assert ("INFO", "Updated provider metrics") == (level, message)
-    assert fields == {
-        "providers_total": 0,
-        "providers_active": 0,
-        "providers_healthy": 0,
-        "providers_listed": 0,
-        "duration_ms": 1234.568,
-    }
-
-
-@pytest.mark.parametrize(
-    ("fetches", "endpoint"),
-    [((LIST_FAILED, STATS_OK), "providers"), ((LIST_OK, STATS_FAILED), "stats")],
-    ids=["list", "counts"],
-)
-def test_half_a_success(log: Log, fetches: tuple[Fetch, Fetch], endpoint: str) -> None:
-    """When one endpoint fails, the sum is a warning with the values in force and the endpoint."""
-    assert [
-        failure("ERROR", endpoint),
-        ("WARNING", "Updated provider metrics in part", {**VALUES, "failed_endpoint": endpoint}),
-    ] == log.write(*fetches)
 
 
 @pytest.mark.parametrize(
     ("fetches", "snapshot", "fields"),
     [
         (
+            (LIST_OK, STATS_OK),
+            Snapshot(providers=(), stats=ProviderStats(0, 0, 0, 0, 0, 0, 0)),
+            {**dict.fromkeys(VALUES, 0), "duration_ms": 1234.568},
+        ),
+        ((LIST_FAILED, STATS_OK), FULL, {**VALUES, "failed_endpoint": "providers"}),
+        ((LIST_OK, STATS_FAILED), FULL, {**VALUES, "failed_endpoint": "stats"}),
+        (
             (LIST_FAILED, STATS_OK),
             Snapshot(stats=COUNTS),
-            {
-                "providers_total": 40,
-                "providers_active": 34,
-                "providers_healthy": 21,
-                "duration_ms": 1234.568,
-                "failed_endpoint": "providers",
-            },
+            {**{k: v for k, v in VALUES.items() if k != "providers_listed"}, "failed_endpoint": "providers"},
         ),
         (
             (LIST_OK, STATS_FAILED),
@@ -160,77 +132,46 @@ def test_half_a_success(log: Log, fetches: tuple[Fetch, Fetch], endpoint: str) -
             {"providers_listed": 2, "duration_ms": 1234.568, "failed_endpoint": "stats"},
         ),
     ],
-    ids=["no list", "no counts"],
+    ids=["zeros", "list failed", "counts failed", "no list", "no counts"],
 )
-def test_unknown_values_have_no_field(
+def test_summary(
     log: Log, fetches: tuple[Fetch, Fetch], snapshot: Snapshot, fields: dict[str, object]
 ) -> None:
-    """What is not known, or stale, has no field in the sum."""
-    assert fields == log.write(*fetches, snapshot=snapshot)[-1][2]
+    """The summary has a field for each known value, and a warning for a failed endpoint."""
+    complete: Record = ("INFO", "Updated provider metrics", fields)
+    partial: Record = ("WARNING", "Updated provider metrics in part", fields)
+
+    *failures, summary = log.write(*fetches, snapshot=snapshot)
+
+    assert summary == (partial if "failed_endpoint" in fields else complete)
+    assert [failure("ERROR", str(fields[name])) for name in fields if name == "failed_endpoint"] == failures
 
 
-def test_both_fail(log: Log) -> None:
-    """When both endpoints fail nothing was updated, and nothing says so."""
+def test_both_endpoints_fail(log: Log) -> None:
+    """A poll without a success has no summary."""
     assert [failure("ERROR", "providers"), failure("ERROR", "stats")] == log.write(LIST_FAILED, STATS_FAILED)
 
 
 # Failures and recoveries
 
 
-def test_failure_without_an_answer(log: Log) -> None:
-    """A failure before any answer has the same fields, empty ones where nothing is known."""
-    fetch = Fetch(Endpoint.STATS, Outcome.DNS, None, hint="Check its spelling.", attempts=1)
-
-    record = log.write(LIST_OK, fetch)[0]
-
-    fields = {
-        "endpoint": "stats",
-        "outcome": "dns",
-        "status": None,
-        "attempts": 1,
-        "request_id": None,
-        "hint": "Check its spelling.",
-    }
-    assert ("ERROR", "Fetch failed", fields) == record
-
-
-def test_failure_that_lasts(log: Log) -> None:
-    """The first failure in a row is an error, those after it are warnings."""
-    levels = [log.write(LIST_FAILED, STATS_OK)[0] for _ in range(3)]
-
-    assert [
-        failure("ERROR", "providers"),
-        failure("WARNING", "providers"),
-        failure("WARNING", "providers"),
-    ] == levels
-
-
-def test_endpoints_fail_for_themselves(log: Log) -> None:
-    """An endpoint that begins to fail is an error, though the other has failed before."""
-    log.write(LIST_FAILED, STATS_OK)
-
+def test_repeated_failure(log: Log) -> None:
+    """The first failure of an endpoint is an error; consecutive ones are warnings."""
+    assert failure("ERROR", "providers") == log.write(LIST_FAILED, STATS_OK)[0]
+    assert failure("WARNING", "providers") == log.write(LIST_FAILED, STATS_OK)[0]
     assert [failure("WARNING", "providers"), failure("ERROR", "stats")] == log.write(
         LIST_FAILED, STATS_FAILED
     )
 
 
 def test_recovery(log: Log, clock: MovedClock) -> None:
-    """The first success after failures says how many there were, and for how long."""
+    """The first success after failures is logged once, with their number and duration."""
     for _ in range(3):
         log.write(LIST_OK, STATS_FAILED)
         clock.sleep(60.00049)
 
-    recovered = ("INFO", "Recovered", {"endpoint": "stats", "failures": 3, "down_seconds": 180.001})
-    assert [recovered, UPDATED] == log.write(LIST_OK, STATS_OK)
-
-
-def test_recovery_is_said_once(log: Log, clock: MovedClock) -> None:
-    """After a recovery all is as if nothing had failed: silence, and an error for the next failure."""
-    log.write(LIST_OK, STATS_FAILED)
-    clock.sleep(60)
-    log.write(LIST_OK, STATS_OK)
-    clock.sleep(60)
-
+    recovered = {"endpoint": "stats", "failures": 3, "down_seconds": 180.001}
+    assert [("INFO", "Recovered", recovered), UPDATED] == log.write(LIST_OK, STATS_OK)
     assert [UPDATED] == log.write(LIST_OK, STATS_OK)
     assert failure("ERROR", "stats") == log.write(LIST_OK, STATS_FAILED)[0]
     clock.sleep(5)
@@ -238,24 +179,11 @@ def test_recovery_is_said_once(log: Log, clock: MovedClock) -> None:
     assert ("INFO", "Recovered", recovered) == log.write(LIST_OK, STATS_OK)[0]
 
 
-def test_recovery_of_one(log: Log, clock: MovedClock) -> None:
-    """Of two failing endpoints, the one that comes back says so while the other goes on failing."""
-    log.write(LIST_FAILED, STATS_FAILED)
-    clock.sleep(60)
-
-    recovered = {"endpoint": "providers", "failures": 1, "down_seconds": 60.0}
-    assert [
-        ("INFO", "Recovered", recovered),
-        failure("WARNING", "stats"),
-        ("WARNING", "Updated provider metrics in part", {**VALUES, "failed_endpoint": "stats"}),
-    ] == log.write(LIST_OK, STATS_FAILED)
-
-
-# Changes of the fleet
+# Changes of providers
 
 
 def test_appeared_and_vanished(log: Log) -> None:
-    """Each provider that came or left is one record with its slug."""
+    """Each provider that appeared or vanished is one record."""
     assert [
         ("INFO", "Provider appeared", {"provider": "c"}),
         ("INFO", "Provider appeared", {"provider": "d"}),
@@ -275,7 +203,7 @@ def test_appeared_and_vanished(log: Log) -> None:
     ids=lambda value: str(getattr(value, "name", value)),
 )
 def test_health_changed(log: Log, before: HealthStatus, after: HealthStatus, level: str) -> None:
-    """A change of health is info, and a warning when it is for the worse."""
+    """A change of health is logged as info, or as a warning if the health is worse."""
     fields = {"provider": "a", "from": before.label, "to": after.label}
 
     assert [(level, "Provider health changed", fields)] == log.changes(
@@ -283,13 +211,8 @@ def test_health_changed(log: Log, before: HealthStatus, after: HealthStatus, lev
     )
 
 
-def test_first_list(log: Log) -> None:
-    """The first list is no news but its sum: there is nothing to compare it with."""
-    assert [] == log.changes(NO_CHANGE)
-
-
-def test_many_changes_one_by_one(log: Log) -> None:
-    """Fifty changes are still one record each."""
+def test_many_changes(log: Log) -> None:
+    """Up to 50 changes are one record each."""
     written = log.changes(Changes(appeared=tuple(f"p{number}" for number in range(50))))
 
     assert 50 == MAX_CHANGES
@@ -297,7 +220,7 @@ def test_many_changes_one_by_one(log: Log) -> None:
 
 
 def test_too_many_changes(log: Log) -> None:
-    """Above fifty changes of all kinds together, one record with counts stands for all."""
+    """More than 50 changes are one record with counts."""
     down = HealthChange("a", HealthStatus.HEALTHY, HealthStatus.DOWN)
     changes = Changes((down,) * 20, tuple("b" * 16), tuple("c" * 15))
 
@@ -307,69 +230,53 @@ def test_too_many_changes(log: Log) -> None:
     ] == log.changes(changes)
 
 
-# An empty list
+# Empty and truncated lists
 
 
-def of_rows(count: int) -> Fetch:
-    """Return a good fetch of a list with this many rows."""
-    return good(Endpoint.PROVIDERS, ProviderList(LISTED.providers, count, {}))
-
-
-def test_empty_list_is_warned_once(log: Log) -> None:
-    """An empty list is a warning when it begins, and again after one that was not empty."""
-    empties = [
-        [record for record in log.write(of_rows(rows), STATS_OK) if record[1] == "No providers listed"]
-        for rows in (0, 0, 1, 0)
+def warnings(log: Log, message: str, *lengths: int | None) -> Sequence[Sequence[Record]]:
+    """Return the warnings for polls with lists of these lengths; None is a failed fetch."""
+    lists = [
+        LIST_FAILED if rows is None else good(Endpoint.PROVIDERS, ProviderList(LISTED.providers, rows, {}))
+        for rows in lengths
     ]
-
-    warning = ("WARNING", "No providers listed", {"providers_listed": 0, "hint": EMPTY_HINT})
-    assert [[warning], [], [], [warning]] == empties
+    return [[record for record in log.write(each, STATS_OK) if record[1] == message] for each in lists]
 
 
-# A list that may be cut
+def test_empty_list(log: Log) -> None:
+    """A warning is logged when the list becomes empty."""
+    warning: Record = ("WARNING", "No providers listed", {"providers_listed": 0, "hint": EMPTY_HINT})
 
-
-def cuts(log: Log, *fetches: Fetch) -> Sequence[Record]:
-    """Return the warnings that a list may be cut, for a poll with these fetches."""
-    return [record for record in log.write(*fetches) if record[1] == "Provider list may be cut"]
+    assert [[warning], [], [], [warning]] == warnings(log, "No providers listed", 0, 0, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("rows", "warned"), [(0, False), (999, False), (1000, True), (1001, False), (1500, False), (2000, True)]
 )
-def test_round_thousand(log: Log, rows: int, warned: bool) -> None:
-    """A list of exactly a round thousand of rows may have been cut by the gateway's database."""
-    warning: Record = (
-        "WARNING",
-        "Provider list may be cut",
-        {"providers_listed": rows, "hint": CUT_HINT},
-    )
+def test_truncated_list(log: Log, rows: int, warned: bool) -> None:
+    """A list whose length is a multiple of 1000 may be truncated by the gateway's database."""
+    fields = {"providers_listed": rows, "hint": TRUNCATED_HINT}
+    warning: Record = ("WARNING", "Provider list may be cut", fields)
 
-    assert ([warning] if warned else []) == cuts(log, of_rows(rows), STATS_OK)
+    assert [[warning] * warned] == warnings(log, "Provider list may be cut", rows)
 
 
-def test_round_thousand_is_warned_once(log: Log) -> None:
-    """The warning comes once, and again after the list had another length."""
-    lengths = [1000, 1000, 2000, 999, 999, 1000, 1000]
+def test_truncated_list_is_logged_once(log: Log) -> None:
+    """The warning is repeated only after a list of another length, not after a failed fetch."""
+    lengths = (1000, 1000, None, 2000, 999, 999, 1000, 1000)
 
-    assert [1, 0, 0, 0, 0, 1, 0] == [len(cuts(log, of_rows(rows), STATS_OK)) for rows in lengths]
+    found = warnings(log, "Provider list may be cut", *lengths)
 
-
-def test_round_thousand_over_a_failure(log: Log) -> None:
-    """A failed fetch in between is no other length."""
-    cuts(log, of_rows(1000), STATS_OK)
-    cuts(log, LIST_FAILED, STATS_OK)
-
-    assert [] == cuts(log, of_rows(1000), STATS_OK)
+    assert [1, 0, 0, 0, 0, 0, 1, 0] == [len(each) for each in found]
 
 
 def test_order_of_a_poll(log: Log, clock: MovedClock) -> None:
-    """A poll tells of its fetches first, then of a cut list, then of changes, and its sum last."""
+    """Fetches come first, then a truncated list, then changes, then the summary."""
     log.write(LIST_FAILED, STATS_OK)
     clock.sleep(60)
     changes = Changes((HealthChange("x", HealthStatus.DOWN, HealthStatus.HEALTHY),), ("y",), ("z",))
 
-    written = log.write(of_rows(1000), STATS_FAILED, changes=changes)
+    truncated = good(Endpoint.PROVIDERS, ProviderList(LISTED.providers, 1000, {}))
+    written = log.write(truncated, STATS_FAILED, changes=changes)
 
     assert [
         "Recovered",

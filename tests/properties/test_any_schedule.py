@@ -18,7 +18,7 @@ from exporter.config.settings import Settings, load_settings
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import Reply
 from exporter.gateway.fetcher import Arrival, Inbox, Turn
-from exporter.poll.poller import Poller, next_beat
+from exporter.poll.poller import Poller, next_start
 from tests.clocks import MovedClock
 
 T = TypeVar("T")
@@ -153,11 +153,11 @@ def test_run(interval: float, script: list[Round]) -> None:
 @given(
     beat=st.floats(0, 1e7), interval=st.floats(0.1, 86_400), passed=st.floats(0, 1e6) | st.integers(0, 1000)
 )
-def test_next_beat(beat: float, interval: float, passed: float) -> None:
+def test_next_start(beat: float, interval: float, passed: float) -> None:
     """The next poll is a whole number of intervals after the last, and at most one from now."""
     now = beat + passed
 
-    found = next_beat(beat, interval, now)
+    found = next_start(beat, interval, now)
 
     number = (found - beat) / interval
     assert round(number) >= 1

@@ -16,7 +16,7 @@ from exporter.doctor import probe as inquiry
 from exporter.errors import GatewayError, Outcome, ThreadError
 from exporter.gateway.client import GatewayClient, Reply
 from exporter.gateway.fetcher import Fetcher, Inbox, Turn
-from exporter.metrics.sender import Sender
+from exporter.metrics.push import BackgroundSender
 from exporter.model.endpoints import Endpoint
 from exporter.system.threads import REFUSED, run_in_thread, start
 from exporter.web import server
@@ -111,7 +111,7 @@ def test_poll(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
 def test_delivery(no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A delivery without a thread is left out and logged; the next one is made, and the end is not held."""
     taken: list[int] = []
-    sender: Sender[int] = Sender(taken.append)
+    sender: BackgroundSender[int] = BackgroundSender(taken.append)
     with caplog.at_level(logging.ERROR):
         sender.start(1)
     sender.finish()
@@ -139,7 +139,7 @@ def test_password() -> None:
 @pytest.mark.usefixtures("no_threads")
 def test_last_resort() -> None:
     """Without a thread for the last resort, the end goes its usual way."""
-    server.end_within(60, code=1)
+    server.force_exit_after(60, code=1)
 
 
 def test_shutdown_of_telemetry(running: Rig, no_threads: pytest.MonkeyPatch) -> None:

@@ -1,71 +1,37 @@
-"""Log records are one JSON object a line, for stdout and OTLP alike, and reports about OTLP stay rare."""
+"""Tests of `exporter.telemetry.logs`."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.trace import NonRecordingSpan, SpanContext
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from exporter.telemetry import logs
 from tests.clocks import MovedClock
+from tests.telemetry.output import Output, captured
 
 DELIVERY_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-
-
-class Output:
-    """What was logged, on stdout and by OTLP."""
-
-    def __init__(self, clock: MovedClock, level: str = "info") -> None:
-        """Take over the logging of the process."""
-        self.clock = clock
-        self._stream = io.StringIO()
-        self._exporter = InMemoryLogRecordExporter()
-        provider = LoggerProvider(shutdown_on_exit=False)
-        provider.add_log_record_processor(SimpleLogRecordProcessor(self._exporter))
-        logs.configure(logging.StreamHandler(self._stream), level, clock)
-        logs.export(provider)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the lines on stdout."""
-        return [json.loads(line) for line in self._stream.getvalue().splitlines()]
-
-    def bodies(self) -> list[Any]:
-        """Return the parsed bodies that went out by OTLP."""
-        return [json.loads(str(item.log_record.body)) for item in self._exporter.get_finished_logs()]
-
-    def attributes(self) -> list[dict[str, Any]]:
-        """Return the attributes of what went out by OTLP."""
-        return [dict(item.log_record.attributes or {}) for item in self._exporter.get_finished_logs()]
+CREATED = 1_787_191_300.0421
+SPAN = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False))
 
 
 @pytest.fixture
 def output(clock: MovedClock) -> Iterator[Output]:
-    """The logging of the process, given back afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield Output(clock)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
+    """The captured log."""
+    with captured(clock) as log:
+        yield log
 
 
 def test_layout(output: Output) -> None:
-    """Time, level, service and message come first, then the fields; outside a span there are no ids."""
+    """Standard fields come first, then other fields; outside a span there are no trace ids."""
     logging.getLogger("exporter.x").warning("Something happened", extra={"count": 3, "name_": "ü"})
 
     (line,) = output.lines()
@@ -74,20 +40,24 @@ def test_layout(output: Output) -> None:
     assert ("warning", "provider-metrics-exporter", "Something happened", 3, "ü") == tuple(line.values())[1:]
 
 
-def test_timestamp(output: Output) -> None:
-    """The timestamp is RFC 3339 in UTC, with milliseconds and Z."""
-    record = logging.LogRecord("x", logging.INFO, "", 0, "m", (), None)
-    record.created = 1_787_191_300.0421
+@pytest.mark.parametrize(
+    ("arguments", "message"), [((1, 2), "1 of 2"), (("x",), "%d of %d")], ids=["valid", "mismatched"]
+)
+def test_format(arguments: tuple[object, ...], message: str) -> None:
+    """The timestamp is RFC 3339 in UTC with milliseconds; mismatched arguments leave the template."""
+    record = logging.LogRecord("library", logging.WARNING, "", 0, "%d of %d", arguments, None)
+    record.created = CREATED
 
-    line = json.loads(logs.Formatter().format(record))
+    line = json.loads(logs.formatter("json", is_terminal=True).format(record))
 
-    assert "2026-08-20T02:01:40.042Z" == line["timestamp"]
+    assert ("2026-08-20T02:01:40.042Z", "warning", message) == tuple(
+        line[name] for name in ("timestamp", "level", "message")
+    )
 
 
-def test_ids_of_the_trace(output: Output) -> None:
-    """Inside a span its ids are the last two fields, in lower-case hex of full length."""
-    span = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False))
-    with trace.use_span(span):
+def test_trace_ids(output: Output) -> None:
+    """Inside a span the last fields are its ids in hex of full length."""
+    with trace.use_span(SPAN):
         logging.getLogger("exporter.x").info("m", extra={"field": 1})
 
     (line,) = output.lines()
@@ -97,7 +67,7 @@ def test_ids_of_the_trace(output: Output) -> None:
 
 
 def test_exception(output: Output) -> None:
-    """A traceback stays inside the one line."""
+    """A traceback is a field of the line."""
     try:
         raise ZeroDivisionError("a bug")
     except ZeroDivisionError:
@@ -108,94 +78,51 @@ def test_exception(output: Output) -> None:
     assert line["exc_info"].endswith("ZeroDivisionError: a bug")
 
 
-def test_arguments_that_do_not_fit() -> None:
-    """A record that cannot be put together is told by its bare message, and is no error of who logs."""
-    record = logging.LogRecord("library", logging.WARNING, "", 0, "%d of %d", ("x",), None)
-    record.created = 1_787_191_300.0421
-
-    line = json.loads(logs.Formatter().format(record))
-
-    assert ("2026-08-20T02:01:40.042Z", "warning", "%d of %d") == (
-        line["timestamp"],
-        line["level"],
-        line["message"],
-    )
-
-
-def console_line(record: logging.LogRecord, *, is_terminal: bool = False) -> str:
-    """Return a record in the format for a person."""
-    record.created = 1_787_191_300.0421
+def console_line(*, is_terminal: bool = False, **values: object) -> str:
+    """Return a record in the console format."""
+    record = logging.makeLogRecord({"msg": "m", "levelname": "INFO", "created": CREATED, **values})
     return logs.formatter("console", is_terminal=is_terminal).format(record)
 
 
 def test_console_line() -> None:
-    """A record is one short line: local time of day, level, message, and the fields that have a value."""
-    record = logging.makeLogRecord(
-        {"msg": "Fetch failed", "levelname": "WARNING", "hint": "a b", "status": None, "tls": True}
-    )
+    """A record is one line: local time, level, message, and fields with a value; no trace ids."""
+    with trace.use_span(SPAN):
+        line = console_line(msg="Fetch failed", levelname="WARNING", hint="a b", status=None, tls=True)
 
-    time = datetime.fromtimestamp(1_787_191_300).strftime("%H:%M:%S")
-    assert f'{time} warning  Fetch failed hint="a b" tls=true' == console_line(record)
+    time = datetime.fromtimestamp(CREATED).strftime("%H:%M:%S")
+    assert f'{time} warning  Fetch failed hint="a b" tls=true' == line
 
 
 def test_console_line_in_a_terminal() -> None:
-    """The level has a colour in a terminal, and nowhere else."""
-    record = logging.makeLogRecord({"msg": "m", "levelname": "ERROR"})
-
-    assert " \x1b[31merror   \x1b[0m m" == console_line(record, is_terminal=True)[8:]
-    assert " error    m" == console_line(record)[8:]
+    """The level has a colour only in a terminal."""
+    assert " \x1b[31merror   \x1b[0m m" == console_line(levelname="ERROR", is_terminal=True)[8:]
+    assert " error    m" == console_line(levelname="ERROR")[8:]
 
 
-def test_console_line_cannot_steer_the_terminal() -> None:
-    """Control characters of a field, a message or a traceback are escaped: a record stays one line."""
+def test_control_characters_in_the_console_format() -> None:
+    """Control characters in message, fields and traceback are escaped."""
     try:
         raise ZeroDivisionError("a\x1b[31m")
     except ZeroDivisionError:
-        record = logging.makeLogRecord(
-            {"msg": "m\n", "levelname": "INFO", "provider": "a\x1b\nb", "exc_info": sys.exc_info()}
-        )
+        lines = console_line(msg="m\n", provider="a\x1b\nb", exc_info=sys.exc_info())
 
-    first, *rest = console_line(record).splitlines()
+    first, *rest = lines.splitlines()
 
     assert first.endswith("m\\n provider=a\\x1b\\nb")
     assert ("Traceback (most recent call last):", "ZeroDivisionError: a\\x1b[31m") == (rest[0], rest[-1])
 
 
-def test_console_has_no_ids_of_the_trace() -> None:
-    """The ids of a trace are too long for a short line."""
-    with trace.use_span(NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False))):
-        assert console_line(logging.makeLogRecord({"msg": "m", "levelname": "INFO"})).endswith(" info     m")
+def test_level(clock: MovedClock) -> None:
+    """Records below the level are dropped."""
+    with captured(clock, "warning") as output:
+        logging.getLogger("exporter.x").info("quiet")
+        logging.getLogger("exporter.x").warning("loud")
+
+    assert ["loud"] == output.messages()
 
 
-def test_json_is_the_other_format() -> None:
-    """JSON is the format of every other choice."""
-    assert (
-        "m"
-        == json.loads(logs.formatter("json", is_terminal=True).format(logging.makeLogRecord({"msg": "m"})))[
-            "message"
-        ]
-    )
-
-
-def test_stdout_and_otlp_are_the_same(output: Output) -> None:
-    """The body of the OTLP record is the line of stdout, and it has no attributes that would repeat it."""
-    logging.getLogger("exporter.x").info("m", extra={"field": 1})
-
-    assert output.lines() == output.bodies()
-    assert [{}] == output.attributes()
-
-
-def test_level(clock: MovedClock, output: Output) -> None:
-    """Records below the level are left out."""
-    quiet = Output(clock, "warning")
-    logging.getLogger("exporter.x").info("quiet")
-    logging.getLogger("exporter.x").warning("loud")
-
-    assert ["loud"] == [line["message"] for line in quiet.lines()]
-
-
-def test_python_warnings_are_records(output: Output) -> None:
-    """A warning of Python or a library is a line like every other."""
+def test_python_warnings(output: Output) -> None:
+    """Python warnings are log records."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old-fashioned", stacklevel=1)
@@ -206,8 +133,8 @@ def test_python_warnings_are_records(output: Output) -> None:
     assert "old-fashioned" in line["message"]
 
 
-def test_reports_of_undelivered_telemetry_are_rare(output: Output) -> None:
-    """Of all that the SDK says about delivery, one warning a minute is let through, in our words."""
+def test_delivery_reports(output: Output) -> None:
+    """All reports of undelivered telemetry become one uniform warning per minute."""
     logger = logging.getLogger(DELIVERY_LOGGER)
     with suppress_instrumentation():
         for _ in range(3):
@@ -216,75 +143,42 @@ def test_reports_of_undelivered_telemetry_are_rare(output: Output) -> None:
         logger.warning("still broken")
         output.clock.now += 1
         logger.warning("still broken")
+    output.clock.now += 60
+    logging.getLogger(logs.PUSH_LOGGER).error("Unexpected %s in a delivery", "TypeError")
 
-    assert [("warning", "Telemetry not delivered")] * 2 == [
-        (line["level"], line["message"]) for line in output.lines()
-    ]
-    assert "Failed to export spans batch code: 500, reason: broken" == output.lines()[0]["detail"]
-    assert logs.DELIVERY_HINT == output.lines()[0]["hint"]
-
-
-def test_bug_in_a_delivery_is_undelivered_telemetry(output: Output) -> None:
-    """A delivery of metrics that fails by a bug is told in the same words."""
-    logging.getLogger("exporter.metrics.sender").error("Unexpected %s in a delivery", "TypeError")
-
-    (line,) = output.lines()
-
-    assert ("warning", "Telemetry not delivered", "Unexpected TypeError in a delivery") == tuple(
-        line[name] for name in ("level", "message", "detail")
-    )
+    fields = ("level", "message", "detail", "hint")
+    assert [
+        ("warning", "Telemetry not delivered", detail, logs.DELIVERY_HINT)
+        for detail in (
+            "Failed to export spans batch code: 500, reason: broken",
+            "still broken",
+            "Unexpected TypeError in a delivery",
+        )
+    ] == [tuple(line[name] for name in fields) for line in output.lines()]
 
 
-def test_reports_of_undelivered_telemetry_are_not_sent(output: Output) -> None:
-    """What the SDK says goes to stdout alone, since to deliver it would need what is broken."""
-    with suppress_instrumentation():
-        logging.getLogger(DELIVERY_LOGGER).error("Failed to export")
-
-    assert [] == output.bodies()
-
-
-def test_words_about_the_configuration_of_an_exporter(output: Output) -> None:
-    """What an exporter says while it is made is no failed delivery."""
-    logging.getLogger(DELIVERY_LOGGER).warning("Unsupported compression type: %s", "zstd")
-
-    assert ["Unsupported compression type: zstd"] == [line["message"] for line in output.lines()]
-
-
-@pytest.mark.parametrize("propagator", [W3CBaggagePropagator(), TraceContextTextMapPropagator()])
 @pytest.mark.parametrize(
-    "headers",
+    ("logger", "message"),
+    [(DELIVERY_LOGGER, "Unsupported compression type"), ("opentelemetry.sdk.metrics", "Callback failed")],
+    ids=["configuration of an exporter", "other part of the SDK"],
+)
+def test_other_messages_of_the_sdk(output: Output, logger: str, message: str) -> None:
+    """Other messages of the SDK are logged unchanged."""
+    logging.getLogger(logger).warning(message)
+
+    assert [message] == output.messages()
+
+
+@pytest.mark.parametrize(
+    ("logger", "message"),
     [
-        {"baggage": "a" * 10_000},
-        {"baggage": "nonsense"},
-        {"baggage": "a=b," * 200},
-        {"traceparent": f"00-{'1' * 32}-{'1' * 16}-01", "tracestate": "=,a=1,a=1," + "b" * 600},
-        {"traceparent": "x" * 10_000},
+        ("uvicorn.error", "Started server process"),
+        ("uvicorn.error", "Invalid HTTP request received."),
+        ("urllib3.connectionpool", "Failed to parse headers: Bearer key"),
     ],
 )
-def test_headers_of_a_scrape(output: Output, propagator: TextMapPropagator, headers: dict[str, str]) -> None:
-    """Nothing that a stranger sends in the headers of a scrape is logged."""
-    propagator.extract(headers)
-
-    assert [] == output.lines()
-
-
-def test_other_words_of_the_sdk_pass(output: Output) -> None:
-    """What the SDK says about anything but delivery is told as it is."""
-    logging.getLogger("opentelemetry.sdk.metrics").error("Callback failed")
-
-    assert ["Callback failed"] == [line["message"] for line in output.lines()]
-
-
-def test_words_of_the_server_are_not_told(output: Output) -> None:
-    """What the web server says of its start and end, and of each stranger's garbage, is left out."""
-    logging.getLogger("uvicorn.error").info("Started server process")
-    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
-
-    assert [] == output.lines()
-
-
-def test_warnings_of_the_http_client_are_not_told(output: Output) -> None:
-    """What the HTTP client says of bad answers quotes them, and with them what a peer sends back of ours."""
-    logging.getLogger("urllib3.connectionpool").warning("Failed to parse headers: %s", "Bearer key")
+def test_messages_of_libraries(output: Output, logger: str, message: str) -> None:
+    """Warnings of the web server and the HTTP client are not logged: they quote untrusted data or the key."""
+    logging.getLogger(logger).warning(message)
 
     assert [] == output.lines()

@@ -1,4 +1,4 @@
-"""Who logs never waits for the output: what it does not take is dropped, counted and told."""
+"""Tests of `exporter.telemetry.stdout`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from exporter.telemetry.stdout import OutputHandler
 
 PATIENCE = 20.0
 LONG = "x" * 300_000
-"""More than a pipe holds."""
+"""Longer than the buffer of a pipe."""
 
 
 def logger_to(descriptor: int) -> tuple[logging.Logger, OutputHandler]:
-    """Return a logger of its own that writes to a descriptor, and its handler."""
+    """Return a separate logger that writes to a descriptor, and its handler."""
     handler = OutputHandler(descriptor)
     handler.setFormatter(Formatter())
     logger = logging.Logger("test", logging.INFO)
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Pipe:
-    """A pipe that nobody reads until somebody does."""
+    """A pipe that is not read until `read` is called."""
 
     reader: int
     writer: int
@@ -51,13 +51,13 @@ class Pipe:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def read(self) -> None:
-        """Take all that comes from now on."""
+        """Start to read in a thread."""
         thread = threading.Thread(target=self._read, daemon=True)
         thread.start()
         self._threads.append(thread)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the complete lines so far."""
+        """Return the complete lines."""
         return [json.loads(line) for line in self.received.split(b"\n")[:-1]]
 
     def _read(self) -> None:
@@ -80,8 +80,16 @@ def pipe() -> Iterator[Pipe]:
     made.close()
 
 
+def block(pipe: Pipe) -> tuple[logging.Logger, OutputHandler]:
+    """Return a logger whose writer thread is blocked by a long line."""
+    logger, handler = logger_to(pipe.writer)
+    logger.info(LONG)
+    wait_until(handler._queue.empty)
+    return logger, handler
+
+
 def test_lines_in_order(pipe: Pipe) -> None:
-    """Every record is a line, in order, and none is lost."""
+    """Every record is one line, in order, and none is lost."""
     pipe.read()
     logger, handler = logger_to(pipe.writer)
     for number in range(100):
@@ -94,62 +102,43 @@ def test_lines_in_order(pipe: Pipe) -> None:
     assert 0 == handler.lost()
 
 
-def test_long_line_stays_whole(pipe: Pipe) -> None:
-    """A line that is longer than a pipe holds arrives whole, and so does the one after it."""
-    logger, _ = logger_to(pipe.writer)
-    logger.info(LONG)
+@pytest.mark.parametrize("blocking", [True, False])
+def test_long_line(pipe: Pipe, blocking: bool) -> None:
+    """A line longer than the pipe's buffer arrives complete, even if the pipe is non-blocking."""
+    os.set_blocking(pipe.writer, blocking)
+    logger, handler = block(pipe)
     logger.info("after")
     pipe.read()
 
     wait_until(lambda: len(pipe.lines()) == 2)
 
     assert [LONG, "after"] == [line["message"] for line in pipe.lines()]
+    assert 0 == handler.lost()
 
 
 def test_blocked_output(pipe: Pipe) -> None:
-    """Who logs to a pipe that nobody reads goes on at once; what does not fit is told where it is missing."""
-    logger, handler = logger_to(pipe.writer)
-    # The first of them fills the pipe, so that none of the others is taken out of the queue.
-    logger.info(LONG)
-    wait_until(handler._waiting.empty)
-    for _ in range(output.MAX_WAITING + 5):
+    """A blocked pipe does not block logging; records that exceed the queue are lost and reported once."""
+    logger, handler = block(pipe)
+    for _ in range(output.MAX_QUEUED + 5):
         logger.info("m")
     assert 5 == handler.lost()
     pipe.read()
     wait_until(lambda: "Log records lost" in [line["message"] for line in pipe.lines()])
     logger.info("after")
-    wait_until(lambda: len(pipe.lines()) == output.MAX_WAITING + 3)
+    handler.flush()
+    wait_until(lambda: len(pipe.lines()) == output.MAX_QUEUED + 3)
 
-    *lines, told, after = pipe.lines()
+    *lines, report, after = pipe.lines()
 
     assert {LONG, "m"} == {line["message"] for line in lines}
-    assert ("warning", "Log records lost", 5, output.LOST_HINT) == (
-        told["level"],
-        told["message"],
-        told["lost"],
-        told["hint"],
+    assert ("warning", "Log records lost", 5, output.LOST_HINT) == tuple(
+        report[name] for name in ("level", "message", "lost", "hint")
     )
     assert "after" == after["message"]
 
 
-def test_losses_are_told_once(pipe: Pipe) -> None:
-    """What was told is not told again."""
-    logger, handler = logger_to(pipe.writer)
-    logger.info(LONG)
-    wait_until(handler._waiting.empty)
-    for _ in range(output.MAX_WAITING + 2):
-        logger.info("m")
-    pipe.read()
-    handler.flush()
-    logger.info("after")
-    handler.flush()
-    wait_until(lambda: "after" in [line["message"] for line in pipe.lines()])
-
-    assert [2] == [line["lost"] for line in pipe.lines() if line["message"] == "Log records lost"]
-
-
 def test_closed_pipe() -> None:
-    """Records to a pipe without a reader are lost and counted, and disturb nobody."""
+    """Records to a pipe without a reader are lost and counted."""
     reader, writer = os.pipe()
     os.close(reader)
     logger, handler = logger_to(writer)
@@ -162,7 +151,7 @@ def test_closed_pipe() -> None:
 
 
 def test_closed_descriptor() -> None:
-    """So are records to a descriptor that is not open."""
+    """Records to a descriptor that is not writable are lost and counted."""
     with open(os.devnull, "rb") as unwritable:
         logger, handler = logger_to(unwritable.fileno())
         logger.info("m")
@@ -172,7 +161,7 @@ def test_closed_descriptor() -> None:
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """A line that is cut off by a full disk is continued when there is room again, and losses are told."""
+    """A line truncated by a full disk is completed later, and losses are reported."""
     path, limit = tmp_path / "log", 1 << 20
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with path.open("ab") as file:
@@ -194,28 +183,14 @@ def test_full_disk(tmp_path: Path) -> None:
     assert (2, 2) == (lines[-1]["lost"], handler.lost())
 
 
-def test_output_that_does_not_block(pipe: Pipe) -> None:
-    """A pipe that somebody made non-blocking is waited for like any other."""
-    os.set_blocking(pipe.writer, False)
-    logger, handler = logger_to(pipe.writer)
-    logger.info(LONG)
-    logger.info("after")
-    wait_until(lambda: handler._waiting.qsize() == 1)
-    pipe.read()
-
-    wait_until(lambda: len(pipe.lines()) == 2)
-
-    assert 0 == handler.lost()
-
-
 def test_flush_waits(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end waits for a line that is still on its way."""
+    """`flush` waits for queued lines."""
     monkeypatch.setattr(output, "FLUSH_SECONDS", PATIENCE)
     logger, handler = logger_to(pipe.writer)
     logger.info(LONG)
     flushing = threading.Thread(target=handler.flush, daemon=True)
     flushing.start()
-    wait_until(lambda: handler._waiting.qsize() == 1)
+    wait_until(lambda: handler._queue.qsize() == 1)
     assert flushing.is_alive()
     pipe.read()
     flushing.join(PATIENCE)
@@ -224,7 +199,7 @@ def test_flush_waits(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flush_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A blocked output does not hold the end."""
+    """`flush` returns after a timeout if the output is blocked."""
     monkeypatch.setattr(output, "FLUSH_SECONDS", 0.1)
     logger, handler = logger_to(pipe.writer)
     logger.info(LONG)
@@ -236,8 +211,8 @@ def test_flush_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe.read()
 
 
-def test_text_that_is_no_text(pipe: Pipe) -> None:
-    """Half a character pair, which no encoding knows, is escaped."""
+def test_invalid_unicode(pipe: Pipe) -> None:
+    """A lone surrogate is escaped."""
     logger, handler = logger_to(pipe.writer)
     handler.setFormatter(logging.Formatter('{"message": "%(message)s"}'))
     logger.info("\ud800")

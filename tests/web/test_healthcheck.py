@@ -1,4 +1,4 @@
-"""`healthcheck` asks the exporter that runs on this machine."""
+"""Tests of `exporter.web.healthcheck` and `exporter.web.healthsocket`."""
 
 from __future__ import annotations
 
@@ -30,54 +30,42 @@ def report(event, arguments):
         print("WRITES", arguments[0], flush=True)
 sys.addaudithook(report)
 """
-"""Prints the name of every file that the process opens to write."""
+"""Prints the name of every file that the process opens for writing."""
 
 
 def port_of(gateway: ReplayGateway) -> int:
-    """Return the port of a server that stands for the exporter."""
+    """Return the port of a server in place of the exporter."""
     return int(gateway.url.rsplit(":", 1)[1])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::", "0.0.0.0", "localhost"])
-def test_healthy(gateway: ReplayGateway, host: str) -> None:
-    """An exporter that answers 200 is healthy, on whatever address it listens."""
-    gateway.answers["/-/healthy"] = answer(200, b"The poll loop turns.\n")
-
-    assert (True, "The poll loop turns.") == probe(WebSettings(host, port_of(gateway)))
-
-
-def test_healthy_below_a_prefix(gateway: ReplayGateway) -> None:
-    """Over the port the health route is asked for below the prefix of all routes."""
-    gateway.answers["/exporter/-/healthy"] = answer(200, b"OK\n")
-
-    assert (True, "OK") == probe(WebSettings("127.0.0.1", port_of(gateway), route_prefix="/exporter"))
-
-
-def test_unhealthy(gateway: ReplayGateway) -> None:
-    """An exporter that answers 503 is not."""
-    gateway.answers["/-/healthy"] = answer(503, b"The poller hangs.\n")
-
-    assert (False, "The poller hangs.") == probe(WebSettings("127.0.0.1", port_of(gateway)))
-
-
-def test_nobody_there(gateway: ReplayGateway) -> None:
-    """No answer is not healthy either, and the port is named."""
-    healthy, text = probe(WebSettings("::1", port_of(gateway)))
-
-    assert (False, f"no answer on port {port_of(gateway)}: ConnectionRefusedError") == (healthy, text)
-
-
-def test_proxy_is_not_asked(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy in the environment is for the gateway, not for this."""
+@pytest.mark.parametrize("prefix", ["", "/exporter"])
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_port(
+    gateway: ReplayGateway,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    prefix: str,
+    status: int,
+    healthy: bool,
+) -> None:
+    """Requests `/-/healthy` with the route prefix and without a proxy, for every listen address."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    gateway.answers["/-/healthy"] = answer(200)
+    gateway.answers[f"{prefix}/-/healthy"] = answer(status, b"text\n")
 
-    assert probe(WebSettings("127.0.0.1", port_of(gateway)))[0]
+    assert (healthy, "text") == probe(WebSettings(host, port_of(gateway), route_prefix=prefix))
+
+
+def test_nothing_listens(gateway: ReplayGateway) -> None:
+    """Fails without a listener, and names the port."""
+    port = port_of(gateway)
+
+    assert (False, f"no answer on port {port}: ConnectionRefusedError") == probe(WebSettings("::1", port))
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
 def test_exit_codes(gateway: ReplayGateway, status: int, code: int) -> None:
-    """The command exits with 0 or 1, and needs no setting of the gateway."""
+    """The command exits with 0 or 1, and needs no gateway settings."""
     gateway.answers["/-/healthy"] = answer(status, b"text")
 
     result = run_program("healthcheck", METRICS_PORT=str(port_of(gateway)))
@@ -94,7 +82,7 @@ def variables(gateway: ReplayGateway, **more: str) -> Mapping[str, str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -111,10 +99,10 @@ def free_port() -> int:
     ],
     ids=["open", "TLS", "client certificates", "passwords", "protected health routes", "all together"],
 )
-def test_whatever_is_asked_for(
+def test_access_control(
     gateway: ReplayGateway, tmp_path: Path, sections: Mapping[str, Any], protected: bool
 ) -> None:
-    """The healthcheck needs no certificate, no password and no option, whatever others have to bring."""
+    """The command needs no certificate, password or option, whatever the web configuration requires."""
     more = {
         "METRICS_PORT": "0",
         "WEB_CONFIG_FILE": str(Folder(tmp_path).write(**sections)),
@@ -126,12 +114,12 @@ def test_whatever_is_asked_for(
         result = run_program("healthcheck", **asking)
         running.end()
 
-    assert (0, "The poll loop turns.\n") == (result.returncode, result.stdout + result.stderr)
+    assert (0, "OK\n") == (result.returncode, result.stdout + result.stderr)
     assert 1 == run_program("healthcheck", **asking).returncode
 
 
 def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
-    """Neither an exporter with its key in the file nor the healthcheck writes: the root may be read-only."""
+    """Exporter and command open no file for writing, so the file system can be read-only."""
     folder = Folder(tmp_path)
     texts = {
         name: (tmp_path / f"server.{end}").read_text() for name, end in (("cert", "crt"), ("key", "key"))
@@ -148,8 +136,8 @@ def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert [] == [line for line in running.output + asking.output if line.startswith("WRITES")]
 
 
-def test_metrics_are_not_there(gateway: ReplayGateway) -> None:
-    """On the health socket only the health routes answer."""
+def test_routes_of_the_health_socket(gateway: ReplayGateway) -> None:
+    """The health socket serves only the health routes."""
     with program(**variables(gateway, METRICS_PORT="0")) as running:
         port = running.record("Listening")["port"]
         statuses = {path: _status(port, path) for path in ("/metrics", "/", "/-/healthy", "/-/ready/")}
@@ -166,7 +154,7 @@ def _status(port: int, path: str) -> int:
 
 
 def test_name_that_is_taken(gateway: ReplayGateway) -> None:
-    """An exporter whose health socket cannot be had runs on with a warning; it is asked over its port."""
+    """If the name is taken, the exporter logs a warning, and the command uses the port."""
     port = free_port()
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(healthsocket.address("127.0.0.1", port))
@@ -177,7 +165,7 @@ def test_name_that_is_taken(gateway: ReplayGateway) -> None:
             served = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
 
     assert ("warning", True) == (warning["level"], "Address already in use" in warning["hint"])
-    assert ((True, "The poll loop turns."), 200) == (healthy, served.status_code)
+    assert ((True, "OK"), 200) == (healthy, served.status_code)
 
 
 SQUAT = """
@@ -195,7 +183,7 @@ while True:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
 def test_name_that_another_user_took() -> None:
-    """Who is another user is not believed: without an exporter nobody is healthy."""
+    """Ignores a health socket that belongs to another user."""
     port = free_port()
     name = healthsocket.address("127.0.0.1", port).replace("\0", "@")
     with subprocess.Popen([sys.executable, "-c", SQUAT, name], stdout=subprocess.PIPE) as squatter:
@@ -209,7 +197,7 @@ def test_name_that_another_user_took() -> None:
 
 
 def test_two_exporters_of_one_port(gateway: ReplayGateway) -> None:
-    """Exporters on one port of two addresses have a health socket each."""
+    """Exporters on the same port of two addresses have different health sockets."""
     port = str(free_port())
     with program(**variables(gateway, METRICS_PORT=port)) as one:
         one.record("Listening")
@@ -221,7 +209,7 @@ def test_two_exporters_of_one_port(gateway: ReplayGateway) -> None:
 
 @contextmanager
 def listening(port: int, reply: bytes) -> Iterator[None]:
-    """Answer one request on the health socket of a port, or none at all."""
+    """Answer one request on the health socket of a port; an empty reply means no answer."""
     with healthsocket.bind("127.0.0.1", port) as listener:
         listener.settimeout(20)
         done = threading.Event()
@@ -232,7 +220,7 @@ def listening(port: int, reply: bytes) -> Iterator[None]:
                 connection.recv(65_536)
                 connection.sendall(reply)
                 if not reply:
-                    # Who waits longer sees the end of the connection instead of its own deadline.
+                    # Keep the connection open until the client times out.
                     done.wait(10)
 
         thread = threading.Thread(target=serve)
@@ -245,22 +233,22 @@ def listening(port: int, reply: bytes) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (answer(200, b"Well.\n"), (True, "Well.")),
-        (answer(503, b"It hangs.\n"), (False, "It hangs.")),
+        (answer(200, b"OK\n"), (True, "OK")),
+        (answer(503, b"Overdue.\n"), (False, "Overdue.")),
         (b"garbage\r\n\r\n", (False, "no answer on the health socket of port {port}: BadStatusLine")),
         (b"", (False, "no answer on the health socket of port {port}: TimeoutError")),
     ],
-    ids=["well", "not well", "garbage", "silence"],
+    ids=["healthy", "unhealthy", "garbage", "silence"],
 )
-def test_answers_on_the_socket(
+def test_health_socket_comes_first(
     gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch, reply: bytes, expected: tuple[bool, str]
 ) -> None:
-    """What the socket says decides, though something else may answer on the port."""
+    """The answer on the health socket decides; the port is not used."""
     monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 2.0)
     gateway.answers["/-/healthy"] = answer(200 if not expected[0] else 503)
     port = port_of(gateway)
     with listening(port, reply):
-        told = probe(WebSettings("127.0.0.1", port))
+        result = probe(WebSettings("127.0.0.1", port))
 
-    assert (expected[0], expected[1].format(port=port)) == told
+    assert (expected[0], expected[1].format(port=port)) == result
     assert [] == gateway.asked

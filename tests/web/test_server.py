@@ -1,182 +1,289 @@
-"""The socket is bound before anything else begins, for both address families where there are both."""
+"""Tests of `exporter.web.server`, the adapter for uvicorn: limits of connections, reload and shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
-import resource
 import selectors
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from exporter.config.settings import WebSettings
-from exporter.errors import ListenError
-from exporter.web import server
+from exporter.web import healthsocket, server
+from exporter.web.listeners import Listener, bind
+from exporter.web.server import MAX_PIPELINED, MAX_REQUEST_BYTES, TOO_LARGE, HealthListener, Server
+
+SHORT = 0.3
+"""Seconds that replace the timeouts for request and response."""
+PATIENCE = 10.0
+BIG = b"x" * 50_000_000
+ENDLESS = 20_000_000
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+LARGE_HEAD = b"GET / HTTP/1.1\r\nx: " + b"a" * MAX_REQUEST_BYTES
+BODY = b"\r\n\r\nok"
 
 
-@pytest.mark.parametrize(
-    ("host", "reached_at"),
-    [
-        ("127.0.0.1", ["127.0.0.1"]),
-        ("::1", ["::1"]),
-        ("::", ["127.0.0.1", "::1"]),
-        ("localhost", ["127.0.0.1"]),
-        ("0.0.0.0", ["127.0.0.1"]),
-    ],
-)
-def test_bind(host: str, reached_at: list[str]) -> None:
-    """Each host is reached where a person expects it."""
-    with server.bind(WebSettings(host, 0)) as listener:
+@dataclass(frozen=True)
+class Served:
+    """A server on a port of the loopback, with a health listener."""
+
+    port: int
+
+    def connect(self, *, health: bool = False) -> socket.socket:
+        """Return an open connection to the port or to the health socket."""
+        if not health:
+            return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
+        connection.connect(healthsocket.address("127.0.0.1", self.port))
+        return connection
+
+
+async def small(request: Request) -> Response:
+    """Return two bytes."""
+    return Response("ok")
+
+
+async def big(request: Request) -> Response:
+    """Return more than all buffers of the system can hold."""
+    return Response(BIG)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """The real server with short timeouts."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", SHORT)
+    monkeypatch.setattr(server, "RESPONSE_SECONDS", SHORT)
+    with bind(WebSettings("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        for address in reached_at:
-            socket.create_connection((address, port), timeout=5).close()
+        app = Starlette(routes=[Route("/", small), Route("/big", big)])
+        health_socket = Listener(fileno=healthsocket.bind("127.0.0.1", port).detach())
+        health = HealthListener(Starlette(routes=[Route("/", small)]), health_socket)
+        running = Server(app, health=health)
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        yield Served(port)
+        running.should_exit = True
+        thread.join(PATIENCE)
 
 
-def test_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no IPv6, `::` means every IPv4 address."""
-    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+def read_to_end(connection: socket.socket) -> bytes:
+    """Return all data until the server closes or resets the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65_536):
+            received += part
+    return received
 
-    with server.bind(WebSettings("::", 0)) as listener:
-        assert socket.AF_INET == listener.family
+
+def read_response(connection: socket.socket) -> bytes:
+    """Return one response, which must be the small one."""
+    received = b""
+    while not received.endswith(BODY):
+        part = connection.recv(65_536)
+        assert part, f"closed after {received!r}"
+        received += part
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    return received
 
 
+@pytest.mark.parametrize("health", [False, True], ids=["port", "health socket"])
 @pytest.mark.parametrize(
-    ("number", "text"), [(errno.EADDRNOTAVAIL, ""), (errno.EADDRINUSE, "Address already in use")]
-)
-def test_ipv6_that_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int, text: str) -> None:
-    """IPv6 that is switched off gives way to IPv4; a port that is taken does not."""
-    create_server = socket.create_server
-
-    def refuse_ipv6(address: tuple[str, int], **options: object) -> socket.socket:
-        if options.get("family") == socket.AF_INET6:
-            raise OSError(number, os.strerror(number))
-        return create_server(address)
-
-    monkeypatch.setattr(socket, "create_server", refuse_ipv6)
-
-    if text:
-        with pytest.raises(ListenError, match=text):
-            server.bind(WebSettings("::", 0))
-    else:
-        server.bind(WebSettings("::", 0)).close()
-
-
-def test_bind_all() -> None:
-    """Every address is listened on, the main one first."""
-    listeners = server.bind_all(WebSettings("127.0.0.1", 0, further=(("127.0.0.2", 0), ("::1", 0))))
-
-    for listener, host in zip(listeners, ("127.0.0.1", "127.0.0.2", "::1"), strict=True):
-        with listener:
-            socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
-
-
-@pytest.mark.parametrize(
-    ("host", "reason"),
+    ("request_", "response"),
     [
-        ("192.0.2.1", "Cannot assign requested address"),
-        ("no.such.host.invalid", ""),
-        ("xn--\xff", "not a host name"),
-        ("\udcff", "not a host name"),
+        (b"", b""),
+        (b"GET / HT", b""),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n", b""),
+        (b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n", BODY),
+        (LARGE_HEAD, TOO_LARGE),
     ],
-    ids=["not ours", "no such name", "no name", "no text"],
+    ids=["nothing", "half a line", "half a head", "missing body", "large head"],
 )
-def test_address_that_cannot_be_bound(host: str, reason: str) -> None:
-    """The error names host, port and the system's reason."""
-    with pytest.raises(ListenError) as caught:
-        server.bind(WebSettings(host, 0))
+def test_invalid_request(served: Served, health: bool, request_: bytes, response: bytes) -> None:
+    """Incomplete and large requests end the connection, on the port and on the health socket."""
+    with served.connect(health=health) as connection:
+        connection.sendall(request_)
+        received = read_to_end(connection)
 
-    assert str(caught.value).startswith(
-        f"cannot listen on {host}:0 (METRICS_HOST and METRICS_PORT, or --web.listen-address): {reason}"
-    )
-    assert not str(caught.value).endswith((": ", "None"))
+    assert received.endswith(response) if response else b"" == received
 
 
-def test_too_many_connections(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Connections beyond the limit are closed, which is told once; those below it are served again."""
-    with server.bind(WebSettings("127.0.0.1", 0)) as listener, contextlib.ExitStack() as clients:
-        listener.setblocking(False)
-        with monkeypatch.context() as patch:
-            patch.setattr(server, "MAX_DESCRIPTORS", 3)
-            refused = [clients.enter_context(connect(listener)) for _ in range(3)]
-            with pytest.raises(BlockingIOError):
-                listener.accept()
-        clients.enter_context(connect(listener))
-        accepted, _ = listener.accept()
-        accepted.close()
+def test_health_listener(served: Served) -> None:
+    """The health socket serves only its own application."""
+    with served.connect(health=True) as connection:
+        connection.sendall(REQUEST)
+        read_response(connection)
+        connection.sendall(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n")
 
-        assert [b"", b"", b""] == [client.recv(1) for client in refused]
-    assert [("Too many connections", 3)] == [(r.message, vars(r)["limit"]) for r in caplog.records]
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
 
 
-def connect(listener: socket.socket) -> socket.socket:
-    """Return a connection to a listener."""
-    return socket.create_connection(listener.getsockname(), timeout=5)
+def test_dripping_request(served: Served) -> None:
+    """Slowly arriving bytes do not extend the timeout."""
+    begun = time.monotonic()
+    with served.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(b"GET / HTTP/1.1\r\nx: ")
+        while time.monotonic() - begun < PATIENCE:
+            connection.send(b"a")
+            time.sleep(SHORT / 10)
+
+    assert time.monotonic() - begun < PATIENCE
 
 
-def test_limit_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some of the descriptors that the system allows are kept for polls."""
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+def test_second_request_has_its_own_timeout(served: Served) -> None:
+    """A connection stays open between requests, and closes when a later request is incomplete."""
+    with served.connect() as connection:
+        for _ in range(2):
+            connection.sendall(REQUEST)
+            read_response(connection)
+        connection.sendall(REQUEST[:10])
 
-    assert 256 - server.RESERVED_DESCRIPTORS == server.descriptor_limit()
+        assert b"" == read_to_end(connection)
+
+
+def test_endless_head(served: Served) -> None:
+    """Endless headers are rejected before they fill the memory."""
+    received = b""
+    with served.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 1_000_000)
+        received = read_to_end(connection)
+
+    assert received in (TOO_LARGE, b"")
+
+
+def test_size_limit_is_per_request(served: Served) -> None:
+    """Requests below the limit are served, although their sum exceeds it."""
+    with served.connect() as connection:
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 40_000 + b"\r\n\r\n")
+            read_response(connection)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"content-length: 99999999\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n0\r\n"]
+)
+def test_endless_body(served: Served, frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endless bodies and trailers are cut off by size, before the timeout."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 10 * PATIENCE)
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\n" + frame)
+        answered = connection.recv(65_536)
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < ENDLESS:
+                sent += connection.send(b"x: " + b"y" * 1000 + b"\r\n")
+
+    assert answered.startswith(b"HTTP/1.1 405 ")
+    assert sent < ENDLESS
+
+
+def test_pipelined_requests(served: Served) -> None:
+    """Pipelined requests are answered in order."""
+    with served.connect() as connection:
+        connection.sendall(REQUEST * MAX_PIPELINED)
+        received = b""
+        while received.count(BODY) < MAX_PIPELINED:
+            received += connection.recv(65_536)
+
+    assert MAX_PIPELINED == received.count(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_too_many_pipelined_requests(served: Served) -> None:
+    """Too many pipelined requests end the connection."""
+    with served.connect() as connection:
+        connection.sendall(REQUEST * (MAX_PIPELINED + 2))
+
+        assert read_to_end(connection).count(b"HTTP/1.1 200 OK\r\n") < MAX_PIPELINED
+
+
+def test_response_that_is_not_read(served: Served) -> None:
+    """A response that the client does not read is aborted after the timeout."""
+    with served.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.sendall(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n")
+        # The abort cannot be observed without reading, so the test has to wait.
+        time.sleep(SHORT * 4)
+
+        assert len(read_to_end(connection)) < len(BIG)
+
+
+def test_date_header(served: Served) -> None:
+    """Every response has one current date, including the rejection of malformed requests."""
+    for request in (b"what\r\n\r\n", b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n"):
+        before = int(time.time())
+        with served.connect() as connection:
+            connection.send(request)
+            head = read_to_end(connection).partition(b"\r\n\r\n")[0].decode()
+        (date,) = [line.partition(": ")[2] for line in head.splitlines() if line.startswith("date: ")]
+
+        assert before <= parsedate_to_datetime(date).timestamp() <= time.time()
+
+
+def test_date_of_later_responses(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a persistent connection each response has the date of its own request."""
+    dates = []
+    with served.connect() as connection:
+        for second in (0, 86_400):
+            monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda now=second: now))
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            lines = read_response(connection).decode().splitlines()
+            dates += [line for line in lines if line.startswith("date: ")]
+
+    assert ["date: Thu, 01 Jan 1970 00:00:00 GMT", "date: Fri, 02 Jan 1970 00:00:00 GMT"] == dates
+
+
+# Reload and shutdown
 
 
 @pytest.mark.parametrize("moment", ["before", "while"])
 def test_reload(moment: str) -> None:
-    """A signal to reload is answered once by a running server, also one that came before it ran."""
+    """A reload signal calls `on_reload` once in the event loop, even if it precedes the start."""
     reloads: list[str] = []
-    running = server.Server(Starlette(), on_reload=lambda: reloads.append(threading.current_thread().name))
+    running = Server(Starlette(), on_reload=lambda: reloads.append(threading.current_thread().name))
     if moment == "before":
         running.handle_reload(1, None)
-    thread = threading.Thread(
-        target=running.run, args=([server.bind(WebSettings("127.0.0.1", 0))],), name="loop"
-    )
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not reloads and time.monotonic() < deadline:
-        if moment == "while" and running.started:
-            running.handle_reload(1, None)
-            moment = "sent"
-        time.sleep(0.01)
-    running.should_exit = True
-    thread.join(10)
+    with bind(WebSettings("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=running.run, args=([listener],), name="loop")
+        thread.start()
+        deadline = time.monotonic() + PATIENCE
+        while not reloads and time.monotonic() < deadline:
+            if moment == "while" and running.started:
+                running.handle_reload(1, None)
+                moment = "sent"
+            time.sleep(0.01)
+        running.should_exit = True
+        thread.join(PATIENCE)
 
     assert ["loop"] == reloads
 
 
-def test_taken_port() -> None:
-    """A port that somebody else listens on cannot be bound."""
-    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-        with pytest.raises(ListenError) as caught:
-            server.bind(WebSettings("127.0.0.1", port))
-
-    assert str(caught.value).endswith("--web.listen-address): Address already in use")
-
-
 class CountingSelector(selectors.DefaultSelector):
-    """Counts how often the event loop looks for what there is to do."""
+    """Counts the iterations of the event loop."""
 
-    looks = 0
+    iterations = 0
 
     def select(self, timeout: float | None = None) -> Any:
-        """Count, and look."""
-        self.looks += 1
+        """Count, and select."""
+        self.iterations += 1
         return super().select(timeout)
 
 
-def test_at_rest() -> None:
-    """A server without requests does nothing until it is asked to end, from any thread; then it ends."""
-    selector = CountingSelector()
-    running = server.Server(Starlette())
-    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+def test_idle_server() -> None:
+    """An idle server never wakes up, and stops when any thread sets `should_exit`."""
+    selector, running = CountingSelector(), Server(Starlette())
+    with bind(WebSettings("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
@@ -187,44 +294,44 @@ def test_at_rest() -> None:
         while not running.started:
             time.sleep(0.01)
         time.sleep(0.1)
-        looks = selector.looks
+        before = selector.iterations
         time.sleep(0.5)
-        at_rest = selector.looks - looks
+        while_idle = selector.iterations - before
         running.should_exit = True
         thread.join(5)
 
-        assert 0 == at_rest
+        assert 0 == while_idle
         assert not thread.is_alive()
-        # Whoever asks once more, when all is over, does no harm.
+        # Has no effect after the end of the loop.
         running.should_exit = True
 
 
-def test_connection_at_the_moment_of_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that is accepted as the end begins is closed, and not waited for."""
-    running = server.Server(Starlette())
+def test_connection_during_shutdown(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that is accepted while the server stops is closed, and does not delay the stop."""
+    running = Server(Starlette())
 
-    async def serve(listener: server.Listener) -> bytes:
+    async def serve(listener: Listener) -> bytes:
         serving = asyncio.create_task(running.serve([listener]))
         while not running.started:
             await asyncio.sleep(0.01)
-        with connect(listener) as client:
-            # In the next turn the loop accepts it: its transport is made with the end on its way.
+        with socket.create_connection(listener.getsockname(), timeout=5) as client:
+            # The loop accepts the connection in its next iteration, after `should_exit` is set.
             await asyncio.sleep(0)
             running.should_exit = True
             await serving
             return client.recv(1)
 
-    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+    with bind(WebSettings("127.0.0.1", 0)) as listener:
         assert b"" == asyncio.run(serve(listener))
     assert [] == [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
 
 
-def test_asked_to_end_before_it_serves() -> None:
-    """A server that is asked to end before it has begun ends at once."""
-    running = server.Server(Starlette())
+def test_stopped_before_the_start() -> None:
+    """A server that is stopped before it serves returns at once."""
+    running = Server(Starlette())
     running.should_exit = True
 
-    with server.bind(WebSettings("127.0.0.1", 0)) as listener:
+    with bind(WebSettings("127.0.0.1", 0)) as listener:
         running.run([listener])
 
     assert running.should_exit

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter.web import connections, server
+from exporter.web import server
 from exporter.webconfig import tls
 from exporter.webconfig.config import read
 from tests.certificates import MUTUAL, Folder, hashed
@@ -232,8 +232,7 @@ def hurried(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A server with TLS, and all waits short."""
     for module, name in (
         (server, "REQUEST_SECONDS"),
-        (server, "ANSWER_SECONDS"),
-        (connections, "REQUEST_SECONDS"),
+        (server, "RESPONSE_SECONDS"),
     ):
         monkeypatch.setattr(module, name, SHORT)
     with opened(folder, {}) as inside:

@@ -1,4 +1,4 @@
-"""One delivery at a time in a daemon thread of its own, so that no peer can hold the thread that sends."""
+"""Sends one item at a time in a daemon thread, so that a slow receiver never blocks the caller."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ T = TypeVar("T")
 
 LOGGER = logging.getLogger(__name__)
 
-HINT = "Look at the limits of threads and memory of this process."
+HINT = "Check the limits of threads and memory of this process."
 
 
-class Sender(Generic[T]):
-    """Sends items in the background; for one thread to start them."""
+class BackgroundSender(Generic[T]):
+    """Sends items in the background; must be used from one thread."""
 
     def __init__(self, send: Callable[[T], object]) -> None:
-        """Send by `send`, which may take its time and whose errors are told in the log."""
+        """Send with `send`, which may block; its errors are logged."""
         self._send = send
         self._thread: threading.Thread | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether an item is still on its way."""
+        """Whether an item is being sent."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, item: T) -> None:
-        """Begin to send an item; to be called only when not busy, so that there is one thread at most.
+        """Start to send an item; must not be called while busy, so that there is at most one thread.
 
-        Without a thread the item is left out, which the log tells.
+        If the system refuses a thread, the item is dropped and the error is logged.
         """
         thread = threading.Thread(target=self._run, args=(item,), name="sender", daemon=True)
         try:
@@ -44,7 +44,7 @@ class Sender(Generic[T]):
             self._thread = thread
 
     def finish(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until the current item has been sent."""
         if self._thread is not None:
             self._thread.join()
 
@@ -52,5 +52,5 @@ class Sender(Generic[T]):
         try:
             self._send(item)
         except Exception as error:
-            # Its text may quote a header.
+            # The text of the exception may quote a header.
             LOGGER.error("Unexpected %s in a delivery", type(error).__name__)

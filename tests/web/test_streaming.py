@@ -1,4 +1,4 @@
-"""A body arrives whole, however slowly it is read, and what waits for slow readers is bounded."""
+"""Tests of `exporter.web.streaming`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from exporter.config.settings import WebSettings
-from exporter.web import answers, server
-from exporter.web.answers import MAX_BODIES, SMALLEST_PIECE, Answers, SharedBody
+from exporter.web import streaming
+from exporter.web.listeners import bind
+from exporter.web.server import Server
+from exporter.web.streaming import MAX_BODIES, MIN_CHUNK_BYTES, BodyStreamer, StreamedResponse
 from exporter.webconfig.config import read
 from exporter.webconfig.tls import NewestContext
 from tests.certificates import Folder
@@ -25,29 +27,29 @@ from tests.faults.outside import wait_until
 
 PATIENCE = 20.0
 BODY = bytes(range(256)) * 40_000
-"""More than the buffers of the system hold."""
+"""Larger than the buffers of the system."""
 BUFFER = 1024 * 1024
-"""Of all readers together."""
 READERS = 12
 
 
 @dataclass
 class Served:
-    """A server whose every path is a body of its own."""
+    """A server that returns a different body for each path."""
 
     port: int
     client: ssl.SSLContext | None
-    running: server.Server
-    answers: Answers = field(default_factory=Answers)
+    running: Server
+    streamer: BodyStreamer = field(default_factory=BodyStreamer)
     bodies: dict[str, bytes] = field(default_factory=dict)
 
-    async def answer(self, request: Request) -> SharedBody:
-        """Answer with the path's body."""
+    async def respond(self, request: Request) -> StreamedResponse:
+        """Return the body of the path."""
         path = request.url.path
-        return SharedBody(self.answers, self.bodies.setdefault(path, BODY + path.encode()), "text/plain")
+        body = self.bodies.setdefault(path, BODY + path.encode())
+        return StreamedResponse(self.streamer, body, "text/plain")
 
     def ask(self, path: str, method: str = "GET") -> socket.socket:
-        """Send a request, and read nothing."""
+        """Send a request without reading the response."""
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         connection.settimeout(PATIENCE)
@@ -58,16 +60,16 @@ class Served:
         return connection
 
     def take(self, path: str, method: str = "GET") -> bytes:
-        """Ask, and return the body."""
+        """Return the body of a response."""
         with self.ask(path, method) as connection:
             return received(connection)
 
     def buffered(self) -> int:
-        """Return the bytes that wait for readers, in all transports."""
+        """Return the number of bytes in all write buffers."""
         return sum(map(waiting, self.transports()))
 
     def transports(self) -> list[object]:
-        """Return all transports, those below TLS, too."""
+        """Return all transports, including those below TLS."""
         own = [connection.transport for connection in list(self.running.server_state.connections)]
         below = [
             transport._ssl_protocol._transport for transport in own if hasattr(transport, "_ssl_protocol")
@@ -76,19 +78,19 @@ class Served:
 
 
 def waiting(transport: object) -> int:
-    """Return the bytes that wait in a transport."""
+    """Return the number of bytes in the write buffer."""
     assert hasattr(transport, "get_write_buffer_size")
     return int(transport.get_write_buffer_size())
 
 
 def received(connection: socket.socket) -> bytes:
-    """Return the body that comes until the connection ends."""
+    """Return the body up to the end of the connection."""
     parts = iter(lambda: connection.recv(1_000_000), b"")
     return b"".join(parts).partition(b"\r\n\r\n")[2]
 
 
 def is_cut(connection: socket.socket) -> bool:
-    """Tell whether a connection ends before the body does."""
+    """Return whether the connection ends before the end of the body."""
     try:
         return len(received(connection)) < len(BODY)
     except (ConnectionResetError, ssl.SSLEOFError):
@@ -99,8 +101,8 @@ def is_cut(connection: socket.socket) -> bool:
 def served(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Served]:
-    """The real server, with small buffers."""
-    monkeypatch.setattr(answers, "BUFFER_BYTES", BUFFER)
+    """The real server with a small buffer."""
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", BUFFER)
     tls = client = None
     if request.param == "tls":
         folder = Folder(tmp_path)
@@ -108,11 +110,11 @@ def served(
         assert context is not None
         tls = NewestContext(lambda: context)
         client = ssl.create_default_context(cafile=folder.ca_path)
-    listener = server.bind(WebSettings("127.0.0.1", 0))
+    listener = bind(WebSettings("127.0.0.1", 0))
     app = Starlette()
-    running = server.Server(app, tls)
+    running = Server(app, tls)
     made = Served(listener.getsockname()[1], client, running)
-    app.routes.append(Route("/{name}", made.answer))
+    app.routes.append(Route("/{name}", made.respond))
     thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()
     yield made
@@ -123,27 +125,27 @@ def served(
 
 
 def test_whole_body(served: Served) -> None:
-    """What is sent in many pieces is the body, and HEAD has none."""
+    """A body arrives complete; a response to HEAD has none."""
     assert BODY + b"/a" == served.take("/a")
     assert b"" == served.take("/a", "HEAD")
 
 
-def test_silent_readers(served: Served) -> None:
-    """All readers together hold no more than the buffer and a small piece each, and others are answered."""
+def test_clients_that_do_not_read(served: Served) -> None:
+    """Clients that do not read share the buffer plus a minimal chunk each, and others are served."""
     with ExitStack() as stack:
         silent = [stack.enter_context(served.ask("/a")) for _ in range(READERS)]
         wait_until(lambda: sum(waiting(transport) > 0 for transport in served.transports()) >= READERS)
 
-        # Below TLS as much again may wait.
-        assert served.buffered() <= 2 * (BUFFER + READERS * SMALLEST_PIECE)
+        # TLS has a second write buffer of the same size.
+        assert served.buffered() <= 2 * (BUFFER + READERS * MIN_CHUNK_BYTES)
         assert BODY + b"/a" == served.take("/a")
         assert BODY + b"/a" == received(silent[0])
-    wait_until(lambda: not served.answers._readers and not served.answers._buffered)
+    wait_until(lambda: not served.streamer._clients and not served.streamer._buffered)
 
 
 def test_old_bodies(served: Served) -> None:
-    """When too many bodies are on their way, the readers of the oldest are cut off, and only they."""
-    readers = served.answers._readers
+    """A body too many aborts the connections of the oldest body, and only these."""
+    clients = served.streamer._clients
     with ExitStack() as stack:
         silent: list[socket.socket] = []
 
@@ -152,11 +154,11 @@ def test_old_bodies(served: Served) -> None:
 
         for number in range(MAX_BODIES):
             ask(number)
-            wait_until(lambda: len(silent) == sum(map(len, readers.values())))
-        oldest = next(iter(readers))
+            wait_until(lambda: len(silent) == sum(map(len, clients.values())))
+        oldest = next(iter(clients))
         ask(MAX_BODIES)
-        wait_until(lambda: oldest not in readers and 2 * MAX_BODIES == sum(map(len, readers.values())))
+        wait_until(lambda: oldest not in clients and 2 * MAX_BODIES == sum(map(len, clients.values())))
 
         assert [True, True, False, False] == [is_cut(connection) for connection in silent[:4]]
         assert BODY + b"/8" == received(silent[-1])
-    wait_until(lambda: not served.answers._readers and not served.answers._buffered)
+    wait_until(lambda: not served.streamer._clients and not served.streamer._buffered)
