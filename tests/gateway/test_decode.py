@@ -61,6 +61,8 @@ def value_of(field: Field, provider: Provider) -> object:
 
 def short(value: object) -> str:
     """Return a test id."""
+    if value is MISSING:
+        return "missing"
     return value.path if isinstance(value, Field) else repr(value)[:30]
 
 
