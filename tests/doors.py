@@ -21,7 +21,7 @@ from exporter.web import server
 from exporter.web.routes import HEALTH_PATHS
 from exporter.webconfig.authentication import Access
 from exporter.webconfig.config import read
-from exporter.webconfig.reload import LOOK_SECONDS, WebFile
+from exporter.webconfig.reload import CHECK_SECONDS, WebFile
 from exporter.webconfig.tls import NewestContext
 from tests.certificates import PASSWORD, USER, Folder
 from tests.clocks import MovedClock
@@ -62,7 +62,7 @@ class House:
 
     def look(self) -> None:
         """Let the time of the next look at the files come."""
-        self.clock.now += LOOK_SECONDS
+        self.clock.now += CHECK_SECONDS
 
     def connect(self) -> socket.socket:
         """Return an open connection."""

@@ -335,7 +335,10 @@ def test_guarded_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
         with socket.create_connection(("localhost", listening["port"])):
             code, seconds = running.end()
 
-    assert ("warning", True) == (warning["level"], "tls_server_config cannot come or go" in warning["hint"])
+    assert ("warning", True) == (
+        warning["level"],
+        "tls_server_config cannot be added or removed" in warning["hint"],
+    )
     assert (0, True) == (code, seconds < LIMIT_SECONDS)
     assert [] == [line for line in running.output if "$2b$" in line or PASSWORD in line]
 
