@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import FrameType
 
-from exporter.config.pythonpath import leave_out_agents
+from exporter.config.pythonpath import remove_agents
 from exporter.system.signals import handle_hangup, handle_stop
 
 STDERR = 2
@@ -16,7 +16,7 @@ def main() -> None:
     handle_hangup(_ignore)
     handle_stop(_leave)
     _keep_standard_descriptors()
-    leave_out_agents(os.environ)
+    remove_agents(os.environ)
     # Only now, since it takes a moment in which a signal would end the process by its default.
     from exporter.cli import cli
 

@@ -16,7 +16,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.config.settings import Settings
 from exporter.metrics.instruments import ReloadedFile
 from exporter.poll.poller import Poller
-from exporter.system.memory import look_for_garbage_rarely, share_one_heap
+from exporter.system.memory import limit_malloc_arenas, raise_gc_threshold
 from exporter.system.signals import handle_reload, handle_stop
 from exporter.telemetry import logs
 from exporter.telemetry.sdk import Telemetry, open_telemetry
@@ -64,8 +64,8 @@ def run(
     Raises:
         SettingsError: When the OpenTelemetry SDK refuses one of its own variables.
     """
-    share_one_heap()
-    look_for_garbage_rarely()
+    limit_malloc_arenas()
+    raise_gc_threshold()
     clock = SystemClock()
     output = OutputHandler(STDOUT)
     formatter = logs.formatter(settings.log_format, is_terminal=os.isatty(STDOUT))
@@ -154,16 +154,16 @@ def _server(
     side_door = _side_door(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
         return Server(app, side_door=side_door, on_reload=on_reload)
-    from exporter.webconfig.authentication import Access
+    from exporter.webconfig.authentication import AuthenticationMiddleware
     from exporter.webconfig.reload import WebFile
-    from exporter.webconfig.tls import NewestContext
+    from exporter.webconfig.tls import ReloadingContext
 
     told = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
     in_force = WebFile(web_file, clock, told)
     telemetry.metrics.events.watch_certificates(
         lambda: in_force.current.tls.expiry if in_force.current.tls else {}
     )
-    access = Access(
+    access = AuthenticationMiddleware(
         app,
         in_force.newest,
         clock,
@@ -172,7 +172,7 @@ def _server(
     )
     first = web_file.config.tls
     # It never goes while the exporter runs.
-    tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
+    tls = ReloadingContext(lambda: in_force.newest().tls or first) if first else None
 
     def reload() -> None:
         in_force.reload()

@@ -21,7 +21,7 @@ from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import GatewayClient, Reply
 from exporter.gateway.credentials import AdminKey
 from exporter.gateway.decode import decode, parse
-from exporter.gateway.fetcher import Arrival, Fetcher, Inbox, Turn
+from exporter.gateway.fetcher import Fetcher, FetchResult, FetchTask, ResultQueue
 from exporter.metrics.custom.values import CustomValues
 from exporter.metrics.exposition import Exposition, Published
 from exporter.metrics.instruments import ReloadedFile
@@ -74,7 +74,7 @@ class Poller:
         self._custom_values = CustomValues(clock)
         self._store.define(custom())
         self._journal = Journal(clock)
-        self._inbox = Inbox()
+        self._inbox = ResultQueue()
         told = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
         self._key = AdminKey(settings.admin_key, settings.admin_key_file, told)
         self._fetchers = {endpoint: self._fetcher(endpoint, self._key) for endpoint in Endpoint}
@@ -149,7 +149,7 @@ class Poller:
             pass  # A result that came after its deadline.
         return not self._stopping.is_set()
 
-    def _receive(self, until: float) -> Arrival | None:
+    def _receive(self, until: float) -> FetchResult | None:
         """Return the next result, or None at `until` and when asked to stop; replace what goes stale.
 
         After `until` it returns the results that are there already, one a call.
@@ -177,15 +177,15 @@ class Poller:
         fetches: list[Fetch] = []
         while turns and (arrival := self._receive(deadline)):
             # Late by its own time, and not by ours: the other answer may have taken long to decode.
-            if arrival.turn in turns and arrival.at <= deadline:
-                turns.remove(arrival.turn)
+            if arrival.task in turns and arrival.finished <= deadline:
+                turns.remove(arrival.task)
                 fetches.append(self._end(arrival, custom))
         for turn in turns:
-            error = self._fetchers[turn.endpoint].cut()
+            error = self._fetchers[turn.endpoint].abort()
             if self._stopping.is_set():
                 turn.span.end()
             else:
-                fetches.append(self._end(Arrival(turn, error, deadline), custom))
+                fetches.append(self._end(FetchResult(turn, error, deadline), custom))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
@@ -193,28 +193,28 @@ class Poller:
         client = GatewayClient(endpoint, settings.gateway_url, key, self._clock, settings.authorities)
         return Fetcher(client, self._inbox, self._clock)
 
-    def _start(self, endpoint: Endpoint, deadline: float) -> Turn:
+    def _start(self, endpoint: Endpoint, deadline: float) -> FetchTask:
         span = self._tracer.start_span(
             f"fetch {endpoint.path}",
             attributes={"http.method": "GET", "http.url": self._settings.gateway_url + endpoint.path},
         )
-        turn = Turn(endpoint, span, self._clock.age())
+        turn = FetchTask(endpoint, span, self._clock.age())
         self._fetchers[endpoint].start(turn, deadline)
         return turn
 
-    def _end(self, arrival: Arrival, custom: CustomMetrics) -> Fetch:
+    def _end(self, arrival: FetchResult, custom: CustomMetrics) -> Fetch:
         """Decode the answer, and close the fetch and its span.
 
         The duration ends with the last byte, and continues with the decoding of this answer alone.
         """
-        turn, result = arrival.turn, arrival.result
+        turn, result = arrival.task, arrival.result
         with trace.use_span(turn.span, end_on_exit=True):
             decoding_started = self._clock.age()
             answer, readings = self._answer(turn.endpoint, result, custom)
             error = answer if isinstance(answer, GatewayError) else None
             if error:
                 error.names = self._settings.names
-                self._fetchers[turn.endpoint].forget_redirect()
+                self._fetchers[turn.endpoint].reset_redirect()
             fetch = Fetch(
                 endpoint=turn.endpoint,
                 outcome=error.outcome if error else Outcome.OK,
@@ -223,7 +223,7 @@ class Poller:
                 status=(error or result).status,
                 attempts=(error or result).attempts,
                 request_id=(error or result).request_id,
-                duration_seconds=arrival.at - turn.started + self._clock.age() - decoding_started,
+                duration_seconds=arrival.finished - turn.started + self._clock.age() - decoding_started,
                 custom=readings,
             )
             _describe(turn.span, fetch)

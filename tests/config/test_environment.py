@@ -1,4 +1,4 @@
-"""The environment that libraries read: nothing in it is empty or malformed, and what was is named once."""
+"""Environments without empty and invalid variables of libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def base(gateway: ReplayGateway, **more: str) -> dict[str, str]:
-    """Return an environment for a program that polls the replaying gateway."""
+    """Return the environment of a program that polls the replay gateway."""
     return {
         "GATEWAY_API_URL": gateway.url,
         "ADMIN_KEY": "test-admin-key",
@@ -30,13 +30,10 @@ def base(gateway: ReplayGateway, **more: str) -> dict[str, str]:
     }
 
 
-# What is read
-
-
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
 @pytest.mark.parametrize("name", ["OTEL_BSP_SCHEDULE_DELAY", "WEB_CONCURRENCY", "ANY"])
 def test_empty(name: str, text: str) -> None:
-    """An empty variable counts as unset, whatever it is, and nobody is warned."""
+    """An empty variable is removed without a warning."""
     cleaned = clean({name: text, "B": "b"})
 
     assert ({"B": "b"}, ()) == (cleaned.variables, cleaned.warnings)
@@ -82,8 +79,8 @@ def test_empty(name: str, text: str) -> None:
         ("WEB_CONCURRENCY", "auto"),
     ],
 )
-def test_malformed(name: str, text: str) -> None:
-    """A value that a library cannot use is left out with one short warning that names the variable."""
+def test_invalid(name: str, text: str) -> None:
+    """An invalid value is removed, with one short warning that names the variable."""
     cleaned = clean({name: text})
 
     assert {} == cleaned.variables
@@ -113,15 +110,15 @@ def test_malformed(name: str, text: str) -> None:
         ("WEB_CONCURRENCY", "4"),
     ],
 )
-def test_well_formed(name: str, text: str) -> None:
-    """What a library can use stays as it is."""
+def test_valid(name: str, text: str) -> None:
+    """A valid value is not changed."""
     cleaned = clean({name: text})
 
     assert ({name: text}, ()) == (cleaned.variables, cleaned.warnings)
 
 
 def test_part_of_a_list() -> None:
-    """Of a list, the entries that can be used stay."""
+    """Valid entries of a list stay."""
     cleaned = clean({"OTEL_PROPAGATORS": "tracecontext, b3,,baggage"})
 
     assert {"OTEL_PROPAGATORS": "tracecontext,baggage"} == cleaned.variables
@@ -131,8 +128,8 @@ def test_part_of_a_list() -> None:
     ) == cleaned.warnings
 
 
-def test_resource_attributes_are_not_shown() -> None:
-    """What is no attribute may be the rest of a value that nobody should see."""
+def test_resource_attributes() -> None:
+    """Warnings do not contain resource attributes, which can be secrets."""
     cleaned = clean({"OTEL_RESOURCE_ATTRIBUTES": "token=a,sesame"})
 
     assert {"OTEL_RESOURCE_ATTRIBUTES": "token=a"} == cleaned.variables
@@ -144,7 +141,7 @@ def test_resource_attributes_are_not_shown() -> None:
 
 @pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"])
 def test_long_timeout(name: str) -> None:
-    """A timeout that was meant in milliseconds is cut, and the unit is named."""
+    """A timeout in milliseconds is limited, with a warning about the unit."""
     cleaned = clean({name: "10000"})
 
     assert {name: "30"} == cleaned.variables
@@ -168,7 +165,7 @@ def test_long_timeout(name: str) -> None:
 def test_compression(
     general: str | None, own: str | None, protocol: str, left: str | None, warned: int
 ) -> None:
-    """Each signal has the compression that its protocol can do, its own before the general one."""
+    """Each signal has a compression that its protocol supports, its own before the general one."""
     prefix = "OTEL_EXPORTER_OTLP"
     names = {
         f"{prefix}_COMPRESSION": general,
@@ -187,15 +184,12 @@ def test_compression(
     [("100", None, "100", 0), ("100", "200", "100", 1), (None, "3000", "2048", 1), ("100", "50", "50", 0)],
 )
 def test_batches(queue: str | None, batch: str | None, left: str, warned: int) -> None:
-    """A batch is never longer than its queue, which the SDK would refuse."""
+    """A batch is not larger than its queue, which the SDK would reject."""
     names = {"OTEL_BSP_MAX_QUEUE_SIZE": queue, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": batch}
     cleaned = clean({name: text for name, text in names.items() if text})
 
     assert left == cleaned.variables["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]
     assert warned == len(cleaned.warnings)
-
-
-# What libraries find
 
 
 @pytest.mark.parametrize(
@@ -216,7 +210,7 @@ def test_batches(queue: str | None, batch: str | None, left: str, warned: int) -
     ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
 )
 def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
-    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
+    """The service has a default name, and variables that would change /metrics are removed."""
     environ = dict(before)
 
     prepare(environ)
@@ -225,8 +219,8 @@ def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -
     assert after == {name: value for name, value in environ.items() if name not in added}
 
 
-def test_captured_headers_never_show_keys() -> None:
-    """Header capture, when a person turns it on, leaves out what authorizes, beside what they name."""
+def test_captured_headers() -> None:
+    """Captured headers are sanitized for credentials, and for the user's own list."""
     name = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
     environ = {name: "cookie"}
 
@@ -235,8 +229,8 @@ def test_captured_headers_never_show_keys() -> None:
     assert "cookie,authorization,proxy-authorization" == environ[name]
 
 
-def test_what_is_left_out_of_the_process() -> None:
-    """Variables that were left out are gone from the environment, and others are as they were."""
+def test_removed_variables() -> None:
+    """Empty and invalid variables are removed from the environment, others are not changed."""
     environ = {"OTEL_PYTHON_CONTEXT": "foo", "HOME": "", "PATH": "/bin"}
 
     prepare(environ)
@@ -258,8 +252,8 @@ HARMLESS = {
 }
 
 
-def test_run_warns_once_for_each(gateway: ReplayGateway) -> None:
-    """Each variable that is ignored is named by one record, and everything is delivered."""
+def test_warnings_of_run(gateway: ReplayGateway) -> None:
+    """Each ignored variable has one record, and telemetry is delivered."""
     with OtlpReceiver() as receiver:
         result = start(base(gateway, **HARMLESS, **{OTLP: receiver.url}))
 
@@ -271,22 +265,16 @@ def test_run_warns_once_for_each(gateway: ReplayGateway) -> None:
 
 @pytest.mark.parametrize("command", ["check", "doctor", "healthcheck"])
 def test_other_commands(gateway: ReplayGateway, command: str) -> None:
-    """No command fails by a variable that it can do without."""
+    """No command fails because of a library's variable; `check` prints a note for each."""
     result = run_program(command, **base(gateway, **HARMLESS))
 
     assert "Traceback" not in result.stdout + result.stderr
     assert result.returncode == (1 if command == "healthcheck" else 0)
+    assert [command == "check"] * len(HARMLESS) == [f"Note: {name}: " in result.stderr for name in HARMLESS]
 
 
-def test_check_notes_what_is_ignored(gateway: ReplayGateway) -> None:
-    """`check` names each variable that is ignored."""
-    result = run_program("check", **base(gateway, **HARMLESS))
-
-    assert [True] * len(HARMLESS) == [f"Note: {name}: " in result.stderr for name in HARMLESS]
-
-
-def test_demo_starts() -> None:
-    """The demo gets along with what it can do without, too."""
+def test_demo() -> None:
+    """The demo ignores the variables, too."""
     with program("demo", METRICS_PORT="0", **HARMLESS) as running:
         running.record("Updated provider metrics")
         code, _ = running.end()
@@ -305,7 +293,7 @@ def test_demo_starts() -> None:
     ],
 )
 def test_name_of_the_service(gateway: ReplayGateway, more: dict[str, str], name: str) -> None:
-    """What is sent bears the exporter's name, unless a person gave it another."""
+    """Telemetry has the exporter's name by default."""
     with OtlpReceiver() as receiver:
         start(base(gateway, **more, **{OTLP: receiver.url}))
 
@@ -318,8 +306,8 @@ def test_name_of_the_service(gateway: ReplayGateway, more: dict[str, str], name:
     assert {name} == set(names)
 
 
-def test_no_false_report(gateway: ReplayGateway) -> None:
-    """A setting of an exporter that is ignored is not told as a failed delivery."""
+def test_ignored_otlp_settings(gateway: ReplayGateway) -> None:
+    """An ignored setting of an OTLP exporter is not logged as a failed delivery."""
     more = {"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TIMEOUT": "foo"}
     with OtlpReceiver() as receiver:
         result = start(base(gateway, **more, **{OTLP: receiver.url}))
@@ -328,14 +316,14 @@ def test_no_false_report(gateway: ReplayGateway) -> None:
     assert "Telemetry not delivered" not in result.output
 
 
-def test_scrapes_of_a_stranger_fill_no_log(gateway: ReplayGateway) -> None:
-    """Headers that the propagators refuse are not logged."""
-    refused = {"baggage": "a" * 9000, "traceparent": "nonsense", "tracestate": "=" * 600}
+def test_invalid_propagation_headers(gateway: ReplayGateway) -> None:
+    """Headers that propagators reject are not logged."""
+    rejected = {"baggage": "a" * 9000, "traceparent": "nonsense", "tracestate": "=" * 600}
     with OtlpReceiver() as receiver, program(**base(gateway, **{OTLP: receiver.url})) as running:
         url = running.url()
         running.record("Updated provider metrics")
         for _ in range(20):
-            requests.get(f"{url}/metrics", headers=refused, timeout=5)
+            requests.get(f"{url}/metrics", headers=rejected, timeout=5)
         running.end()
 
     assert 20 <= len([span for span in receiver.spans if span.name == "GET /metrics"])
@@ -350,7 +338,7 @@ AGENT = "opentelemetry/instrumentation/auto_instrumentation"
 
 @pytest.fixture
 def python_path(tmp_path: Path) -> str:
-    """PYTHONPATH as an operator sets it that injects an agent with an older OpenTelemetry."""
+    """PYTHONPATH with an agent of an older OpenTelemetry, as a Kubernetes operator sets it."""
     agent = tmp_path / AGENT
     agent.mkdir(parents=True)
     (agent / "sitecustomize.py").write_text("import opentelemetry.trace")
@@ -361,8 +349,8 @@ def python_path(tmp_path: Path) -> str:
     return os.pathsep.join([str(agent), str(tmp_path)])
 
 
-def test_agent_is_left_out(gateway: ReplayGateway, python_path: str, tmp_path: Path) -> None:
-    """An agent of another version does not keep the exporter from running, and is named."""
+def test_agent(gateway: ReplayGateway, python_path: str, tmp_path: Path) -> None:
+    """The exporter runs without an agent of another version, and names it."""
     result = start(base(gateway, PYTHONPATH=python_path))
 
     assert (0, True) == (result.code, result.is_good)
@@ -370,8 +358,8 @@ def test_agent_is_left_out(gateway: ReplayGateway, python_path: str, tmp_path: P
     assert line.startswith(f"provider-metrics-exporter: PYTHONPATH: {tmp_path} is ignored, ")
 
 
-def test_other_folders_of_the_path_stay(tmp_path: Path, python_path: str) -> None:
-    """What else is in PYTHONPATH is still found."""
+def test_other_directories(tmp_path: Path, python_path: str) -> None:
+    """Other directories of PYTHONPATH stay."""
     other = tmp_path.parent / f"{tmp_path.name}-other"
     other.mkdir()
     (other / "sitecustomize.py").write_text("print('still here')")
@@ -393,12 +381,12 @@ SETS: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(scope="module")
 def names() -> tuple[str, ...]:
-    """The variables that the installed libraries read."""
+    """Variables that the installed libraries read."""
     return tuple(variables())
 
 
-def test_names_are_found(names: tuple[str, ...]) -> None:
-    """Reading the source finds what is read directly, by a constant, by a compiled library and in pieces."""
+def test_found_variables(names: tuple[str, ...]) -> None:
+    """The search finds names in code, in constants, in compiled libraries, and composed names."""
     known = {
         "NETRC",
         "WEB_CONCURRENCY",
@@ -414,13 +402,13 @@ def test_names_are_found(names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("sent", SETS)
 @pytest.mark.parametrize("kind", ["empty", "foo", "plausible"])
 def test_every_variable(gateway: ReplayGateway, names: tuple[str, ...], kind: str, sent: str) -> None:
-    """With every variable of every library set, the program runs, or names those that it refuses."""
+    """With all variables of all libraries set, the program runs, or names those that it rejects."""
     swept = {name: plausible(name) if kind == "plausible" else kind.replace("empty", "") for name in names}
     with OtlpReceiver() as receiver:
         more = {**SETS[sent], OTLP: receiver.url} if sent != "nothing is sent" else {}
-        result, refused = start_with_all(
+        result, rejected = start_with_all(
             base(gateway, **more), {n: t for n, t in swept.items() if n not in more}
         )
 
     assert result.is_good, result.output
-    assert (0, True) == (result.code, kind != "empty" or not refused)
+    assert (0, True) == (result.code, kind != "empty" or not rejected)

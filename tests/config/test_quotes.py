@@ -1,4 +1,4 @@
-"""Quotes that belong to a shell and not to the value."""
+"""Quotes around values."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ from exporter.config.quotes import unquoted
     ],
 )
 def test_unquoted(text: str, expected: str) -> None:
-    """A pair of equal quotes around the whole text is removed, any other quote is not."""
+    """Removes a pair of equal quotes around the whole text only."""
     assert expected == unquoted(text)

@@ -1,4 +1,4 @@
-"""Each reader of a setting returns the value of good text, and says of other text what it must be."""
+"""Converters of settings: values of valid text, and errors of other text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from exporter.config import values
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """Reads plain seconds and Prometheus' durations."""
+    """Converts seconds and Prometheus durations."""
     assert seconds == values.parse_duration(text)
 
 
@@ -55,8 +55,8 @@ def test_durations(text: str, seconds: float) -> None:
         "1s\n",
     ],
 )
-def test_text_that_is_no_duration(text: str) -> None:
-    """Returns None for everything else: unknown units, other orders, fractions with a unit."""
+def test_invalid_durations(text: str) -> None:
+    """Returns None for other text: unknown units, another order, fractions with a unit."""
     assert None is values.parse_duration(text)
 
 
@@ -72,18 +72,18 @@ def test_text_that_is_no_duration(text: str) -> None:
         (1.5, "1500ms"),
     ],
 )
-def test_durations_are_written(seconds: float, text: str) -> None:
-    """Writes a duration that its own reader reads back."""
+def test_format_duration(seconds: float, text: str) -> None:
+    """Returns a duration that `parse_duration` accepts."""
     assert (text, seconds) == (values.format_duration(seconds), values.parse_duration(text))
 
 
 @pytest.mark.parametrize("text", ["100ms", "0.1", "2m", "120"])
-def test_duration_at_its_limits(text: str) -> None:
-    """Both limits are allowed."""
+def test_limits_of_a_duration(text: str) -> None:
+    """Both limits are valid."""
     assert values.duration(0.1, 120.0)(text) in (0.1, 120.0)
 
 
-GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
+VALID: list[tuple[Callable[[str], Any], str, Any]] = [
     (values.port, "8001", 8001),
     (values.port, ":8001", 8001),
     (values.port, "0", 0),
@@ -110,9 +110,9 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "text", "value"), GOOD)
-def test_good_text(read: Callable[[str], Any], text: str, value: object) -> None:
-    """Good text becomes its value."""
+@pytest.mark.parametrize(("read", "text", "value"), VALID)
+def test_valid_text(read: Callable[[str], Any], text: str, value: object) -> None:
+    """Valid text is converted."""
     assert value == read(text)
 
 
@@ -120,7 +120,7 @@ NO_TEXT = os.fsdecode(b"\xff")
 A_HOST = "must be an IP address or a host name without a port, such as 127.0.0.1 or ::"
 AN_ADDRESS = "must be host:port or :port, such as :8001, 127.0.0.1:8001 or [::1]:8001"
 A_PATH = "must be a path of letters, digits and -._~, such as /exporter"
-WRONG: list[tuple[Callable[[str], Any], list[str], str]] = [
+INVALID: list[tuple[Callable[[str], Any], list[str], str]] = [
     (values.duration(0.1, 120.0), ["soon", NO_TEXT], "must be a duration such as 60, 60s or 5m"),
     (
         values.duration(0.1, 120.0),
@@ -162,10 +162,10 @@ WRONG: list[tuple[Callable[[str], Any], list[str], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "rule"), [(read, text, rule) for read, texts, rule in WRONG for text in texts]
+    ("read", "text", "rule"), [(read, text, rule) for read, texts, rule in INVALID for text in texts]
 )
-def test_wrong_text(read: Callable[[str], Any], text: str, rule: str) -> None:
-    """Other text is refused with what it must be, in no programmer's words."""
+def test_invalid_text(read: Callable[[str], Any], text: str, rule: str) -> None:
+    """Other text raises an error with the expected form."""
     with pytest.raises(ValueError, match=r".") as caught:
         read(text)
 

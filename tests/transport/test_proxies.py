@@ -1,4 +1,4 @@
-"""The environment decides on the proxy, in the forms that curl and Go know."""
+"""The proxy of a request by the environment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ URL = "https://gateway.example/providers"
 
 
 def is_direct(url: str, no_proxy: str) -> bool:
-    """Tell whether a request takes no proxy though there is one."""
+    """Return whether NO_PROXY excludes a request."""
     return proxy_for(url, {"ALL_PROXY": PROXY, "NO_PROXY": no_proxy}) is None
 
 
 def variable_for(url: str, **environ: str) -> str | None:
-    """Return the variable whose proxy a request takes."""
+    """Return the variable of the proxy for a request."""
     proxy = proxy_for(url, environ)
     return proxy.variable if proxy else None
 
@@ -35,26 +35,26 @@ def variable_for(url: str, **environ: str) -> str | None:
     ],
 )
 def test_variables(names: list[str], expected: str | None) -> None:
-    """The scheme's variable wins over the one for all, lower case over upper case."""
+    """The scheme's variable precedes ALL_PROXY, lower case precedes upper case."""
     assert expected == variable_for(URL, **dict.fromkeys(names, PROXY))
 
 
 def test_variable_of_plain_http() -> None:
-    """A plain-text request has a variable of its own."""
+    """An http:// request uses HTTP_PROXY."""
     environ = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "http://other.example"}
 
     assert "HTTP_PROXY" == variable_for("http://gateway.example/", **environ)
 
 
 @pytest.mark.parametrize("text", ["", " "])
-def test_empty_variable_counts_as_unset(text: str) -> None:
-    """An empty variable hides no other one, and lists no host."""
+def test_empty_variable(text: str) -> None:
+    """An empty variable counts as unset."""
     assert "HTTPS_PROXY" == variable_for(URL, https_proxy=text, HTTPS_PROXY=PROXY, no_proxy=text)
     assert variable_for(URL, HTTPS_PROXY=PROXY, no_proxy=text, NO_PROXY="gateway.example") is None
 
 
 def test_lower_case_no_proxy_wins() -> None:
-    """Of two lists of hosts the one in lower case counts."""
+    """no_proxy precedes NO_PROXY."""
     assert "HTTPS_PROXY" == variable_for(URL, HTTPS_PROXY=PROXY, no_proxy="x", NO_PROXY="gateway.example")
 
 
@@ -106,7 +106,7 @@ def test_lower_case_no_proxy_wins() -> None:
     ],
 )
 def test_no_proxy(no_proxy: str, url: str, expected: bool) -> None:
-    """Every form of an entry that the pages name is heeded, and no other host is taken for it."""
+    """Each documented form of an entry matches its hosts, and no others."""
     assert expected is is_direct(url, no_proxy)
 
 
@@ -124,7 +124,7 @@ def test_no_proxy(no_proxy: str, url: str, expected: bool) -> None:
     ],
 )
 def test_address(value: str, url: str, text: str) -> None:
-    """A proxy needs no scheme, and its credentials stay out of its text."""
+    """The scheme is optional, and the text masks credentials."""
     proxy = proxy_for(URL, {"HTTPS_PROXY": value})
 
     assert proxy is not None
@@ -146,11 +146,11 @@ def test_address(value: str, url: str, text: str) -> None:
     ],
 )
 def test_malformed(value: str) -> None:
-    """What is no URL is the outcome `proxy`, with the variable and without its text."""
+    """An invalid URL is the outcome `proxy`, with the variable and without its value."""
     with pytest.raises(GatewayError) as caught:
         proxy_for(URL, {"HTTPS_PROXY": value})
 
-    assert (Outcome.PROXY, "HTTPS_PROXY is no URL such as http://proxy.example:3128") == (
+    assert (Outcome.PROXY, "HTTPS_PROXY is not a URL such as http://proxy.example:3128") == (
         caught.value.outcome,
         caught.value.detail,
     )
@@ -159,7 +159,7 @@ def test_malformed(value: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h", "ftp"])
 def test_unsupported_scheme(scheme: str) -> None:
-    """A proxy of another protocol is the outcome `proxy`, with variable and protocol."""
+    """Another scheme is the outcome `proxy`, with variable and scheme."""
     with pytest.raises(GatewayError) as caught:
         proxy_for(URL, {"ALL_PROXY": f"{scheme}://me:secret@proxy.example:1080"})
 
@@ -167,8 +167,8 @@ def test_unsupported_scheme(scheme: str) -> None:
     assert (Outcome.PROXY, expected) == (caught.value.outcome, caught.value.detail)
 
 
-def test_unsupported_proxy_that_is_not_needed() -> None:
-    """A proxy that no request takes is no problem."""
+def test_unused_proxy() -> None:
+    """An unsupported proxy that NO_PROXY excludes is ignored."""
     assert proxy_for(URL, {"ALL_PROXY": "socks5://proxy.example", "NO_PROXY": "*"}) is None
 
 
@@ -184,5 +184,5 @@ def test_unsupported_proxy_that_is_not_needed() -> None:
     ],
 )
 def test_is_loopback(host: str, expected: bool) -> None:
-    """Names and addresses of this machine are known."""
+    """Names and addresses of the loopback."""
     assert expected is is_loopback(host)

@@ -19,7 +19,7 @@ from exporter.config.settings import WebSettings
 from exporter.web import answers, server
 from exporter.web.answers import MAX_BODIES, SMALLEST_PIECE, Answers, SharedBody
 from exporter.webconfig.config import read
-from exporter.webconfig.tls import NewestContext
+from exporter.webconfig.tls import ReloadingContext
 from tests.certificates import Folder
 from tests.faults.outside import wait_until
 
@@ -106,7 +106,7 @@ def served(
         folder = Folder(tmp_path)
         context = read(folder.write(tls={})).config.tls
         assert context is not None
-        tls = NewestContext(lambda: context)
+        tls = ReloadingContext(lambda: context)
         client = ssl.create_default_context(cafile=folder.ca_path)
     listener = server.bind(WebSettings("127.0.0.1", 0))
     app = Starlette()

@@ -141,7 +141,7 @@ def test_all_problems_at_once(folder: Folder) -> None:
         "tls_server_config.cipher_suites must be a list of strings.",
         "tls_server_config.cert_file cannot be read: No such file or directory.",
         "tls_server_config.key_file cannot be read: Is a directory.",
-        "tls_server_config.client_ca_file holds no certificate in PEM.",
+        "tls_server_config.client_ca_file contains no certificate in PEM.",
         "basic_auth_users.alice is not a bcrypt hash: make one with `htpasswd -nBC 10`.",
         "http_server_config.headers.X-Frame-Options must be deny or sameorigin.",
         "rate_limit.interval must be a duration with a unit, such as 1s, 500ms or 1m30s.",
@@ -286,7 +286,7 @@ def test_inline_needs_memfd(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delattr(os, "memfd_create")
     tls = {"key_file": "", "key": (folder.path / "server.key").read_text()}
 
-    assert "key cannot be given inline on this system: put it into a file." == problem_of_tls(folder, **tls)
+    assert "key cannot be inline on this system: use a file." == problem_of_tls(folder, **tls)
 
 
 @pytest.mark.parametrize(
@@ -299,19 +299,19 @@ def test_inline_needs_memfd(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> 
         ({"cert_file": ["x"]}, "cert_file must be a string."),
         ({"client_auth_type": ["x"]}, "client_auth_type must be a string."),
         ({"cert_file": "none"}, "cert_file cannot be read: No such file or directory."),
-        ({"cert_file": "a\0b"}, "cert_file is no path."),
-        ({"cert_file": "junk.pem"}, "cert_file holds no certificate in PEM."),
-        ({"cert_file": "server.key"}, "cert_file holds no certificate in PEM."),
+        ({"cert_file": "a\0b"}, "cert_file is not a valid path."),
+        ({"cert_file": "junk.pem"}, "cert_file contains no certificate in PEM."),
+        ({"cert_file": "server.key"}, "cert_file contains no certificate in PEM."),
         ({"key_file": "none"}, "key_file cannot be read: No such file or directory."),
         ({"key_file": "server.crt/x"}, "key_file cannot be read: Not a directory."),
-        ({"key_file": "junk.pem"}, "key_file holds no private key in PEM."),
+        ({"key_file": "junk.pem"}, "key_file contains no private key in PEM."),
         (
             {"key_file": "other.key"},
             "key_file does not belong to the certificate in tls_server_config.cert_file.",
         ),
         (
             {"key_file": "encrypted.key"},
-            "key_file is encrypted: nobody can type its password; store it without one.",
+            "key_file is encrypted, which is not supported: store the key without a password.",
         ),
         *(
             (
@@ -322,7 +322,7 @@ def test_inline_needs_memfd(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> 
             for policy in (None, "NoClientCert")
         ),
         ({**MUTUAL, "client_ca_file": "none"}, "client_ca_file cannot be read: No such file or directory."),
-        ({**MUTUAL, "client_ca_file": "junk.pem"}, "client_ca_file holds no certificate in PEM."),
+        ({**MUTUAL, "client_ca_file": "junk.pem"}, "client_ca_file contains no certificate in PEM."),
         *(
             (
                 {"client_auth_type": policy},
