@@ -11,8 +11,6 @@ from exporter.errors import SettingsError
 from exporter.files.reload import Messages, Reloader
 from exporter.files.secret import Secret
 
-MESSAGES = Messages("Admin key reloaded", "Admin key unchanged", "Admin key not reloaded")
-
 
 @dataclass(frozen=True, slots=True)
 class _KeyVersion:
@@ -44,7 +42,8 @@ class AdminKey:
         self._key = key
         self._file: Reloader[_KeyVersion] | None = None
         if path is not None:
-            self._file = Reloader(_KeyVersion(path, key), lambda: _read(path), MESSAGES, on_change)
+            messages = Messages("Admin key reloaded", "Admin key unchanged", "Admin key not reloaded")
+            self._file = Reloader(_KeyVersion(path, key), lambda: _read(path), messages, on_change)
 
     def current(self) -> Secret:
         """Return the key of the file, or the last valid one while the file is invalid."""

@@ -12,7 +12,6 @@ from exporter.webconfig.config import Reading, WebConfig, read
 
 LOGGER = logging.getLogger(__name__)
 
-MESSAGES = Messages("Web config reloaded", "Web config unchanged", "Web config not reloaded")
 CHECK_SECONDS = 1.0
 """Minimum time between two checks of the files, independent of the number of requests."""
 RESTART = "restart the exporter, or undo the change"
@@ -29,7 +28,8 @@ class WebFile:
             clock: Times the checks.
             on_change: Called with False when reloads begin to fail, and with True when they succeed again.
         """
-        self._file = Reloader(reading, lambda: read(reading.path), MESSAGES, on_change, _refuse)
+        messages = Messages("Web config reloaded", "Web config unchanged", "Web config not reloaded")
+        self._file = Reloader(reading, lambda: read(reading.path), messages, on_change, _refuse)
         self._clock = clock
         self._next_check = clock.age() + CHECK_SECONDS
 

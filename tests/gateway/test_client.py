@@ -6,9 +6,8 @@ import contextlib
 import gzip
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +23,8 @@ from exporter.transport.authorities import Authorities
 from exporter.transport.connecting import Connector
 from tests.clocks import MovedClock
 from tests.faults.certificates import Tls, write_authority
-from tests.faults.peer import Gateway, Says, State, both
+from tests.faults.outside import wait_until
+from tests.faults.peer import Drips, Gateway, Says, Silence, State, both
 from tests.forwarder import Forwarder
 from tests.keys import fixed_key, refuse
 from tests.network import HOST, Network
@@ -77,6 +77,16 @@ def error_at(url: str) -> GatewayError:
         return client.error()
     finally:
         client.client.close()
+
+
+def get(url: str, seconds: float, authorities: Authorities | None = None) -> bytes:
+    """Return the body of a fetch with a timeout in real time."""
+    clock = SystemClock()
+    client = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock, authorities)
+    try:
+        return client.get(clock.age() + seconds).body
+    finally:
+        client.close()
 
 
 def test_request(stats: Client, gateway: ReplayGateway) -> None:
@@ -549,12 +559,9 @@ def test_recorded_refusal_through_a_proxy(
 def test_silent_gateway(gateway: ReplayGateway) -> None:
     """A gateway that does not answer is a `timeout`."""
     gateway.silent = True
-    clock = SystemClock()
-    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
 
     with pytest.raises(GatewayError) as caught:
-        client.get(clock.age() + 0.2)
-    client.close()
+        get(gateway.url, 0.2)
 
     assert Outcome.TIMEOUT is caught.value.outcome
 
@@ -635,8 +642,10 @@ def test_broken_response(
 
 def test_https_to_a_plain_port() -> None:
     """TLS to a plain HTTP port is `tls`."""
-    with SlowPeer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as peer:
-        assert Outcome.TLS is error_at(peer.url.replace("http:", "https:")).outcome
+    with Gateway() as peer:
+        peer.become(State(both(Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"))))
+
+        assert Outcome.TLS is error_at(f"https://{peer.address}").outcome
 
 
 @pytest.fixture
@@ -651,11 +660,8 @@ def test_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The authorities of the settings are trusted, not those of the environment."""
     authorities = Authorities("SSL_CERT_FILE", write_authority(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
-    clock = SystemClock()
-    client = GatewayClient(Endpoint.STATS, secure, fixed_key(KEY), clock, authorities)
 
-    assert b"{}" == client.get(clock.age() + TIMEOUT).body
-    client.close()
+    assert b"{}" == get(secure, TIMEOUT, authorities)
 
 
 def test_default_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -683,88 +689,44 @@ def test_no_secret_in_errors(stats: Client, gateway: ReplayGateway) -> None:
     assert KEY not in f"{error} {error!r} {error.hint} {error.__cause__!r}"
 
 
-def test_abort_while_waiting(gateway: ReplayGateway) -> None:
-    """An abort ends a fetch from a silent peer."""
-    gateway.silent = True
+def aborted(url: str, is_waiting: Callable[[GatewayClient], object]) -> GatewayError:
+    """Start a fetch, abort it when it waits, and return the error of the abort."""
     clock = SystemClock()
-    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key(KEY), clock)
-    thread = threading.Thread(target=swallow, args=(client, clock.age() + LONG_SECONDS))
+    client = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock)
+
+    def fetch() -> None:
+        with contextlib.suppress(GatewayError):
+            client.get(clock.age() + LONG_SECONDS)
+
+    thread = threading.Thread(target=fetch)
     thread.start()
-    assert gateway.reached.wait(10)
-    client.abort()
+    wait_until(lambda: bool(is_waiting(client)))
+    error = client.abort()
     thread.join(10)
     client.close()
-
     assert not thread.is_alive()
+    return error
 
 
 @pytest.mark.parametrize(
     "head",
     [
+        None,
         b"",
         b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
         b"HTTP/1.0 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9999\r\n\r\n",
     ],
-    ids=["headers", "body", "HTTP/1.0", "close"],
+    ids=["silence", "headers", "body", "HTTP/1.0", "close"],
 )
-def test_abort_while_receiving(head: bytes) -> None:
-    """An abort ends a fetch from a peer that sends slowly, in headers or body."""
-    with SlowPeer(head) as peer:
-        clock = SystemClock()
-        client = GatewayClient(Endpoint.STATS, peer.url, fixed_key(KEY), clock)
-        thread = threading.Thread(target=swallow, args=(client, clock.age() + LONG_SECONDS))
-        thread.start()
-        assert peer.sending.wait(10)
+def test_abort(head: bytes | None) -> None:
+    """An abort ends a fetch from a peer that is silent, or sends headers or body slowly."""
+    status = 200 if head else None
+    with Gateway() as peer:
+        peer.become(State(both(Silence() if head is None else Drips(head, b"HTTP/1.1", 0.02))))
+        error = aborted(f"http://{peer.address}", lambda client: peer.asked and client._status == status)
 
-        error = client.abort()
-        thread.join(5)
-        client.close()
-
-        assert not thread.is_alive()
-        assert (Outcome.TIMEOUT, 1, 200 if head else None) == (error.outcome, error.attempts, error.status)
-
-
-def swallow(client: GatewayClient, deadline: float) -> None:
-    """Fetch, and ignore the result."""
-    with contextlib.suppress(GatewayError):
-        client.get(deadline)
-
-
-class SlowPeer:
-    """Answers one connection with `head`, then with a byte every 20 ms."""
-
-    def __init__(self, head: bytes) -> None:
-        """Bind a port."""
-        self._head = head
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._stop = threading.Event()
-        self.sending = threading.Event()
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._send)
-
-    def __enter__(self) -> Self:
-        """Listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Close the port."""
-        self._stop.set()
-        self._thread.join(5)
-        self._server.close()
-
-    def _send(self) -> None:
-        connection, _ = self._server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(65536)
-            connection.sendall(self._head)
-            for count in range(1000):
-                connection.sendall(b"H" if self._head else b"HTTP/1.1"[count % 8 : count % 8 + 1])
-                if count == 10:
-                    self.sending.set()
-                if self._stop.wait(0.02):
-                    return
+    assert (Outcome.TIMEOUT, 1, status) == (error.outcome, error.attempts, error.status)
 
 
 def test_abort_while_decompressing(providers: Client, gateway: ReplayGateway) -> None:
@@ -780,48 +742,6 @@ def test_abort_while_decompressing(providers: Client, gateway: ReplayGateway) ->
     assert Outcome.TIMEOUT is error.outcome
 
 
-def test_abort_while_connecting() -> None:
-    """An abort ends a fetch that is connecting; the error names the address."""
-    with FullServer() as server:
-        client = GatewayClient(Endpoint.STATS, server.url, fixed_key(KEY), SystemClock())
-        thread = threading.Thread(target=swallow, args=(client, SystemClock().age() + LONG_SECONDS))
-        thread.start()
-        while "tried" not in client._connection.timeout_detail and thread.is_alive():
-            pass
-
-        error = client.abort()
-        thread.join(10)
-        client.close()
-
-    assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.0.1") == (
-        error.outcome,
-        error.detail,
-    )
-    assert not thread.is_alive()
-
-
-class FullServer:
-    """A port whose queue is full: connections to it stay pending."""
-
-    def __enter__(self) -> Self:
-        """Fill the queue."""
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=0)
-        address = self._server.getsockname()
-        self.url = f"http://127.0.0.1:{address[1]}"
-        self._waiting: list[socket.socket] = []
-        with contextlib.suppress(TimeoutError):
-            while True:
-                self._waiting.append(socket.socket())
-                self._waiting[-1].settimeout(0.3)
-                self._waiting[-1].connect(address)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Close everything."""
-        for waiting in (*self._waiting, self._server):
-            waiting.close()
-
-
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> Iterator[Network]:
     """A host with several addresses; 127.0.0.1 is the gateway's."""
@@ -830,44 +750,49 @@ def network(monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway) -> Iterator
         yield running
 
 
+def through(way: str, network: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of a gateway at the host, or behind a proxy at the host."""
+    url = f"http://{HOST}:{network.port}"
+    if way == "direct":
+        return url
+    monkeypatch.setenv("http_proxy", url)
+    return "http://elsewhere.example"
+
+
 @pytest.mark.parametrize("way", ["direct", "proxy"])
 def test_host_with_a_silent_address(
     network: Network, monkeypatch: pytest.MonkeyPatch, gateway: ReplayGateway, way: str
 ) -> None:
     """A gateway or proxy with a silent first address is reached before the deadline."""
     network.name(network.silent("127.0.2.1"), "127.0.0.1")
-    url, clock = f"http://{HOST}:{network.port}", SystemClock()
-    if way == "proxy":
-        monkeypatch.setenv("http_proxy", url)
-        url = "http://elsewhere.example"
-        gateway.answers[f"{url}{STATS}"] = gateway.answers[STATS]
-    client, deadline = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), clock), clock.age() + 1.5
+    url = through(way, network, monkeypatch)
+    gateway.answers[f"{url}{STATS}"] = gateway.answers[STATS]
 
-    body = client.get(deadline).body
-    client.close()
-
-    assert recorded_body("07-stats.http") == body
-    assert clock.age() < deadline
+    assert recorded_body("07-stats.http") == get(url, 1.5)
 
 
 @pytest.mark.parametrize("way", ["direct", "proxy"])
 def test_silent_addresses(network: Network, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """A timeout names the addresses that were tried, also those of a proxy."""
     network.name(network.silent("127.0.2.1"), network.silent("::1"))
-    url = f"http://{HOST}:{network.port}"
-    if way == "proxy":
-        monkeypatch.setenv("http_proxy", url)
-        url = "http://elsewhere.example"
-    client, clock = GatewayClient(Endpoint.STATS, url, fixed_key(KEY), SystemClock()), SystemClock()
 
     with pytest.raises(GatewayError) as caught:
-        client.get(clock.age() + 0.5)
-    client.close()
+        get(through(way, network, monkeypatch), 0.5)
 
     assert (Outcome.TIMEOUT, "no connection before the deadline: tried 127.0.2.1, ::1") == (
         caught.value.outcome,
         caught.value.detail,
     )
+
+
+def test_abort_while_connecting(network: Network) -> None:
+    """An abort ends a fetch that is connecting; the error names the address."""
+    network.name(network.silent("127.0.2.1"))
+    error = aborted(
+        f"http://{HOST}:{network.port}", lambda client: "tried" in client._connection.timeout_detail
+    )
+
+    assert "no connection before the deadline: tried 127.0.2.1" == error.detail
 
 
 def test_early_abort(stats: Client, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,6 @@ from exporter.files.reload import Messages, Reloader
 from exporter.metrics.custom.config import Definition, read
 from exporter.model.custom import CustomMetrics
 
-MESSAGES = Messages("Custom metrics reloaded", "Custom metrics unchanged", "Custom metrics not reloaded")
-
 
 class CustomFile:
     """Returns the custom metrics of the last valid file."""
@@ -21,7 +19,10 @@ class CustomFile:
             definition: Read at startup, without problems.
             on_change: Called with False when reloads begin to fail, and with True when they succeed again.
         """
-        self._file = Reloader(definition, lambda: read(definition.path), MESSAGES, on_change)
+        messages = Messages(
+            "Custom metrics reloaded", "Custom metrics unchanged", "Custom metrics not reloaded"
+        )
+        self._file = Reloader(definition, lambda: read(definition.path), messages, on_change)
 
     def newest(self) -> CustomMetrics:
         """Return the current custom metrics, after a check of the file."""
