@@ -44,25 +44,25 @@ def with_uri(folder: Folder, uri: str) -> str:
     authority = x509.load_pem_x509_certificate(folder.clients.cert_pem.bytes())
     signer = serialization.load_pem_private_key(folder.clients.private_key_pem.bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(
-        issuer_name=authority.subject,
-        subject_name=x509.Name([]),
-        public_key=key.public_key(),
-        serial_number=x509.random_serial_number(),
-        not_valid_before=now - datetime.timedelta(days=1),
-        not_valid_after=now + datetime.timedelta(days=1),
+        authority.subject,
+        x509.Name([]),
+        key.public_key(),
+        x509.random_serial_number(),
+        authority.not_valid_before_utc,
+        authority.not_valid_after_utc,
     )
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
-    made = builder.add_extension(names, critical=True).add_extension(issuer, critical=False)
-    pem = made.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    path = folder.path / "uri.pem"
+    certificate = (
+        builder.add_extension(names, True).add_extension(issuer, False).sign(signer, hashes.SHA256())
+    )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(private + pem)
+    path = folder.path / "uri.pem"
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
     return str(path)
 
 
@@ -84,10 +84,8 @@ def test_server_certificate(folder: Folder) -> None:
 
 def test_inline(folder: Folder) -> None:
     """The key and the certificate can be inline."""
-    texts = {
-        name: (folder.path / f"server.{end}").read_text() for name, end in (("cert", "crt"), ("key", "key"))
-    }
-    with serve(folder, tls={**texts, "cert_file": None, "key_file": None}) as web:
+    cert, key = ((folder.path / f"server.{end}").read_text() for end in ("crt", "key"))
+    with serve(folder, tls={"cert": cert, "key": key, "cert_file": None, "key_file": None}) as web:
         assert "ok" == web.get().text
 
 
@@ -221,12 +219,9 @@ def test_curve(folder: Folder) -> None:
 @pytest.fixture
 def impatient(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     """A server with TLS and short timeouts."""
-    for module, name in (
-        (server, "REQUEST_SECONDS"),
-        (server, "ANSWER_SECONDS"),
-        (connections, "REQUEST_SECONDS"),
-    ):
-        monkeypatch.setattr(module, name, SHORT)
+    monkeypatch.setattr(server, "REQUEST_SECONDS", SHORT)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", SHORT)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", SHORT)
     with serve(folder, tls={}) as web:
         yield web
 
