@@ -23,7 +23,7 @@ from exporter.transport.authorities import Authorities
 from exporter.transport.connecting import Connector
 from tests.clocks import MovedClock
 from tests.faults.certificates import Tls, write_authority
-from tests.faults.outside import wait_until
+from tests.faults.outside import free_port, wait_until
 from tests.faults.peer import Drips, Gateway, Says, Silence, State, both
 from tests.forwarder import Forwarder
 from tests.keys import fixed_key, refuse
@@ -153,12 +153,6 @@ def test_new_key_during_a_fetch(key_file: tuple[Path, Client], gateway: ReplayGa
     assert 0 == client.clock.now
 
 
-def test_refused_key(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
-    """A 401 is not retried without a new key."""
-    assert Outcome.UNAUTHORIZED is key_file[1].error().outcome
-    assert 1 == len(gateway.asked)
-
-
 def test_key_that_always_changes(key_file: tuple[Path, Client], gateway: ReplayGateway) -> None:
     """A key that changes after each 401 is tried MAX_TRIES times."""
     path, client = key_file
@@ -193,7 +187,6 @@ def test_redirect_after_a_failure(providers: Client, gateway: ReplayGateway) -> 
 @pytest.mark.parametrize(
     "location",
     ["http://127.0.0.1:1/providers/stats2?a=b", "stats2?a=b"],
-    ids=["other port", "relative"],
 )
 def test_redirect_on_the_same_host(stats: Client, gateway: ReplayGateway, location: str) -> None:
     """Follows path and query of a redirect to the same host; the port stays as configured."""
@@ -333,13 +326,6 @@ def test_many_redirects(stats: Client, gateway: ReplayGateway) -> None:
     assert f"more than {MAX_REDIRECTS} redirects" == error.detail
 
 
-def test_redirect_without_target(stats: Client, gateway: ReplayGateway) -> None:
-    """A 3xx status without a location is `redirect`."""
-    gateway.answers[STATS] = answer(304)
-
-    assert Outcome.REDIRECT is stats.error().outcome
-
-
 @pytest.mark.parametrize(
     ("name", "outcome", "request_id"),
     [
@@ -349,7 +335,6 @@ def test_redirect_without_target(stats: Client, gateway: ReplayGateway) -> None:
         ("15-list-key-not-ascii.http", Outcome.SERVER_ERROR, "req_85b043109d8e"),
         ("21-list-one-row-null-health.http", Outcome.SERVER_ERROR, "req_3c6c0128e034"),
     ],
-    ids=["wrong key", "no key", "not an admin", "key not ASCII", "one broken row"],
 )
 def test_recorded_refusals(
     stats: Client, gateway: ReplayGateway, name: str, outcome: Outcome, request_id: str
@@ -365,6 +350,7 @@ def test_recorded_refusals(
 @pytest.mark.parametrize(
     ("status", "outcome", "attempts"),
     [
+        (304, Outcome.REDIRECT, 1),
         (400, Outcome.CLIENT_ERROR, 1),
         (401, Outcome.UNAUTHORIZED, 1),
         (403, Outcome.FORBIDDEN, 1),
@@ -413,25 +399,20 @@ def test_status_of_the_last_attempt(providers: Client, gateway: ReplayGateway) -
     assert (Outcome.CONNECT, None, None) == (error.outcome, error.status, error.request_id)
 
 
-def test_backoff_doubles(stats: Client, gateway: ReplayGateway) -> None:
-    """Without Retry-After, the delays are 0.25 s and 0.5 s."""
-    gateway.answers[STATS] = answer(503)
-
-    stats.error()
-
-    assert 0.75 == stats.clock.now
-
-
 @pytest.mark.parametrize(
-    ("retry_after", "attempts"),
-    [("4", 2), ("60", 1), ("Fri, 01 Jan 2100 00:00:00 GMT", 1), ("1e9", 3), ("soon", 3), ("-1", 3), ("", 3)],
-    ids=["within", "beyond", "date", "float", "word", "negative", "empty"],
+    ("retry_after", "attempts", "seconds"),
+    [
+        *[("4", 2, 4.0), ("60", 1, 0.0), ("Fri, 01 Jan 2100 00:00:00 GMT", 1, 0.0)],
+        *[("1e9", 3, 0.75), ("soon", 3, 0.75), ("-1", 3, 0.75), ("", 3, 0.75)],
+    ],
 )
-def test_retry_after(stats: Client, gateway: ReplayGateway, retry_after: str, attempts: int) -> None:
-    """Retry-After is used within the deadline, and ignored if it is invalid."""
+def test_retry_after(
+    stats: Client, gateway: ReplayGateway, retry_after: str, attempts: int, seconds: float
+) -> None:
+    """Retry-After is used within the deadline; if it is invalid, the delays are 0.25 s and 0.5 s."""
     gateway.answers[STATS] = answer(429, retry_after=retry_after)
 
-    assert attempts == stats.error().attempts
+    assert (attempts, seconds) == (stats.error().attempts, stats.clock.now)
 
 
 def test_recorded_rate_limit(stats: Client, gateway: ReplayGateway) -> None:
@@ -453,10 +434,7 @@ def test_deadline_in_the_past(stats: Client, gateway: ReplayGateway) -> None:
 
 def test_refused_connection() -> None:
     """A refused connection is `connect` after three attempts, with the system's text."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    error = error_at(f"http://127.0.0.1:{port}")
+    error = error_at(f"http://127.0.0.1:{free_port()}")
 
     assert (Outcome.CONNECT, "Connection refused", 3) == (error.outcome, error.detail, error.attempts)
 
@@ -525,37 +503,6 @@ def test_refused_tunnel(forwarder: Forwarder, status: int, attempts: int) -> Non
     assert not any("Authorization" in asked.headers for asked in forwarder.asked)
 
 
-def test_dead_proxy(forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that does not listen is tried three times."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
-
-    error = error_at("http://gateway.example")
-
-    assert (Outcome.PROXY, MAX_TRIES) == (error.outcome, error.attempts)
-
-
-def test_unsupported_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SOCKS proxy is `proxy`, without a retry."""
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-
-    error = error_at("http://gateway.example")
-
-    assert (Outcome.PROXY, 1) == (error.outcome, error.attempts)
-    assert "ALL_PROXY names a socks5:// proxy" in error.detail
-
-
-def test_recorded_refusal_through_a_proxy(
-    forwarder: Forwarder, gateway: ReplayGateway, clock: MovedClock
-) -> None:
-    """A recorded refusal of the gateway keeps its outcome through a proxy."""
-    gateway.replay(STATS, "14-list-user-key-not-admin.http")
-    client = Client("http://gateway.example", clock, Endpoint.STATS)
-
-    assert Outcome.FORBIDDEN is client.error().outcome
-    client.client.close()
-
-
 def test_silent_gateway(gateway: ReplayGateway) -> None:
     """A gateway that does not answer is a `timeout`."""
     gateway.silent = True
@@ -564,16 +511,6 @@ def test_silent_gateway(gateway: ReplayGateway) -> None:
         get(gateway.url, 0.2)
 
     assert Outcome.TIMEOUT is caught.value.outcome
-
-
-def test_body_cut_short(stats: Client, gateway: ReplayGateway) -> None:
-    """A short body is `connect`, with the status of the response."""
-    gateway.answers[STATS] = answer(200, b"{}").replace(b"length: 2", b"length: 9")
-    gateway.closing = True
-
-    error = stats.error()
-
-    assert (Outcome.CONNECT, 200, 3) == (error.outcome, error.status, error.attempts)
 
 
 def test_gzip_answer(stats: Client, gateway: ReplayGateway) -> None:
@@ -669,15 +606,6 @@ def test_default_authorities(secure: str, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_authority(tmp_path / "ca.pem")))
 
     assert Outcome.TLS is error_at(secure).outcome
-
-
-def test_base_path(gateway: ReplayGateway, clock: MovedClock) -> None:
-    """A path in GATEWAY_API_URL precedes the endpoint's path."""
-    gateway.answers["/base/providers/stats"] = answer(200, b"{}")
-    client = Client(f"{gateway.url}/base", clock, Endpoint.STATS)
-
-    assert b"{}" == client.get()
-    client.client.close()
 
 
 def test_no_secret_in_errors(stats: Client, gateway: ReplayGateway) -> None:
