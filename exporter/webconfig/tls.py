@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,6 +15,7 @@ from typing import Any, Self
 from cryptography import x509
 
 from exporter.errors import SettingsError
+from exporter.files.problems import Problems
 from exporter.files.read import read_file
 from exporter.files.secret import Secret
 
@@ -64,9 +65,12 @@ def make_context(settings: TlsSettings) -> ServerContext:
     if settings.curve:
         context.set_ecdh_curve(settings.curve)
     context.verify_mode = settings.client_auth
-    problems = [*_load_key_pair(context, settings), *_load_authorities(context, settings)]
-    if problems:
-        raise SettingsError(problems)
+    problems = Problems()
+    with problems.collect():
+        _load_key_pair(context, settings)
+    with problems.collect():
+        _load_authorities(context, settings)
+    problems.raise_any()
     context.expiry = MappingProxyType(dict(_expiries(settings)))
     return context
 
@@ -151,54 +155,48 @@ class ReloadingContext(ssl.SSLContext):
         return self._newest().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
+def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
     certificate, key = settings.certificate, settings.key
-    problems = [problem for pem in (certificate, key) if pem for problem in _problems(pem)]
-    if problems or certificate is None or key is None:
-        return problems
+    problems = Problems()
+    for pem in filter(None, (certificate, key)):
+        with problems.collect():
+            _content(pem)
+    problems.raise_any()
+    if certificate is None or key is None:
+        return
     with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
-        if not _holds_certificates(certificate_path):
-            return [f"{certificate.name} contains no certificate in PEM."]
+        if not _has_certificates(certificate_path):
+            raise SettingsError([f"{certificate.name} contains no certificate in PEM."])
         try:
             context.load_cert_chain(certificate_path, key_path, _refuse_password)
-        except _PasswordNeededError:
-            return [f"{key.name} is encrypted, which is not supported: store the key without a password."]
+        except _PasswordNeededError as error:
+            problem = f"{key.name} is encrypted, which is not supported: store the key without a password."
+            raise SettingsError([problem]) from error
         except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                return [f"{key.name} does not belong to the certificate in {certificate.name}."]
-            if error.reason is None:
-                return [f"{key.name} contains no private key in PEM."]
-            reason = error.reason.replace("_", " ").lower()
-            return [f"{certificate.name} and {key.name} cannot be used: {reason}."]
-    return []
+            raise SettingsError([_problem(error, certificate.name, key.name)]) from error
 
 
-def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
+def _problem(error: ssl.SSLError, certificate: str, key: str) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key} does not belong to the certificate in {certificate}."
+    if error.reason is None:
+        return f"{key} contains no private key in PEM."
+    return f"{certificate} and {key} cannot be used: {error.reason.replace('_', ' ').lower()}."
+
+
+def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if settings.client_auth is ssl.CERT_NONE:
-        return []
+        return
     if settings.client_ca is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-        return []
-    problems = _problems(settings.client_ca)
-    if problems:
-        return problems
+        return
     # As in Go: every certificate in the file is trusted, also an intermediate or a client's own.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     with _as_file(settings.client_ca) as path:
         try:
             context.load_verify_locations(path)
-        except ssl.SSLError:
-            return [f"{settings.client_ca.name} contains no certificate in PEM."]
-    return []
-
-
-def _problems(pem: Pem) -> Sequence[str]:
-    """Return why it cannot be read."""
-    try:
-        _content(pem)
-    except SettingsError as error:
-        return error.problems
-    return ()
+        except ssl.SSLError as error:
+            raise SettingsError([f"{settings.client_ca.name} contains no certificate in PEM."]) from error
 
 
 def _content(pem: Pem) -> bytes:
@@ -226,13 +224,11 @@ def _expiries(settings: TlsSettings) -> Iterator[tuple[str, float]]:
         # OpenSSL accepts some certificates that cryptography rejects: they have no expiry here.
         with suppress(ValueError):
             certificates = x509.load_pem_x509_certificates(_content(pem))
-            yield (
-                pem.name.rpartition(".")[2],
-                min(each.not_valid_after_utc.timestamp() for each in certificates),
-            )
+            first = min(certificate.not_valid_after_utc for certificate in certificates)
+            yield pem.name.rpartition(".")[2], first.timestamp()
 
 
-def _holds_certificates(path: str) -> bool:
+def _has_certificates(path: str) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
     except ssl.SSLError:
