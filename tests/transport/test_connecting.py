@@ -51,49 +51,29 @@ def peer(network: Network, seconds: float = SECONDS) -> str:
         return str(sock.getpeername()[0])
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_silent_address_of_three(network: Network, place: int) -> None:
-    """One silent address, in any position, does not prevent a connection."""
-    addresses = [GOOD, "127.0.1.2"]
+@pytest.mark.parametrize(
+    ("addresses", "seconds"),
+    [
+        ([SILENT[0], GOOD, "127.0.1.2"], SECONDS),
+        ([GOOD, SILENT[0], "127.0.1.2"], SECONDS),
+        (["::1", GOOD], SECONDS),
+        ([*SILENT[:8], GOOD], SECONDS),
+        ([*SILENT, GOOD], SECONDS),
+        ([*SILENT[:3], GOOD], ATTEMPT_DELAY_SECONDS),
+        ([REFUSING, GOOD], LONG_SECONDS),
+    ],
+    ids=["first", "second", "IPv6", "many", "more", "short deadline", "refusal"],
+)
+def test_other_addresses(network: Network, addresses: list[str], seconds: float) -> None:
+    """Silent and refusing addresses, in any number, leave time for one that accepts."""
     for address in addresses:
-        network.accepting(address)
-    addresses.insert(place, network.silent(SILENT[0]))
+        if address.startswith("127.0.1."):
+            network.accepting(address)
+        elif address != REFUSING:
+            network.silent(address)
     network.name(*addresses)
 
-    assert next(address for address in addresses if address != SILENT[0]) == peer(network)
-
-
-def test_silent_ipv6_address_first(network: Network) -> None:
-    """A silent IPv6 address leaves time for the IPv4 address."""
-    network.accepting(GOOD)
-    network.name(network.silent("::1"), GOOD)
-
-    assert GOOD == peer(network)
-
-
-@pytest.mark.parametrize("count", [8, len(SILENT)])
-def test_many_silent_addresses(network: Network, count: int) -> None:
-    """All addresses share the deadline."""
-    network.accepting(GOOD)
-    network.name(*map(network.silent, SILENT[:count]), GOOD)
-
-    assert GOOD == peer(network)
-
-
-def test_short_deadline(network: Network) -> None:
-    """A deadline below the usual delay is shared, too."""
-    network.accepting(GOOD)
-    network.name(*map(network.silent, SILENT[:3]), GOOD)
-
-    assert GOOD == peer(network, ATTEMPT_DELAY_SECONDS)
-
-
-def test_refusing_address_first(network: Network) -> None:
-    """After a refusal the next address is tried at once."""
-    network.accepting(GOOD)
-    network.name(REFUSING, GOOD)
-
-    assert GOOD == peer(network, LONG_SECONDS)
+    assert GOOD == peer(network, seconds)
 
 
 def test_slow_address(network: Network) -> None:

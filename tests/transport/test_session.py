@@ -63,26 +63,37 @@ def test_forwarded(proxy: Forwarder) -> None:
     assert "Basic bWU6c2VjcmV0" == proxy.asked[0].headers["Proxy-Authorization"]
 
 
-def test_tunnel(proxy: Forwarder, tmp_path: Path) -> None:
-    """An https:// request is sent through a tunnel."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State(tls=Tls.WRONG_NAME))
-        proxy.server = server.address
+@pytest.fixture
+def server(proxy: Forwarder) -> Iterator[Gateway]:
+    """The server at the end of the proxy's tunnel."""
+    with Gateway() as running:
+        proxy.server = running.address
+        yield running
 
-        assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
+
+@pytest.fixture
+def authorities(tmp_path: Path) -> Authorities:
+    """The authority of the server."""
+    return Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
+
+
+def test_tunnel(proxy: Forwarder, server: Gateway, authorities: Authorities) -> None:
+    """An https:// request is sent through a tunnel."""
+    server.become(State(tls=Tls.WRONG_NAME))
+
+    assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
     assert ["another.example:443"] == proxy.targets
     assert "Proxy-Authorization" not in server.asked[0].headers
 
 
-def test_failure_in_the_tunnel(proxy: Forwarder, tmp_path: Path) -> None:
-    """An untrusted certificate is a failure of the server, not of the proxy."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State(tls=Tls.UNTRUSTED))
-        proxy.server = server.address
+def test_failures_in_the_tunnel(server: Gateway, authorities: Authorities) -> None:
+    """An untrusted certificate and a 407 in a tunnel are failures of the server, not of the proxy."""
+    server.become(State(tls=Tls.UNTRUSTED))
+    untrusted = error(SECURE, authorities=authorities)
+    server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
 
-        assert Outcome.TLS is error(SECURE, authorities=authorities).outcome
+    assert Outcome.TLS is untrusted.outcome
+    assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
 
 
 def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,16 +201,6 @@ def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
     gateway.answers[STATS] = answer(403)
 
     assert (Outcome.CLIENT_ERROR, Outcome.FORBIDDEN) == (required.outcome, error(gateway.url, False).outcome)
-
-
-def test_status_in_the_tunnel(proxy: Forwarder, tmp_path: Path) -> None:
-    """A response in a tunnel is the server's, also a 407."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
-        proxy.server = server.address
-
-        assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
 
 
 def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
