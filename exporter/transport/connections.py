@@ -101,7 +101,5 @@ def _watched(pool: type[HTTPConnectionPool], active: ActiveConnection) -> type[H
         def _prepare(self, sock: socket.socket) -> None:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
-            if self.source_address:
-                sock.bind(self.source_address)
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})

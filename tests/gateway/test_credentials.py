@@ -96,17 +96,6 @@ def test_invalid_file(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
     assert ({"Admin key not reloaded"}, [False]) == (set(caplog.messages), file.changes)
 
 
-def test_pipe(file: KeyFile) -> None:
-    """A pipe without a writer does not block, and a regular file in its place is read again."""
-    file.path.unlink()
-    os.mkfifo(file.path)
-    key = file.current
-    file.path.unlink()
-    file.path.write_text(NEW, encoding="utf-8")
-
-    assert (OLD, NEW, [False, True]) == (key, file.current, file.changes)
-
-
 def test_log_without_the_key(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
     """No record contains a key, valid or not."""
     for content in (NEW, f"{NEW} {OLD}", ""):

@@ -34,8 +34,8 @@ from tests.certificates import MUTUAL, PASSWORD, Folder, hashed
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """A directory whose certificates no test changes."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A directory whose certificates no test changes; each test writes its own configuration file."""
     folder = Folder(tmp_path_factory.mktemp("web"))
     key = folder.path / "server.key"
     loaded = serialization.load_pem_private_key(key.read_bytes(), None)
@@ -48,16 +48,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     folder.replace("other.key", trustme.CA().issue_cert("x").private_key_pem.bytes())
     folder.replace("junk.pem", b"junk")
     return folder
-
-
-@pytest.fixture
-def folder(shared: Folder, tmp_path: Path) -> Folder:
-    """The same certificates, with a configuration file for each test."""
-    for source in shared.path.iterdir():
-        (tmp_path / source.name).symlink_to(source)
-    own = object.__new__(Folder)
-    own.path, own.authority, own.clients = tmp_path, shared.authority, shared.clients
-    return own
 
 
 def config(folder: Folder, **sections: Any) -> WebConfig:
@@ -209,9 +199,9 @@ VALUES = st.recursive(
 
 @hypothesis.given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
 @hypothesis.settings(deadline=None, max_examples=200, database=None)
-def test_any_content(shared: Folder, content: Mapping[str, Any]) -> None:
+def test_any_content(folder: Folder, content: Mapping[str, Any]) -> None:
     """Any content is a configuration or a list of problems, never an exception."""
-    path = shared.path / "any.yml"
+    path = folder.path / "any.yml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
     reading = read(path)
@@ -370,13 +360,6 @@ def test_client_auth_without_authority(folder: Folder) -> None:
         "client_auth_type without client_ca_file: every certificate is accepted that an authority trusted "
         "by the system has issued.",
     ) == made.warnings
-
-
-def test_versions(folder: Folder) -> None:
-    """Each version can be the only one."""
-    for name, version in (("TLS12", ssl.TLSVersion.TLSv1_2), ("TLS13", ssl.TLSVersion.TLSv1_3)):
-        made = context(folder, min_version=name, max_version=name)
-        assert (version, version) == (made.minimum_version, made.maximum_version)
 
 
 def test_ciphers(folder: Folder) -> None:

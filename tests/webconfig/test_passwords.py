@@ -54,11 +54,6 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparisons]:
     comparisons.proceed.set()
 
 
-def users(**hashes: str) -> Passwords:
-    """Return users with hashes."""
-    return Passwords(hashes)
-
-
 def verify(known: Passwords, *asked: tuple[bytes, bytes]) -> list[Verdict]:
     """Verify one after the other."""
 
@@ -82,7 +77,7 @@ def at_once(known: Passwords, *asked: tuple[bytes, bytes]) -> list[Verdict]:
 @pytest.mark.parametrize("prefix", ["2a", "2b", "2y"])
 def test_verdicts(prefix: str) -> None:
     """Only the user's own password is right."""
-    known = users(alice=hashed(prefix=prefix), bob=hashed("another"))
+    known = Passwords({"alice": hashed(prefix=prefix), "bob": hashed("another")})
 
     assert [RIGHT, WRONG, WRONG, WRONG, WRONG] == verify(
         known, (b"alice", GOOD), (b"alice", b"another"), (b"bob", GOOD), (b"carol", GOOD), (b"alice", b"")
@@ -92,14 +87,14 @@ def test_verdicts(prefix: str) -> None:
 @pytest.mark.parametrize("name", ["jürgen", "a b", "名前"])
 def test_utf8_names(name: str) -> None:
     """User names are UTF-8."""
-    known = users(**{name: hashed()})
+    known = Passwords({name: hashed()})
 
     assert [RIGHT, WRONG] == verify(known, (name.encode(), GOOD), (b"\xff", GOOD))
 
 
 def test_long_passwords() -> None:
     """As in Go, 72 bytes of a password are compared, and more are valid."""
-    known = users(alice=hashed("a" * 72), bob=hashed("a" * 71))
+    known = Passwords({"alice": hashed("a" * 72), "bob": hashed("a" * 71)})
 
     assert [RIGHT, RIGHT, WRONG, WRONG] == verify(
         known, (b"alice", b"a" * 72), (b"alice", b"a" * 5000), (b"alice", b"a" * 71), (b"bob", b"a" * 72)
@@ -109,12 +104,12 @@ def test_long_passwords() -> None:
 @pytest.mark.parametrize("password", [b"a\0b", b"\0", b"\xff\xfe"])
 def test_odd_bytes(password: bytes) -> None:
     """Any bytes are a password, and raise nothing."""
-    assert [WRONG] == verify(users(alice=hashed()), (b"alice", password))
+    assert [WRONG] == verify(Passwords({"alice": hashed()}), (b"alice", password))
 
 
 def test_equal_cost(compared: Comparisons) -> None:
     """Every user, known or not, costs one comparison at the highest cost."""
-    known = users(alice=hashed(), bob=bcrypt.hashpw(GOOD, bcrypt.gensalt(5)).decode())
+    known = Passwords({"alice": hashed(), "bob": bcrypt.hashpw(GOOD, bcrypt.gensalt(5)).decode()})
 
     for user, password in ((b"bob", GOOD), (b"bob", b"wrong"), (b"carol", GOOD)):
         verify(known, (user, password))
@@ -124,7 +119,7 @@ def test_equal_cost(compared: Comparisons) -> None:
 
 def test_password_of_the_unknown_user() -> None:
     """The password of the hash for unknown users is wrong, too."""
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
     known._unknown_user_hash = hashed("known to all").encode()
 
     assert [WRONG] == verify(known, (b"carol", b"known to all"))
@@ -132,7 +127,7 @@ def test_password_of_the_unknown_user() -> None:
 
 def test_cache(compared: Comparisons) -> None:
     """Right and wrong passwords are compared once."""
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
     asked = ((b"alice", GOOD), (b"alice", b"wrong"), (b"carol", GOOD))
 
     for _ in range(3):
@@ -143,7 +138,7 @@ def test_cache(compared: Comparisons) -> None:
 
 def test_same_password_at_once(compared: Comparisons) -> None:
     """The same password at the same time is compared once."""
-    assert [RIGHT] * 20 == at_once(users(alice=hashed()), *[(b"alice", GOOD)] * 20)
+    assert [RIGHT] * 20 == at_once(Passwords({"alice": hashed()}), *[(b"alice", GOOD)] * 20)
     assert 1 == len(compared)
 
 
@@ -151,13 +146,13 @@ def test_one_comparison_at_a_time(compared: Comparisons) -> None:
     """One password is compared at a time."""
     asked = [(b"alice", b"%d" % number) for number in range(20)]
 
-    assert [WRONG] * 20 == at_once(users(alice=hashed()), *asked)
+    assert [WRONG] * 20 == at_once(Passwords({"alice": hashed()}), *asked)
     assert (20, 1) == (len(compared), compared.most)
 
 
 def test_event_loop_during_a_comparison(compared: Comparisons) -> None:
     """During a comparison, cached passwords are answered."""
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
 
     async def ask() -> list[Verdict]:
         first = await known.verify(b"alice", GOOD, "192.0.2.1")
@@ -176,7 +171,7 @@ def test_event_loop_during_a_comparison(compared: Comparisons) -> None:
 def test_full_queue(compared: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue rejects comparisons until it is empty."""
     monkeypatch.setattr(passwords, "MAX_WAITING", 3)
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
     asked = [(b"alice", b"%d" % number) for number in range(5)]
 
     assert [WRONG, WRONG, WRONG, BUSY, BUSY] == at_once(known, *asked)
@@ -190,7 +185,7 @@ def test_queue_of_one_address(compared: Comparisons) -> None:
         many = [known.verify(b"alice", b"%d" % number, "192.0.2.66") for number in range(20)]
         return await asyncio.gather(*many, known.verify(b"alice", GOOD, "192.0.2.1"))
 
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
 
     assert [WRONG] * 5 + [BUSY] * 15 + [RIGHT] == asyncio.run(flood())
     assert {} == known._waiting
@@ -199,7 +194,7 @@ def test_queue_of_one_address(compared: Comparisons) -> None:
 def test_size_of_the_cache(compared: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest wrong passwords leave the cache, right ones stay."""
     monkeypatch.setattr(passwords, "MAX_WRONG", 3)
-    known = users(alice=hashed())
+    known = Passwords({"alice": hashed()})
     verify(known, (b"alice", GOOD), *((b"alice", b"%d" % number) for number in range(4)))
     before = len(compared)
 
@@ -212,7 +207,7 @@ def test_size_of_the_cache(compared: Comparisons, monkeypatch: pytest.MonkeyPatc
 
 def test_no_password_in_memory() -> None:
     """The cache has digests with a random key, not passwords."""
-    one, other = users(alice=hashed()), users(alice=hashed())
+    one, other = Passwords({"alice": hashed()}), Passwords({"alice": hashed()})
     for known in (one, other):
         verify(known, (b"alice", GOOD), (b"alice", b"wrong-password"))
 

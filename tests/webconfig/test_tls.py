@@ -82,13 +82,6 @@ def test_server_certificate(folder: Folder) -> None:
             web.get(verify=True)
 
 
-def test_inline(folder: Folder) -> None:
-    """The key and the certificate can be inline."""
-    cert, key = ((folder.path / f"server.{end}").read_text() for end in ("crt", "key"))
-    with serve(folder, tls={"cert": cert, "key": key, "cert_file": None, "key_file": None}) as web:
-        assert "ok" == web.get().text
-
-
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
 def test_required_certificates(folder: Folder, path: str) -> None:
     """Required certificates protect every route, also the health routes."""
@@ -316,18 +309,6 @@ def test_new_certificate(folder: Folder) -> None:
         assert "ok" == session.get(url, timeout=PATIENCE).text
 
 
-def test_certificate_of_a_new_authority(folder: Folder) -> None:
-    """Clients need to trust the new authority."""
-    with serve(folder, tls={}) as web:
-        old = folder.ca_path
-        folder.authority = trustme.CA()
-        folder.renew()
-        web.check()
-
-        assert "ok" == web.get().text
-        assert web.refuses(verify=old)
-
-
 def test_new_authority_of_clients(folder: Folder) -> None:
     """Clients of the old authority are rejected, also with old sessions."""
     newcomers = trustme.CA()
@@ -353,18 +334,6 @@ def test_new_authority_of_clients(folder: Folder) -> None:
             raw.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             assert b"" == until_closed(raw)
         assert 2 == len(web.asked)
-
-
-def test_broken_certificate(folder: Folder) -> None:
-    """With an invalid certificate the last valid one stays in use."""
-    with serve(folder, tls={}) as web:
-        before = certificate(web)
-        folder.replace("server.crt", b"junk")
-        for _ in range(3):
-            web.check()
-            assert before == certificate(web)
-
-        assert [False] == web.changes
 
 
 def test_expiry(folder: Folder) -> None:
