@@ -495,9 +495,9 @@ def test_headers(folder: Folder) -> None:
 )
 def test_invalid_header(folder: Folder, name: str, text: Any, problem: str) -> None:
     """Other headers and other values are problems."""
-    (told,) = problems(folder, http_server_config={"headers": {name: text}})
+    (sentence,) = problems(folder, http_server_config={"headers": {name: text}})
 
-    assert told.startswith(f"http_server_config.headers.{problem}")
+    assert sentence.startswith(f"http_server_config.headers.{problem}")
 
 
 # Rate limit

@@ -228,25 +228,25 @@ def until_closed(connection: socket.socket) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("begun", [b"", HELLO], ids=["nothing", "half a hello"])
-def test_silence_in_the_handshake(impatient: WebServer, begun: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", HELLO], ids=["nothing", "partial hello"])
+def test_silence_in_the_handshake(impatient: WebServer, sent: bytes) -> None:
     """A silent client is disconnected during the handshake."""
     with impatient.connect() as connection:
-        connection.sendall(begun)
+        connection.sendall(sent)
 
         assert b"" == until_closed(connection)
 
 
 def test_slow_handshake(impatient: WebServer) -> None:
     """Single bytes do not extend the timeout of the handshake."""
-    begun = time.monotonic()
+    started = time.monotonic()
     with impatient.connect() as connection, contextlib.suppress(OSError):
         connection.sendall(HELLO)
-        while time.monotonic() - begun < PATIENCE:
+        while time.monotonic() - started < PATIENCE:
             connection.send(b"\0")
             time.sleep(SHORT / 10)
 
-    assert time.monotonic() - begun < PATIENCE
+    assert time.monotonic() - started < PATIENCE
 
 
 def test_silence_after_the_handshake(impatient: WebServer) -> None:
