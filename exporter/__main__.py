@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import FrameType
 
-from exporter.config.pythonpath import leave_out_agents
+from exporter.config.pythonpath import remove_agents
 from exporter.system.signals import handle_hangup, handle_stop
 
 STDERR = 2
@@ -16,7 +16,7 @@ def main() -> None:
     handle_hangup(_ignore)
     handle_stop(_exit)
     _open_standard_descriptors()
-    leave_out_agents(os.environ)
+    remove_agents(os.environ)
     # Imported after the handlers are installed: the import is slow, and a signal would kill the process.
     from exporter.cli import cli
 

@@ -16,7 +16,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.config.settings import Settings
 from exporter.metrics.instruments import ReloadedFile
 from exporter.poll.poller import Poller
-from exporter.system.memory import look_for_garbage_rarely, share_one_heap
+from exporter.system.memory import limit_malloc_arenas, raise_gc_threshold
 from exporter.system.signals import handle_reload, handle_stop
 from exporter.telemetry import logs
 from exporter.telemetry.sdk import Telemetry, open_telemetry
@@ -58,8 +58,8 @@ def run(
     Raises:
         SettingsError: When the SDK rejects a value of an OTEL_* variable.
     """
-    share_one_heap()
-    look_for_garbage_rarely()
+    limit_malloc_arenas()
+    raise_gc_threshold()
     clock = SystemClock()
     output = OutputHandler(STDOUT)
     formatter = logs.formatter(settings.log_format, is_terminal=os.isatty(STDOUT))
@@ -148,16 +148,16 @@ def _server(
     health = _health_listener(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:
         return Server(app, health=health, on_reload=on_reload)
-    from exporter.webconfig.authentication import Access
+    from exporter.webconfig.authentication import AuthenticationMiddleware
     from exporter.webconfig.reload import WebFile
-    from exporter.webconfig.tls import NewestContext
+    from exporter.webconfig.tls import ReloadingContext
 
     on_change = partial(telemetry.metrics.events.reload_changed, ReloadedFile.WEB_CONFIG)
     web_config = WebFile(web_file, clock, on_change)
     telemetry.metrics.events.watch_certificates(
         lambda: web_config.current.tls.expiry if web_config.current.tls else {}
     )
-    access = Access(
+    access = AuthenticationMiddleware(
         app,
         web_config.newest,
         clock,
@@ -166,7 +166,7 @@ def _server(
     )
     first = web_file.config.tls
     # A reload cannot remove the TLS section, so `first` is only a fallback for the type checker.
-    tls = NewestContext(lambda: web_config.newest().tls or first) if first else None
+    tls = ReloadingContext(lambda: web_config.newest().tls or first) if first else None
 
     def reload() -> None:
         web_config.reload()

@@ -22,7 +22,7 @@ from exporter.config import flags, values
 from exporter.config.environment import prepare
 from exporter.config.flags import FLAGS, Flag
 from exporter.config.settings import VARIABLES, Settings, load_web_settings
-from exporter.configuration import WEB_CONFIG_FILES, Given, load_given
+from exporter.configuration import WEB_CONFIG_FILES, Configuration, load_configuration
 from exporter.doctor.targets import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
 from exporter.errors import ListenError, SettingsError
 from exporter.system.signals import handle_hangup, handle_stop
@@ -290,7 +290,7 @@ def _demo_environment(
     return {**variables, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _check_configuration(given: Given) -> int:
+def _check_configuration(given: Configuration) -> int:
     from exporter.telemetry.sdk import open_telemetry
 
     _print_warnings(given)
@@ -302,12 +302,12 @@ def _check_configuration(given: Given) -> int:
     return 0
 
 
-def _print_warnings(given: Given) -> None:
+def _print_warnings(given: Configuration) -> None:
     for warning in given.settings.warnings:
         click.echo(f"Note: {warning}", err=True)
 
 
-def _run(given: Given, listeners: Sequence[socket.socket]) -> int:
+def _run(given: Configuration, listeners: Sequence[socket.socket]) -> int:
     from exporter.app import run as run_service
 
     try:
@@ -325,9 +325,9 @@ def _bind(settings: Settings) -> Sequence[socket.socket]:
         _fail(EXIT_LISTEN, str(error))
 
 
-def _load(environ: Mapping[str, str]) -> Given:
+def _load(environ: Mapping[str, str]) -> Configuration:
     try:
-        return load_given(environ)
+        return load_configuration(environ)
     except SettingsError as error:
         _fail_settings(error)
 

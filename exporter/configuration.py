@@ -1,4 +1,4 @@
-"""All that a person has set: the environment, and the files that it names."""
+"""Loads the settings and the files that they name."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from exporter.webconfig.config import Reading
 
 WEB_CONFIG_FILES = (flags.WEB_CONFIG_FILE, "WEB_CONFIG_FILE")
-"""What names the web configuration file, first the one that wins."""
+"""Flag and variable of the web configuration file, in order of precedence."""
 CUSTOM_METRICS_FILE = "CUSTOM_METRICS_FILE"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """Settings and files, without problems."""
+class Configuration:
+    """Valid settings and files."""
 
     settings: Settings
     web_file: Reading | None
     custom: Definition | None
 
 
-def load_given(environ: Mapping[str, str]) -> Given:
-    """Read the environment and the files that it names.
+def load_configuration(environ: Mapping[str, str]) -> Configuration:
+    """Read the environment, and the files that it names.
 
     Raises:
-        SettingsError: With what is wrong in all of them.
+        SettingsError: With all problems of all of them.
     """
     web_file, custom = read_web_file(environ), _read_custom_metrics(environ)
     files = {_web_config_source(environ): web_file, CUSTOM_METRICS_FILE: custom}
@@ -45,15 +45,15 @@ def load_given(environ: Mapping[str, str]) -> Given:
         raise SettingsError([*error.problems, *problems]) from error
     if problems:
         raise SettingsError(problems)
-    return Given(settings, web_file, custom)
+    return Configuration(settings, web_file, custom)
 
 
 def read_web_file(environ: Mapping[str, str]) -> Reading | None:
-    """Return the web configuration file, problems and all; None where there is none."""
+    """Return the web configuration file, with any problems; None if none is set."""
     path = unquoted(environ.get(_web_config_source(environ), "").strip())
     if not path:
         return None
-    # Not everybody needs YAML and bcrypt, which take their time to import.
+    # YAML and bcrypt are slow to import.
     from exporter.webconfig.config import read
 
     return read(Path(path))
@@ -67,7 +67,7 @@ def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:
     path = unquoted(environ.get(CUSTOM_METRICS_FILE, "").strip())
     if not path:
         return None
-    # Neither does everybody need JMESPath.
+    # JMESPath is slow to import.
     from exporter.metrics.custom.config import read
 
     return read(Path(path))

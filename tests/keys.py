@@ -1,4 +1,4 @@
-"""Admin keys for clients that tests make by themselves."""
+"""Admin keys for clients in tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from exporter.gateway.credentials import AdminKey
 
 
 def refuse(successful: bool) -> None:
-    """Fail: a key without a file, or with one that is always good, has nothing to tell."""
+    """Fail: no reload is expected to change its result."""
     raise AssertionError(successful)
 
 
 def fixed_key(text: str) -> AdminKey:
-    """Return a key that comes from no file."""
+    """Return a key without a file."""
     return AdminKey(Secret(text), None, refuse)

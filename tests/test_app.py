@@ -283,7 +283,10 @@ def test_web_configuration_file(gateway: ReplayGateway, tmp_path: Path) -> None:
         with socket.create_connection(address):
             assert stops_in_time(running)
 
-    assert ("warning", True) == (warning["level"], "tls_server_config cannot come or go" in warning["hint"])
+    assert ("warning", True) == (
+        warning["level"],
+        "tls_server_config cannot be added or removed" in warning["hint"],
+    )
     assert [] == [line for line in running.output if "$2b$" in line or PASSWORD in line]
 
 

@@ -1,4 +1,4 @@
-"""Everything that a person has set is read together, and every problem of it is told at once."""
+"""Settings and files are loaded together, with all their problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.configuration import load_given, read_web_file
+from exporter.configuration import load_configuration, read_web_file
 from exporter.errors import SettingsError
 from tests.certificates import Folder
 
@@ -20,25 +20,31 @@ metrics:
 
 
 def test_no_files() -> None:
-    """Both files may be left out, or be named by nothing but blanks."""
+    """Both files are optional; an empty variable counts as unset."""
     for environ in (GOOD, {**GOOD, "WEB_CONFIG_FILE": " ", "CUSTOM_METRICS_FILE": ""}):
-        given = load_given(environ)
+        loaded = load_configuration(environ)
 
-        assert ("http://localhost", None, None) == (given.settings.gateway_url, given.web_file, given.custom)
+        assert ("http://localhost", None, None) == (
+            loaded.settings.gateway_url,
+            loaded.web_file,
+            loaded.custom,
+        )
 
 
 def test_both_files(tmp_path: Path) -> None:
-    """Files that are named are there as they were read."""
+    """Files that are set are read."""
     folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
     folder.file.write_text("basic_auth_users: {}\n")
     custom.write_text(CUSTOM)
 
-    given = load_given({**GOOD, "WEB_CONFIG_FILE": str(folder.file), "CUSTOM_METRICS_FILE": str(custom)})
+    loaded = load_configuration(
+        {**GOOD, "WEB_CONFIG_FILE": str(folder.file), "CUSTOM_METRICS_FILE": str(custom)}
+    )
 
-    assert given.web_file is not None
-    assert given.custom is not None
-    assert (folder.file, ()) == (given.web_file.path, given.web_file.problems)
-    assert ["rate_limit"] == [metric.name for metric in given.custom.metrics]
+    assert loaded.web_file is not None
+    assert loaded.custom is not None
+    assert (folder.file, ()) == (loaded.web_file.path, loaded.web_file.problems)
+    assert ["rate_limit"] == [metric.name for metric in loaded.custom.metrics]
 
 
 @pytest.mark.parametrize(
@@ -47,17 +53,17 @@ def test_both_files(tmp_path: Path) -> None:
     ids=["files alone", "settings as well"],
 )
 def test_problems(tmp_path: Path, environ: dict[str, str], before: tuple[str, ...]) -> None:
-    """Problems of the settings come first, then those of each file, by the variable that names it."""
+    """Problems of settings precede those of files, which name their variable."""
     missing = str(tmp_path / "missing")
     with pytest.raises(SettingsError) as caught:
-        load_given({**environ, "WEB_CONFIG_FILE": missing, "CUSTOM_METRICS_FILE": missing})
+        load_configuration({**environ, "WEB_CONFIG_FILE": missing, "CUSTOM_METRICS_FILE": missing})
 
     names = [problem.partition(":")[0] for problem in caught.value.problems]
     assert [*before, "WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE"] == names
 
 
 def test_web_file_alone(tmp_path: Path) -> None:
-    """Whoever asks for the web configuration file gets it with its problems."""
+    """The web configuration file alone is returned with its problems."""
     reading = read_web_file({"WEB_CONFIG_FILE": str(tmp_path / "missing")})
 
     assert reading is not None
@@ -65,10 +71,10 @@ def test_web_file_alone(tmp_path: Path) -> None:
     assert read_web_file({}) is None
 
 
-def test_nothing_is_imported_for_files_that_are_not_named() -> None:
-    """YAML, bcrypt and JMESPath take their time to import."""
+def test_lazy_imports() -> None:
+    """YAML, bcrypt and JMESPath are imported only for files that are set."""
     code = (
-        f"import sys; from exporter.configuration import load_given; load_given({GOOD}); "
+        f"import sys; from exporter.configuration import load_configuration; load_configuration({GOOD}); "
         "print([name for name in ('yaml', 'bcrypt', 'jmespath') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

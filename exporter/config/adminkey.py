@@ -1,4 +1,4 @@
-"""The admin key of the gateway: what a valid one looks like, and how its file is read."""
+"""Checks the gateway's admin key, and reads it from its file."""
 
 from __future__ import annotations
 
@@ -6,39 +6,28 @@ from pathlib import Path
 
 from exporter.config.quotes import unquoted
 from exporter.errors import SettingsError
-from exporter.files.read import read_file
-from exporter.files.secret import Secret
+from exporter.files.secret import Secret, read_secret
 
 
 def check_key(text: str) -> Secret:
-    """Return the key, if it can be sent as a bearer token.
+    """Return the key if it can be sent as a bearer token.
 
     Raises:
-        SettingsError: Without a word of the key.
+        SettingsError: Without any part of the key.
     """
     if unquoted(text) != text:
         raise SettingsError(
             ["ADMIN_KEY, or its file, is in quotes, which would be part of the key: remove them."]
         )
     if not (text.isascii() and text.isprintable() and " " not in text):
-        raise SettingsError(
-            ["ADMIN_KEY, or its file, has blanks or characters that are not printable ASCII."]
-        )
+        raise SettingsError(["ADMIN_KEY, or its file, must be printable ASCII without whitespace."])
     return Secret(text)
 
 
 def read_key(path: Path) -> Secret:
-    """Return the key that the file holds, white space around it left out.
+    """Return the key in a file, without surrounding whitespace.
 
     Raises:
-        SettingsError: With the reason, but without the path, which may be the key itself in the wrong
-            variable, and without a word of the file.
+        SettingsError: Without the path and without any part of the key.
     """
-    try:
-        text = read_file(path).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError([f"ADMIN_KEY_FILE cannot be read: {reason}."]) from error
-    if not text:
-        raise SettingsError(["ADMIN_KEY_FILE names a file that is empty."])
-    return check_key(text)
+    return check_key(read_secret(path, "ADMIN_KEY_FILE"))

@@ -1,7 +1,7 @@
-"""The process environment as libraries read it: without what is empty, and without what they cannot use.
+"""Removes empty variables, and values that libraries reject, from the process environment.
 
-OpenTelemetry, gRPC, protobuf and uvicorn read variables of their own, some of them while they are imported.
-Most of them raise an error or log a traceback for a value that they do not understand.
+OpenTelemetry, gRPC, protobuf and uvicorn read variables, some of them at import. Most of them raise an error
+or log a traceback for an invalid value.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from exporter import SERVICE_NAME
 
 SIGNALS = ("TRACES", "LOGS", "METRICS")
 MAX_OTLP_TIMEOUT = 30.0
-"""Seconds; so that a collector that hangs is reported within a minute."""
+"""In seconds; a hanging collector is then logged within a minute."""
 DEFAULT_QUEUE_SIZE = 2048
 DEFAULT_BATCH_SIZE = 512
-"""Of the batch processors, by the specification."""
+"""Defaults of the batch processors, by the specification."""
 MAX_SHOWN = 40
-"""Characters of a value that a warning shows."""
+"""Maximum length of a value in a warning."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 GRPC_STATUS_CODES = (
@@ -37,27 +37,27 @@ SAMPLERS = (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the values of some variables must look like."""
+    """The valid values of some variables."""
 
     names: str
-    """Regular expression that matches a whole name."""
+    """Regular expression for the whole name."""
     accepts: Callable[[str], bool]
-    """Whether a library can use a value, or an entry of one; both come without blanks around them."""
+    """Returns whether a library accepts a value, or an entry of a list, without surrounding whitespace."""
     expected: str
-    """What it accepts, as the end of a sentence."""
+    """Valid values, as the end of a sentence."""
     is_list: bool = False
-    """Whether commas separate entries, each of which is accepted or dropped."""
+    """Whether it is a comma-separated list, whose invalid entries are removed."""
     is_shown: bool = True
-    """Whether a warning may show the value."""
+    """Whether a warning may contain the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """An environment that every library understands."""
+    """An environment that all libraries accept."""
 
     variables: Mapping[str, str]
     warnings: tuple[str, ...]
-    """One sentence for each variable that is not used as it is set."""
+    """One sentence for each changed or removed variable."""
 
 
 def _whole_number(least: int) -> Callable[[str], bool]:
@@ -65,7 +65,7 @@ def _whole_number(least: int) -> Callable[[str], bool]:
 
 
 def _number(above: float, most: float) -> Callable[[str], bool]:
-    """Accept a finite number over `above`, and not over `most`."""
+    """Accept a finite number greater than `above`, at most `most`."""
 
     def accepts(text: str) -> bool:
         try:
@@ -81,10 +81,10 @@ def _one_of(words: str) -> Callable[[str], bool]:
 
 
 def _installed(group: str, *also: str) -> Callable[[str], bool]:
-    """Accept the name of an entry point in `group`, and what else a library understands there."""
+    """Accept the name of an entry point in `group`, and other words of the library."""
 
     def accepts(text: str) -> bool:
-        # Takes its time to import, and few people set such a variable.
+        # A slow import, for variables that are rarely set.
         from importlib.metadata import entry_points
 
         return text in also or bool(entry_points(group=group, name=text))
@@ -106,7 +106,7 @@ def _is_writable(text: str) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Tell whether it can be sent: bytes that are not UTF-8 become surrogates in Python's environment."""
+    """Return whether it can be encoded: Python decodes bytes that are not UTF-8 as surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -169,7 +169,7 @@ RULES = (
     Rule(
         r"OTEL_PYTHON_(TRACER|METER|LOGGER)_PROVIDER",
         _one_of(""),
-        "no value, for the exporter makes its own providers",
+        "no value: the exporter creates its own providers",
     ),
     Rule(
         r"OTEL_PYTHON_EXPORTER_OTLP_\w+_CREDENTIAL_PROVIDER",
@@ -209,22 +209,22 @@ ALWAYS_SANITIZED = ("authorization", "proxy-authorization")
 
 
 def clean(environ: Mapping[str, str]) -> Cleaned:
-    """Return the variables that are not empty, with values that libraries understand."""
+    """Return the variables that are not empty, with valid values only."""
     variables = {name: text for name, text in environ.items() if text.strip()}
-    steps = (_drop_malformed, _limit_timeouts, _fit_compression, _fit_batches)
+    steps = (_drop_malformed, _limit_timeouts, _set_compression, _limit_batches)
     warnings = [warning for step in steps for warning in step(variables)]
     return Cleaned(variables, tuple(dict.fromkeys(warnings)))
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:
-    """Make the process environment one that libraries understand, and choose what they do.
+    """Clean the process environment, and set defaults for libraries.
 
-    To be called once, after the settings are read, and before a library is imported that reads it.
+    Call it once, after the settings are read and before the libraries are imported.
     """
     variables = dict(clean(environ).variables)
-    # It would empty /metrics as well: the settings decide what it turns off.
+    # It would also empty /metrics; the settings turn traces and logs off.
     variables.pop("OTEL_SDK_DISABLED", None)
-    # Each meter provider would publish the SDK's metrics of itself, and thereby a family twice.
+    # Each meter provider would add the SDK's own metrics, and /metrics would contain duplicates.
     variables.pop("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", None)
     variables.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
     sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
@@ -248,23 +248,23 @@ def _drop_malformed(variables: dict[str, str]) -> Iterator[str]:
             continue
         entries = [entry.strip() for entry in (text.split(",") if rule.is_list else [text])]
         accepted = [entry for entry in entries if entry and rule.accepts(entry)]
-        refused = [entry for entry in entries if entry and not rule.accepts(entry)]
+        rejected = [entry for entry in entries if entry and not rule.accepts(entry)]
         if accepted:
             variables[name] = ",".join(accepted)
         else:
             del variables[name]
-        if refused:
-            yield _ignored(name, rule, refused, wholly=not accepted)
+        if rejected:
+            yield _ignored(name, rule, rejected, wholly=not accepted)
 
 
-def _ignored(name: str, rule: Rule, refused: list[str], *, wholly: bool) -> str:
-    text = repr(",".join(refused)[:MAX_SHOWN]) if rule.is_shown else "an entry"
+def _ignored(name: str, rule: Rule, rejected: list[str], *, wholly: bool) -> str:
+    text = repr(",".join(rejected)[:MAX_SHOWN]) if rule.is_shown else "an entry"
     ending = ", and the variable counts as unset" if wholly else ""
     return f"{name}: {text} is ignored{ending}: expected {rule.expected}."
 
 
 def _limit_timeouts(variables: dict[str, str]) -> Iterator[str]:
-    """Cut the timeouts of the OTLP exporters: seconds here, although the specification says milliseconds."""
+    """Limit the timeouts of OTLP exporters: the SDK reads seconds, the specification says milliseconds."""
     for name in (
         "OTEL_EXPORTER_OTLP_TIMEOUT",
         *(f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT" for signal in SIGNALS),
@@ -278,8 +278,8 @@ def _limit_timeouts(variables: dict[str, str]) -> Iterator[str]:
             )
 
 
-def _fit_compression(variables: dict[str, str]) -> Iterator[str]:
-    """Give each signal the compression that its protocol has: gRPC's exporter knows no word but gzip."""
+def _set_compression(variables: dict[str, str]) -> Iterator[str]:
+    """Set the compression of each signal by its protocol: the gRPC exporter accepts only gzip."""
     general = variables.pop("OTEL_EXPORTER_OTLP_COMPRESSION", None)
     for signal in SIGNALS:
         own, prefix = f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION", "OTEL_EXPORTER_OTLP_"
@@ -294,8 +294,8 @@ def _fit_compression(variables: dict[str, str]) -> Iterator[str]:
             yield f"{source}: {chosen!r} is ignored: expected none or gzip with the protocol grpc."
 
 
-def _fit_batches(variables: dict[str, str]) -> Iterator[str]:
-    """Keep batches within their queue, as the SDK demands."""
+def _limit_batches(variables: dict[str, str]) -> Iterator[str]:
+    """Limit batches to the size of their queue, as the SDK requires."""
     for processor in ("BSP", "BLRP"):
         queue, batch = f"OTEL_{processor}_MAX_QUEUE_SIZE", f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"
         most = int(variables.get(queue, DEFAULT_QUEUE_SIZE))

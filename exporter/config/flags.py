@@ -1,6 +1,6 @@
-"""The flags of the exporter itself, named as Prometheus' exporters name theirs.
+"""Defines the flags of the exporter, with the names that Prometheus exporters use.
 
-A flag is passed on under its own name, beside the environment variables, and wins over them.
+A flag is added to the environment under its own name, and overrides its variables.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ CONFIG_CHECK = "--config.check"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag: name, form of its value, default, and what it means."""
+    """A flag: name, placeholder, default and help text."""
 
     name: str
     metavar: str
-    """Empty: the flag takes no value."""
+    """Empty: the flag has no value."""
     default: str
-    """Empty: there is none, or it is that of the variables."""
+    """Empty: no default, or that of the variables."""
     meaning: str
     variables: tuple[str, ...] = ()
-    """The environment variables that the flag wins over."""
+    """Environment variables that the flag overrides."""
 
 
 FLAGS = (

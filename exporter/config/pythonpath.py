@@ -1,7 +1,7 @@
-"""Agents that instrument a Python program from outside, by PYTHONPATH, with an OpenTelemetry of their own.
+"""Removes auto-instrumentation agents with another OpenTelemetry version from PYTHONPATH.
 
-The OpenTelemetry operator for Kubernetes injects such an agent. Parts of two versions do not fit together: an
-import fails. The exporter needs no agent, since it makes its own telemetry.
+The OpenTelemetry operator for Kubernetes injects such an agent. A mix of two versions fails at import. The
+exporter needs no agent: it has its own instrumentation.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
-def leave_out_agents(environ: Mapping[str, str]) -> None:
-    """Start this process again without the folders of PYTHONPATH that hold another OpenTelemetry, if any."""
+def remove_agents(environ: Mapping[str, str]) -> None:
+    """Restart this process without the directories of PYTHONPATH with another OpenTelemetry, if any."""
     entries = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     agents = tuple(_agents(entries)) if entries else ()
     if not agents:
         return
     others = [entry for entry in entries if not any(Path(entry).is_relative_to(agent) for agent in agents)]
     message = (
-        f"provider-metrics-exporter: PYTHONPATH: {', '.join(map(str, agents))} is ignored, since it holds "
-        "another version of OpenTelemetry: the exporter makes its own telemetry and needs no agent.\n"
+        f"provider-metrics-exporter: PYTHONPATH: {', '.join(map(str, agents))} is ignored, since it has "
+        "another version of OpenTelemetry: the exporter has its own instrumentation and needs no agent.\n"
     )
     sys.stderr.write(message)
     sys.stderr.flush()
-    # What was imported from there cannot be taken back in this process.
+    # Modules that are already imported cannot be replaced in this process.
     os.execve(  # noqa: S606
         sys.executable,
         [sys.executable, *sys.orig_argv[1:]],
@@ -34,8 +34,8 @@ def leave_out_agents(environ: Mapping[str, str]) -> None:
 
 
 def _agents(entries: list[str]) -> Iterator[Path]:
-    """Yield the folders of PYTHONPATH whose OpenTelemetry is not of the version that is installed."""
-    # Takes its time to import, and few people set PYTHONPATH.
+    """Yield the directories of PYTHONPATH with a version of OpenTelemetry that is not the installed one."""
+    # A slow import, for a variable that is rarely set.
     from importlib.metadata import distributions
 
     versions = {

@@ -1,4 +1,4 @@
-"""Quotes around values, which `docker --env-file` and Kubernetes pass on as part of the value."""
+"""Removes quotes, which `docker --env-file` and Kubernetes pass as part of a value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ QUOTES = frozenset({'"', "'"})
 
 
 def unquoted(text: str) -> str:
-    """Return the text without the pair of quotes around it, if there is one."""
+    """Return the text without surrounding quotes."""
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in QUOTES
     return text[1:-1].strip() if is_quoted else text

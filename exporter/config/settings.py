@@ -1,4 +1,4 @@
-"""The environment, read once into frozen values; all problems at once, and no secret in any of them."""
+"""Reads the environment into frozen settings, and reports all problems at once, without secrets."""
 
 from __future__ import annotations
 
@@ -13,41 +13,42 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from exporter.config import flags, values
-from exporter.config.adminkey import check_key, read_key
+from exporter.config.adminkey import check_key
 from exporter.config.environment import SIGNALS, clean
 from exporter.config.quotes import unquoted
-from exporter.errors import SettingsError
-from exporter.files.secret import Secret
+from exporter.config.urls import is_http_url, url_problem
+from exporter.files.problems import Problems
+from exporter.files.secret import Secret, secret_or_file
 from exporter.system.terminal import printable
 from exporter.transport.authorities import AUTHORITIES, Authorities, find_authorities
 from exporter.transport.proxies import is_loopback
 
 OTLP_PROTOCOLS = ("http/protobuf", "grpc")
 OTLP_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
-"""One of OTEL_EXPORTER_OTLP_HEADERS as OpenTelemetry specifies it, but that its value may have blanks."""
+"""An entry of OTEL_EXPORTER_OTLP_HEADERS by the specification, but spaces in the value are valid."""
 MAX_FETCH_SHARE = 0.8
-"""Largest part of the interval that a fetch may take, so that polls never overlap."""
+"""Maximum fetch timeout as a part of the interval, so that polls never overlap."""
 STALE_INTERVALS = 3
-"""Intervals after which data are stale when STALE_AFTER is not set."""
+"""Default of STALE_AFTER, in intervals."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 86_400.0
-"""Bounds of the interval and of the deadline of a fetch."""
+"""Limits of the interval and of the fetch timeout."""
 OVERDUE_DAYS = 30
-"""Upper bound of HEALTH_CHECK_OVERDUE."""
+"""Upper limit of HEALTH_CHECK_OVERDUE."""
 LOG_LEVELS: Mapping[str, str] = MappingProxyType(
     {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
 )
-"""Levels by their spellings."""
+"""Levels by accepted spelling."""
 JSON, CONSOLE = "json", "console"
-"""Formats of the log."""
+"""Log formats."""
 TELEMETRY_PATH = "/metrics"
 RESERVED_PATHS = "/-/"
-"""What the paths of the health routes begin with."""
+"""Prefix of the health routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: name, default, the reader of its value, and what it means."""
+    """An environment variable: name, default, converter and help text."""
 
     name: str
     default: str
@@ -115,9 +116,9 @@ INTERVAL_ALIAS = "PROVIDER_SCRAPE_INTERVAL"
 WEB_VARIABLES = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
 EXPORTERS = ("otlp", "console", "none")
 METRICS_EXPORTERS = ("prometheus", *EXPORTERS)
-"""Of OTEL_METRICS_EXPORTER; metrics are published for Prometheus in any case."""
+"""Values of OTEL_METRICS_EXPORTER; /metrics is served in any case."""
 OTLP_PORTS = MappingProxyType({"http/protobuf": 4318, "grpc": 4317})
-"""Where collectors take each protocol, by the specification."""
+"""Default port of a collector for each protocol, by the specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,86 +128,86 @@ class WebSettings:
     host: str
     port: int
     protect_health: bool = False
-    """Whether the health routes ask for a password where the others do."""
+    """Whether the health routes require authentication if the other routes do."""
     further: tuple[tuple[str, int], ...] = ()
-    """Hosts and ports of further addresses to listen on."""
+    """Host and port of each additional listen address."""
     telemetry_path: str = TELEMETRY_PATH
     route_prefix: str = ""
-    """What every path begins with, without a slash at its end; empty: nothing."""
+    """Prefix of every path, without a trailing slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetrySettings:
-    """Which signals leave by OTLP; addresses and headers are read by the OpenTelemetry SDK itself."""
+    """Which signals are exported by OTLP; the OpenTelemetry SDK itself reads endpoints and headers."""
 
     traces_protocol: str | None
-    """None: spans are made for their ids, but not exported."""
+    """None: spans are created for their ids, but not exported."""
     logs_protocol: str | None
-    """None: log records go to stdout only."""
+    """None: logs go to stdout only."""
     metrics_protocol: str | None
-    """None: metrics are published for Prometheus, but not sent."""
+    """None: metrics are served for Prometheus, but not exported."""
     endpoints: tuple[str, ...] = field(repr=False)
-    """Where they go, so that sending them is not traced; a query may hold a key."""
+    """Endpoints, which are excluded from tracing; a query can contain a key."""
     traced: bool
-    """False with OTEL_SDK_DISABLED=true: no spans at all."""
+    """False with OTEL_SDK_DISABLED=true: no spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment says; durations are in seconds."""
+    """All settings of the environment; durations are in seconds."""
 
     gateway_url: str
     """Without a trailing slash."""
     admin_key: Secret
     admin_key_file: Path | None
-    """Where the key is read again, for it may be exchanged."""
+    """The key is read again from it."""
     interval: float
     fetch_timeout: float
-    """Already cut to its share of the interval."""
+    """At most MAX_FETCH_SHARE of the interval."""
     stale_after: float
     health_check_overdue: float
     log_level: str
     web: WebSettings
     telemetry: TelemetrySettings
     warnings: tuple[str, ...]
-    """What is unwise, but no error; to be logged once."""
+    """Valid but questionable settings, one sentence each."""
     authorities: Authorities | None
-    """None: those that `requests` ships."""
+    """None: the bundle of `requests`."""
     names: tuple[tuple[str, str], ...]
-    """Variables that hints name, each with what is in use instead."""
+    """Variables in hints, and the text to replace each with."""
     log_format: str = JSON
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every variable, and the flags that win over them (`exporter.config.flags`).
+    """Read all variables and flags; a flag overrides its variables (`exporter.config.flags`).
 
     Raises:
-        SettingsError: With every problem that was found.
+        SettingsError: With all problems.
     """
     return _Reader(environ).settings()
 
 
 def load_web_settings(environ: Mapping[str, str]) -> WebSettings:
-    """Read only where the exporter listens, for commands that need no gateway.
+    """Read the listen address and paths only, for commands without a gateway.
 
     Raises:
-        SettingsError: With every problem that was found.
+        SettingsError: With all problems.
     """
     reader = _Reader(environ)
     web = reader.web()
-    reader.raise_problems()
+    reader.problems.raise_any()
     return web
 
 
 class _Reader:
-    """One pass over the environment; it collects problems and goes on with defaults."""
+    """Reads the environment once; a setting with a problem gets its default."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        # An empty value counts as unset: compose files pass empty values for what the user left out.
+        # An empty value counts as unset: compose files pass empty values for unset variables.
         cleaned = clean(environ)
         self._environ = {name: value.strip() for name, value in cleaned.variables.items()}
         self._variables = {variable.name: variable for variable in VARIABLES}
-        self._problems: list[str] = []
+        self.problems = Problems()
         self._warnings = list(cleaned.warnings)
 
     def settings(self) -> Settings:
@@ -222,7 +223,7 @@ class _Reader:
         web = self.web()
         telemetry = self._telemetry()
         authorities = self._authorities(url)
-        self.raise_problems()
+        self.problems.raise_any()
         return Settings(
             gateway_url=url,
             admin_key=key,
@@ -252,16 +253,12 @@ class _Reader:
             self._route_prefix(),
         )
 
-    def raise_problems(self) -> None:
-        if self._problems:
-            raise SettingsError(tuple(dict.fromkeys(self._problems)))
-
     def _remove_quotes(self, names: Iterable[str]) -> None:
-        """Report values in quotes, and read on as if they had none."""
+        """Report values in quotes, and remove the quotes."""
         for name in names:
             text = self._environ.get(name, "")
             if unquoted(text) != text:
-                self._problems.append(f"{name} is in quotes, which would be part of the value: remove them.")
+                self.problems.append(f"{name} is in quotes, which would be part of the value: remove them.")
                 self._environ[name] = unquoted(text)
 
     def _value(self, name: str) -> Any:
@@ -269,7 +266,7 @@ class _Reader:
         return self._convert(name, self._environ.get(name, variable.default), variable.read)
 
     def _flag(self, name: str, read: Callable[[str], Any], default: Any) -> Any:
-        """Return the value of a flag, the default where it is not set or wrong."""
+        """Return the value of a flag, the default if it is unset or invalid."""
         text = self._environ.get(name)
         return default if text is None else self._convert(name, text, read, default)
 
@@ -277,8 +274,8 @@ class _Reader:
         try:
             return read(text)
         except ValueError as error:
-            self._problems.append(f"{_shown(source, text)}: {error}")
-            # Not a number by default: what cannot be read contradicts no other setting.
+            self.problems.append(f"{_shown(source, text)}: {error}")
+            # NaN by default: comparisons with other settings are false, and report nothing else.
             return otherwise
 
     def _listen_addresses(self) -> tuple[tuple[str, int], ...]:
@@ -289,13 +286,13 @@ class _Reader:
     def _telemetry_path(self) -> str:
         path = str(self._flag(flags.TELEMETRY_PATH, values.url_path, TELEMETRY_PATH))
         if not path or f"{path}/".startswith(RESERVED_PATHS):
-            self._problems.append(f"{flags.TELEMETRY_PATH} must not be / or begin with {RESERVED_PATHS}")
+            self.problems.append(f"{flags.TELEMETRY_PATH} must not be / or begin with {RESERVED_PATHS}")
         return path
 
     def _route_prefix(self) -> str:
         url = self._environ.get(flags.EXTERNAL_URL, "")
         if url and (problem := url_problem(url, "none is needed")):
-            self._problems.append(f"{flags.EXTERNAL_URL} {problem}")
+            self.problems.append(f"{flags.EXTERNAL_URL} {problem}")
         elif url and flags.ROUTE_PREFIX not in self._environ:
             return str(self._convert(flags.EXTERNAL_URL, urlsplit(url).path, values.url_path))
         return str(self._flag(flags.ROUTE_PREFIX, values.url_path, ""))
@@ -303,34 +300,29 @@ class _Reader:
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")
         if not text:
-            self._problems.append(
+            self.problems.append(
                 "GATEWAY_API_URL is not set: it must be the gateway's root, for example "
                 "https://api.example.com"
             )
             return ""
         if problem := url_problem(text, "the key is ADMIN_KEY"):
-            self._problems.append(f"GATEWAY_API_URL: {problem}")
+            self.problems.append(f"GATEWAY_API_URL: {problem}")
             return ""
         url = urlsplit(text)
         if url.scheme == "http" and not is_loopback(url.hostname or ""):
             self._warnings.append(
-                "GATEWAY_API_URL is plain http: the admin key travels unencrypted; use https."
+                "GATEWAY_API_URL is plain http: the admin key is sent unencrypted; use https."
             )
         return text.rstrip("/")
 
     def _admin_key(self) -> Secret:
-        text, path = self._environ.get("ADMIN_KEY", ""), self._admin_key_file()
-        if text and path:
-            self._problems.append("ADMIN_KEY and ADMIN_KEY_FILE are both set: keep one of them.")
-        elif not text and not path:
-            self._problems.append(
+        with self.problems.collect():
+            if text := secret_or_file(self._environ, "ADMIN_KEY"):
+                return check_key(text)
+            self.problems.append(
                 "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key."
             )
-        try:
-            return read_key(path) if path and not text else check_key(text)
-        except SettingsError as error:
-            self._problems.extend(error.problems)
-            return Secret("")
+        return Secret("")
 
     def _admin_key_file(self) -> Path | None:
         path = self._environ.get("ADMIN_KEY_FILE")
@@ -340,7 +332,7 @@ class _Reader:
         name, alias = "SCRAPE_INTERVAL", INTERVAL_ALIAS
         text, other = self._environ.get(name), self._environ.get(alias)
         if text and other and text != other:
-            self._problems.append(
+            self.problems.append(
                 f"{_shown(name, text)} and its alias {_shown(alias, other)} differ: keep one of them."
             )
         if other and not text:
@@ -349,32 +341,32 @@ class _Reader:
 
     def _fetch_timeout(self, interval: float) -> float:
         wanted = float(self._value("FETCH_TIMEOUT"))
-        most = MAX_FETCH_SHARE * interval
-        if wanted > most and "FETCH_TIMEOUT" in self._environ:
+        limit = MAX_FETCH_SHARE * interval
+        if wanted > limit and "FETCH_TIMEOUT" in self._environ:
             self._warnings.append(
-                f"FETCH_TIMEOUT is cut from {wanted:g} to {most:g} s: 0.8 x SCRAPE_INTERVAL."
+                f"FETCH_TIMEOUT is cut from {wanted:g} to {limit:g} s: 0.8 x SCRAPE_INTERVAL."
             )
-        return min(wanted, most)
+        return min(wanted, limit)
 
     def _stale_after(self, interval: float) -> float:
         if "STALE_AFTER" not in self._environ:
             return STALE_INTERVALS * interval
         stale_after = float(self._value("STALE_AFTER"))
         if stale_after <= interval:
-            self._problems.append(
-                f"STALE_AFTER={stale_after:g} is not longer than the interval of {interval:g} s: "
-                "data would vanish between two polls."
+            self.problems.append(
+                f"STALE_AFTER={stale_after:g} must be longer than the interval of {interval:g} s: "
+                "data would disappear between two polls."
             )
         return stale_after
 
     def _authorities(self, url: str) -> Authorities | None:
         authorities = find_authorities(self._environ)
-        # Where there is no TLS, a variable for other programs must not stop this one.
+        # Without TLS, a variable for other programs must not stop this one.
         if authorities is None or not url.startswith("https:"):
             return authorities
         problem = authorities.problem()
         if problem:
-            self._problems.append(problem)
+            self.problems.append(problem)
         return authorities
 
     def _names(self, authorities: Authorities | None) -> tuple[tuple[str, str], ...]:
@@ -389,7 +381,7 @@ class _Reader:
 
     def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
         if value not in allowed:
-            self._problems.append(f"{_shown(name, value)}: expected one of {', '.join(allowed)}")
+            self.problems.append(f"{_shown(name, value)}: expected one of {', '.join(allowed)}")
         return value
 
     def _telemetry(self) -> TelemetrySettings:
@@ -401,39 +393,37 @@ class _Reader:
         return TelemetrySettings(traces, logs, metrics, tuple(sorted(endpoints)), traced=not disabled)
 
     def _is_wanted(self, signal: str) -> bool:
-        """Tell whether a signal is to be sent by OTLP, should there be an endpoint."""
+        """Return whether a signal is to be exported by OTLP, if there is an endpoint."""
         name = f"OTEL_{signal}_EXPORTER"
         default, allowed = ("prometheus", METRICS_EXPORTERS) if signal == "METRICS" else ("otlp", EXPORTERS)
         listed = [part.strip() for part in self._environ.get(name, default).split(",") if part.strip()]
         listed = listed or [default]
         endpoint = self._otlp(signal, "ENDPOINT")[1]
         for exporter in dict.fromkeys(listed):
-            self._judge_exporter(name, exporter, allowed, is_needed=bool(endpoint))
+            self._check_exporter(name, exporter, allowed, is_needed=bool(endpoint))
         if signal == "METRICS" and "otlp" in listed and not endpoint:
             self._warnings.append(
-                f"{name} names otlp, but OTEL_EXPORTER_OTLP_ENDPOINT is not set: no metrics are sent."
+                f"{name} contains otlp, but OTEL_EXPORTER_OTLP_ENDPOINT is not set: no metrics are exported."
             )
         return "otlp" in listed
 
-    def _judge_exporter(self, name: str, exporter: str, allowed: tuple[str, ...], *, is_needed: bool) -> None:
+    def _check_exporter(self, name: str, exporter: str, allowed: tuple[str, ...], *, is_needed: bool) -> None:
         if is_needed:
             self._one_of(name, exporter, allowed)
         elif exporter not in allowed:
             self._warnings.append(f"{name}: {exporter!r} is ignored: expected one of {', '.join(allowed)}.")
         if exporter == "console":
-            self._warnings.append(f"{name}: 'console' is ignored: standard output carries the log.")
+            self._warnings.append(f"{name}: 'console' is ignored: standard output is for the log.")
 
     def _protocol(self, signal: str) -> str | None:
         variable, endpoint = self._otlp(signal, "ENDPOINT")
         if not endpoint:
             return None
-        if not _is_http_url(endpoint):
-            self._problems.append(
-                f"{variable} must begin with http:// or https:// and be a valid URL without a password."
-            )
+        if not is_http_url(endpoint):
+            self.problems.append(f"{variable} must be a valid http:// or https:// URL without credentials.")
         variable, headers = self._otlp(signal, "HEADERS")
         if not all(_is_header(pair) for pair in headers.split(",") if pair.strip()):
-            self._problems.append(
+            self.problems.append(
                 f"{variable} must be a list of name=value, with commas between them, in printable ASCII; "
                 "quotes, semicolons and backslashes must be URL-encoded."
             )
@@ -446,13 +436,13 @@ class _Reader:
         for name in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
             variable, path = self._otlp(signal, name)
             if path and not os.access(path, os.R_OK):
-                self._problems.append(f"{variable}: {path!r} cannot be read.")
+                self.problems.append(f"{variable}: {path!r} cannot be read.")
 
     def _compare_port(self, signal: str, protocol: str) -> None:
-        """Warn about an endpoint whose port is that of the other protocol."""
+        """Warn about the default port of the other protocol."""
         variable, endpoint = self._otlp(signal, "ENDPOINT")
         others = {port: name for name, port in OTLP_PORTS.items() if name != protocol}
-        port = urlsplit(endpoint).port if _is_http_url(endpoint) else None
+        port = urlsplit(endpoint).port if is_http_url(endpoint) else None
         if protocol in OTLP_PORTS and port in others:
             self._warnings.append(
                 f"{variable} has port {port}, where collectors expect {others[port]}, but the protocol is "
@@ -461,7 +451,7 @@ class _Reader:
             )
 
     def _otlp(self, signal: str, name: str) -> tuple[str, str]:
-        """Return the variable that decides for a signal, its own or the general one, and its value."""
+        """Return the variable for a signal, its own before the general one, and its value."""
         own, general = f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
         variable = own if own in self._environ else general
         return variable, self._environ.get(variable, "")
@@ -471,46 +461,8 @@ def _shown(name: str, text: str) -> str:
     return f'{name}="{printable(text)}"'
 
 
-def url_problem(text: str, instead: str) -> str | None:
-    """Name what is wrong with the URL of a server's root, without its text: it may hold a password.
-
-    Args:
-        text: The URL.
-        instead: Where a user or password belongs, as the end of a sentence.
-    """
-    try:
-        url = urlsplit(text)
-        port_is_good = url.port != 0
-    except ValueError:
-        return "is not a valid URL."
-    checks = (
-        (unquoted(text) == text, "is in quotes, which would be part of the value: remove them."),
-        (url.scheme in ("http", "https"), "must begin with http:// or https://"),
-        (bool(url.hostname) and port_is_good, "has no usable host and port."),
-        (
-            url.username is None and url.password is None,
-            f"must hold no user or password: {instead}.",
-        ),
-        ("?" not in text and "#" not in text, "must hold no query and no fragment."),
-        (
-            text.isascii() and text.isprintable() and " " not in text,
-            "has blanks or characters that are not ASCII.",
-        ),
-    )
-    return next((problem for good, problem in checks if not good), None)
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        named = bool(url.hostname) and url.port != 0 and url.username is None
-        return named and url.scheme in ("http", "https")
-    except ValueError:
-        return False
-
-
 def _is_header(text: str) -> bool:
-    """Tell whether the SDK takes this for a header and can send it: it logs all others, keys included."""
+    """Return whether the SDK accepts a header and can send it: it logs others, with their secrets."""
     header = text.strip(" \t")
     decoded = unquote(header)
     return bool(OTLP_HEADER.fullmatch(header)) and decoded.isascii() and decoded.isprintable()

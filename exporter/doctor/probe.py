@@ -23,7 +23,9 @@ from exporter.errors import ExporterError, GatewayError, Outcome, ThreadError
 from exporter.system.threads import start
 from exporter.transport.auth import HeaderAuth, basic, bearer
 from exporter.transport.authorities import Authorities
-from exporter.transport.session import CuttableAdapter, Response, Session, check_status, translated
+from exporter.transport.connections import ActiveConnection
+from exporter.transport.failures import check_status, translated
+from exporter.transport.session import Response, Session
 
 T = TypeVar("T")
 
@@ -103,7 +105,7 @@ def get(
         raise NoAnswer(Outcome.INTERNAL, str(error)) from error
     result = clock.receive(inbox, seconds)
     if result is None:
-        request.adapter.cut()
+        request.connection.abort()
         raise NoAnswer(Outcome.TIMEOUT, f"no complete answer within {seconds:g} s")
     if isinstance(result, NoAnswer):
         raise result
@@ -126,7 +128,7 @@ class _Request:
         self._seconds = seconds
         self._auth = HeaderAuth(partial(authorization, identity))
         self._authorities = authorities
-        self.adapter = CuttableAdapter()
+        self.connection = ActiveConnection()
 
     def run(self, inbox: queue.SimpleQueue[Reply | NoAnswer]) -> None:
         """Bring the answer, or why there is none, to `inbox`."""
@@ -139,9 +141,7 @@ class _Request:
             inbox.put(NoAnswer(Outcome.INTERNAL, type(error).__name__))
 
     def _get(self) -> Reply:
-        with Session() as session:
-            session.mount("http://", self.adapter)
-            session.mount("https://", self.adapter)
+        with Session(self.connection) as session:
             session.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
             session.headers["Accept"] = "application/json, text/plain;q=0.9, */*;q=0.1"
             session.auth = self._auth

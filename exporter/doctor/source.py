@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from exporter.check import NO_PROVIDERS, empty_answer
 from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
 from exporter.config.values import address
-from exporter.configuration import load_given, read_web_file
+from exporter.configuration import load_configuration, read_web_file
 from exporter.doctor.context import Case, Page
 from exporter.doctor.probe import NoAnswer, Reply
 from exporter.doctor.report import Finding, State, counted, failed, ok, shown, spoken
@@ -70,7 +70,7 @@ def _telemetry_path(environ: Mapping[str, str]) -> str:
 def settings(case: Case) -> Finding:
     """Read everything that the exporter would read at its start."""
     try:
-        case.settings = load_given(case.environ).settings
+        case.settings = load_configuration(case.environ).settings
     except SettingsError as error:
         return failed(counted(len(error.problems), "problem"), "\n".join(error.problems))
     return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from exporter.config.settings import url_problem
-from exporter.errors import SettingsError
-from exporter.files.read import read_file
-from exporter.files.secret import Secret
+from exporter.config.urls import url_problem
+from exporter.files.problems import Problems
+from exporter.files.secret import Secret, secret_or_file
 
 EXPORTER = "exporter"
 PROMETHEUS = "prometheus"
@@ -141,14 +139,13 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> None:
         self._environ = {name: value.strip() for name, value in environ.items() if value.strip()}
         self._flags = {name: value.strip() for name, value in flags.items() if value and value.strip()}
-        self._problems: list[str] = []
+        self._problems = Problems()
 
     def addresses(self) -> Addresses:
         urls = {stage.name: self._url(stage) for stage in STAGES}
         identities = {EXPORTER: self._exporter(), GRAFANA: self._grafana()}
         job = self._flags.get(JOB) or self._environ.get(JOB, DEFAULT_JOB)
-        if self._problems:
-            raise SettingsError(self._problems)
+        self._problems.raise_any()
         return Addresses(
             {name: url for name, url in urls.items() if url},
             {name: identity for name, identity in identities.items() if identity},
@@ -178,9 +175,7 @@ class _Reader:
         user = self._environ.get("GRAFANA_ADMIN_USER", DEFAULT_GRAFANA_USER)
         token, password = self._secret("GRAFANA_TOKEN"), self._secret("GRAFANA_ADMIN_PASSWORD")
         if not (token.isascii() and " " not in token):
-            self._problems.append(
-                "GRAFANA_TOKEN, or its file, has blanks or characters that are not printable ASCII."
-            )
+            self._problems.append("GRAFANA_TOKEN, or its file, must be printable ASCII without whitespace.")
         self._check_user("GRAFANA_ADMIN_USER", user)
         if token:
             return Identity(None, Secret(token))
@@ -191,24 +186,10 @@ class _Reader:
             self._problems.append(f"{name} has a colon or control characters, which no sign-in allows.")
 
     def _secret(self, name: str) -> str:
-        """Return what the variable or its file holds, or nothing."""
-        text, path = self._environ.get(name, ""), self._environ.get(f"{name}_FILE", "")
-        if text and path:
-            self._problems.append(f"{name} and {name}_FILE are both set: keep one of them.")
-        elif path:
-            text = self._read(f"{name}_FILE", Path(path))
+        """Return the value of the variable or the text of its file, empty if neither is valid."""
+        text = ""
+        with self._problems.collect():
+            text = secret_or_file(self._environ, name)
         if not text.isprintable():
             self._problems.append(f"{name}, or its file, has control characters.")
-        return text
-
-    def _read(self, name: str, path: Path) -> str:
-        try:
-            text = read_file(path).decode().strip()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            # Without its value, which may be the secret itself, put into the wrong variable.
-            self._problems.append(f"{name} cannot be read: {reason}.")
-            return ""
-        if not text:
-            self._problems.append(f"{name} names a file that is empty.")
         return text

@@ -1,1 +1,1 @@
-"""Files that settings name: bounded reads, secrets, strict YAML, reloads."""
+"""Files of settings: bounded reads, secrets, strict YAML, reloads."""

@@ -1,4 +1,4 @@
-"""A YAML file as nested mappings and lists of texts, whose values are taken by name and checked each."""
+"""Reads a strict subset of YAML as nested mappings and lists of strings, and checks values by name."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ BOOLEANS: Mapping[str, bool] = MappingProxyType(
     {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 )
 SHOWN = re.compile(r"[\w.@ -]{1,40}")
-"""Keys that are repeated in messages: no line of a certificate and no hash looks like this."""
-FEW = 5
-DEEPEST = 5
-"""Levels that are read: one more than any file has."""
-NO_ALIAS = "an alias or anchor (* or &) is not supported: write the value out, or quote the text."
-NO_MERGE = "a merge key (<<) is not supported: write the keys out."
+"""Keys that messages may contain: no line of a certificate and no hash matches."""
+MAX_LISTED = 5
+"""Valid names that a message lists."""
+MAX_LEVELS = 5
+"""One more than any valid file has."""
+NO_ALIAS = "aliases and anchors (* and &) are not supported: write the value out, or quote the string."
+NO_MERGE = "merge keys (<<) are not supported: write the keys out."
 
 
 def parse(path: Path) -> Tree:
-    """Return the document as nested mappings and lists, every scalar as its text.
+    """Return the document as nested mappings and lists, every scalar as a string.
 
     Raises:
-        SettingsError: When it cannot be read, without any of its text.
+        SettingsError: When it cannot be read, without any of its content.
     """
     try:
         node = yaml.compose(read_file(path).decode(), _Loader)
@@ -54,7 +55,7 @@ def parse(path: Path) -> Tree:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases before they are resolved: a few hundred bytes can stand for millions of values."""
+    """Rejects aliases before they are expanded: a few hundred bytes can expand to millions of values."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -64,24 +65,23 @@ class _Loader(yaml.SafeLoader):
 
 
 def _plain(node: yaml.Node, level: int = 0) -> object:
-    """Return a node's content; the toolkit reads 1 as well as "1" where it expects a text.
+    """Return a node's content. Numbers stay strings: the toolkit accepts 1 as well as "1".
 
     Raises:
-        SettingsError: When a key is there twice, merges another mapping, is no text, or lies too deep, or a
-            text cannot be written.
+        SettingsError: For a duplicate, merge or non-string key, too many levels, or invalid Unicode.
     """
     line = node.start_mark.line + 1
     if isinstance(node, yaml.ScalarNode):
         return None if node.tag == "tag:yaml.org,2002:null" else _text(node)
-    if level == DEEPEST:
-        raise SettingsError([f"line {line}: nothing is as deep as this."])
+    if level == MAX_LEVELS:
+        raise SettingsError([f"line {line}: nested too deeply (limit: {MAX_LEVELS} levels)."])
     if isinstance(node, yaml.SequenceNode):
         return [_plain(element, level + 1) for element in node.value]
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value in mapping:
             line = key.start_mark.line + 1
-            raise SettingsError([f"line {line}: a key that is no text, or is there twice."])
+            raise SettingsError([f"line {line}: a key is not a string, or is there twice."])
         if key.tag == "tag:yaml.org,2002:merge":
             raise SettingsError([f"line {key.start_mark.line + 1}: {NO_MERGE}"])
         mapping[_text(key)] = _plain(value, level + 1)
@@ -89,24 +89,24 @@ def _plain(node: yaml.Node, level: int = 0) -> object:
 
 
 def _text(node: yaml.ScalarNode) -> str:
-    """Return a text that can be encoded: YAML can escape halves of characters."""
+    """Return a string that can be encoded: YAML escapes can contain surrogates."""
     text = str(node.value)
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise SettingsError([f"line {node.start_mark.line + 1}: a text that is no Unicode."])
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise SettingsError([f"line {node.start_mark.line + 1}: a string is not valid Unicode."])
     return text
 
 
 class Section:
-    """A mapping in the file, whose values are taken by name; what is wrong with them is collected."""
+    """A mapping in the file; its values are read by name, and their problems collected."""
 
     def __init__(self, name: str, value: object, known: Sequence[str] | None, problems: list[str]) -> None:
-        """Take the content of a section.
+        """Check the type and the keys of a section.
 
         Args:
-            name: Where it stands in the file, for messages; empty for the whole.
+            name: Its path in the file, for messages; empty for the whole file.
             value: A mapping; None is an empty one.
-            known: The keys that it may have, whose null values count as absent; None: any.
-            problems: Takes what is wrong, one sentence each.
+            known: Its valid keys, whose null values count as absent; None: any key.
+            problems: Problems are added to it, one sentence each.
         """
         self._name = name
         self._problems = problems
@@ -117,11 +117,11 @@ class Section:
         if known is not None:
             self.values = {key: content[key] for key in known if content.get(key) is not None}
             for key in (key for key in content if key not in known):
-                self.complain(key, f"is not known{_meant(key, known)}")
+                self.complain(key, f"is not known{_suggestion(key, known)}")
 
     def path(self, key: str) -> str:
-        """Return where a key stands in the file."""
-        shown = key if SHOWN.fullmatch(key) or not key else "(a name that is not shown)"
+        """Return the path of a key in the file."""
+        shown = key if SHOWN.fullmatch(key) or not key else "(hidden name)"
         return ".".join(filter(None, (self._name, shown)))
 
     def complain(self, key: str, text: str) -> None:
@@ -129,44 +129,44 @@ class Section:
         self._problems.append(f"{self.path(key)} {text}")
 
     def text(self, key: str) -> str:
-        """Return a text, empty where there is none."""
+        """Return a string, empty if absent."""
         value = self.values.get(key, "")
         if isinstance(value, str):
             return value
-        self.complain(key, "must be a text.")
+        self.complain(key, "must be a string.")
         return ""
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of texts, empty where there is none."""
+        """Return a list of strings, empty if absent."""
         value = self.values.get(key, [])
         if isinstance(value, list) and all(isinstance(element, str) and element for element in value):
             return tuple(value)
-        self.complain(key, "must be a list of texts.")
+        self.complain(key, "must be a list of strings.")
         return ()
 
     def boolean(self, key: str, default: bool) -> bool:
-        """Return yes or no."""
+        """Return a boolean."""
         text = self.text(key).lower()
         if text and text not in BOOLEANS:
             self.complain(key, "must be true or false.")
         return BOOLEANS.get(text, default)
 
     def choice(self, key: str, table: Mapping[str, T], default: str) -> T:
-        """Return what a name stands for."""
+        """Return the value of a name in a table."""
         name = self.text(key) or default
         return self.choices(key, table, [name], table[default])[0]
 
     def choices(self, key: str, table: Mapping[str, T], names: Collection[str], other: T) -> list[T]:
-        """Return what each name stands for, and `other` for those that stand for nothing."""
+        """Return the value of each name in a table, `other` for an unknown name."""
         for name in names:
             if name not in table:
-                self.complain(key, f"has {name[:64]!r}, which is not known{_meant(name, tuple(table))}")
+                self.complain(key, f"has {name[:64]!r}, which is not known{_suggestion(name, tuple(table))}")
         return [table.get(name, other) for name in names]
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    """End a sentence with the name that was probably meant, or with all where there are few."""
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """End a sentence with the most similar name, or with all names if there are few."""
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f": is {close[0]} meant?"
-    return f": there are {', '.join(known)}." if 0 < len(known) <= FEW else "."
+    return f": there are {', '.join(known)}." if 0 < len(known) <= MAX_LISTED else "."

@@ -1,4 +1,4 @@
-"""Files that people name in settings, read so that none can hold or fill the exporter."""
+"""Reads files that settings name, with a size limit and without blocking."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import stat
 from pathlib import Path
 
 Stamp = tuple[int, int, int, int] | None
-"""Of a file: times in ns of the last change of content and inode, size, inode; None where there is none."""
+"""State of a file: mtime and ctime in ns, size, inode; None if it is missing."""
 
 MAX_BYTES = 1024 * 1024
-"""More than any key, certificate or configuration has."""
+"""Larger than any key, certificate or configuration."""
 
 
 def read_file(path: Path) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        OSError: Also for a pipe or a device, which may never end, and for a file above MAX_BYTES.
+        OSError: Also for a pipe or device, which may never end, and for more than MAX_BYTES.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=_open_nonblocking) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "Not a regular file")
         content = file.read(MAX_BYTES + 1)
@@ -30,7 +30,7 @@ def read_file(path: Path) -> bytes:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what tells one state of a file from another."""
+    """Return the state of a file, which differs after any change."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -38,6 +38,6 @@ def stamp(path: Path) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for somebody who writes to a pipe."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open without waiting for a pipe's writer."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""The client of the gateway: bearer key, redirects to the same host, retries, size limit, deadline."""
+"""Fetches one endpoint of the gateway, with redirects, retries, a size limit and a deadline."""
 
 from __future__ import annotations
 
@@ -15,15 +15,9 @@ from exporter.gateway.credentials import AdminKey
 from exporter.model.endpoints import Endpoint
 from exporter.transport.auth import HeaderAuth, bearer
 from exporter.transport.authorities import Authorities
-from exporter.transport.session import (
-    LATE,
-    RETRIED_STATUS,
-    CuttableAdapter,
-    Response,
-    Session,
-    check_status,
-    translated,
-)
+from exporter.transport.connections import ActiveConnection
+from exporter.transport.failures import NO_ANSWER, RETRIED_STATUS, check_status, translated
+from exporter.transport.session import Response, Session
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
@@ -32,12 +26,12 @@ CHUNK_BYTES = 64 * 1024
 MAX_DETAIL = 128
 RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
 PROXY_STATUS = frozenset({403, 502, 503, 504})
-"""What a proxy answers to a plain http:// request that it refuses or cannot forward."""
+"""Status codes of a proxy that refuses or cannot forward a plain http:// request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer: status 200 to 299, the body decompressed."""
+    """A response with status 200 to 299; the body is decompressed."""
 
     body: bytes
     status: int
@@ -46,7 +40,7 @@ class Reply:
 
 
 class GatewayClient:
-    """Asks one endpoint of the gateway; for one thread at a time, while another may `cut` it."""
+    """Fetches one endpoint; for one thread at a time, while any other may `abort` it."""
 
     def __init__(
         self,
@@ -56,7 +50,7 @@ class GatewayClient:
         clock: Clock,
         authorities: Authorities | None = None,
     ) -> None:
-        """Prepare a session; nothing is sent yet."""
+        """Prepare a session; no request is sent yet."""
         base = urlsplit(base_url)
         self._endpoint = endpoint
         self._base = base
@@ -68,88 +62,86 @@ class GatewayClient:
         self._attempts = 0
         self._status: int | None = None
         self._request_id: str | None = None
-        self._adapter = CuttableAdapter()
-        # An `auth` object and not a header, which requests would replace by an entry of ~/.netrc.
+        self._connection = ActiveConnection()
+        # An `auth` object: requests would replace a header by an entry of ~/.netrc.
         self._key = _KeyHeader(key)
         self._session = self._open_session()
         self._authorities = authorities
 
     def get(self, deadline: float) -> Reply:
-        """Ask, follow redirects, and try again where that makes sense.
+        """Send the request, follow redirects, and retry transient failures.
 
         Args:
-            deadline: By the clock's `age`; no attempt begins after it. A peer that drips byte by byte can
-                hold this call beyond it, until `cut`.
+            deadline: By the clock's `age`; no attempt starts after it. A peer that sends slowly can delay the
+                return beyond it, until `abort`.
 
         Raises:
             GatewayError: With any outcome but `ok` and those of decoding.
         """
         self._attempts = 0
-        self._adapter.is_cut, self._adapter.connector = False, None
+        self._connection.reset()
         for failures in count(1):
             try:
                 return self._get_by_redirects(deadline)
             except GatewayError as error:
                 self._describe(error)
-                self.forget_redirect()
+                self.reset_redirect()
                 delay = self._retry_delay(error, failures)
-                if delay is None or self._adapter.is_cut or self._clock.age() + delay >= deadline:
+                if delay is None or self._connection.is_aborted or self._clock.age() + delay >= deadline:
                     raise
             self._clock.sleep(delay)
         raise AssertionError  # pragma: no cover - the loop above has no end
 
-    def cut(self) -> GatewayError:
-        """Break off a `get` in another thread, which comes back as soon as its connection breaks.
+    def abort(self) -> GatewayError:
+        """Abort a `get` in another thread, which then returns soon.
 
         Returns:
-            The timeout that takes the place of its result, with what is known of it so far.
+            The timeout to report instead of its result, with the attempts, status and request id so far.
         """
-        error = GatewayError(Outcome.TIMEOUT, self._adapter.lateness)
-        # Before the other thread goes on, for which the end of the connection is the end of the headers.
+        error = GatewayError(Outcome.TIMEOUT, self._connection.timeout_detail)
+        # Before the abort, after which the other thread changes them.
         self._describe(error)
-        self._adapter.cut()
+        self._connection.abort()
         return error
 
-    def forget_redirect(self) -> None:
-        """Begin at the documented address again: where the last fetch was sent, no good answer was."""
+    def reset_redirect(self) -> None:
+        """Reset the redirect target: the next fetch starts at the configured URL."""
         self._target = self._first_target
 
     def close(self) -> None:
-        """Close what connections are kept open for the next poll."""
+        """Close the connections."""
         self._session.close()
 
     def _open_session(self) -> Session:
-        session = Session()
-        session.mount("http://", self._adapter)
-        session.mount("https://", self._adapter)
+        session = Session(self._connection)
         session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
         session.auth = HeaderAuth(self._key)
         return session
 
     def _get_by_redirects(self, deadline: float) -> Reply:
-        asked: set[str] = set()
+        visited: set[str] = set()
         for _ in range(MAX_REDIRECTS + 1):
-            asked.add(self._target)
+            visited.add(self._target)
             with self._send(deadline) as response, translated():
                 self._status, self._request_id = response.status_code, _request_id(response)
                 location = self._location(response)
                 if location is None:
                     return self._reply(response)
-                # Remembered for the next polls, too.
+                # The next polls start there.
                 self._target = self._redirected(location)
-                if self._target in asked:
+                if self._target in visited:
                     raise GatewayError(Outcome.REDIRECT, "a redirect loop")
         raise GatewayError(Outcome.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     def _send(self, deadline: float) -> Response:
         remaining = deadline - self._clock.age()
         if remaining <= 0:
-            raise GatewayError(Outcome.TIMEOUT, LATE)
+            raise GatewayError(Outcome.TIMEOUT, NO_ANSWER)
         self._attempts, self._status, self._request_id = self._attempts + 1, None, None
         return self._session.open(self._origin + self._target, remaining, self._authorities)
 
     def _retry_delay(self, error: GatewayError, failures: int) -> float | None:
-        """Return the seconds to wait before the next try, or None when none makes sense."""
+        """Return the seconds before the next attempt, None for no attempt."""
         if failures >= MAX_TRIES:
             return None
         if error.outcome is Outcome.UNAUTHORIZED and self._key.has_changed():
@@ -170,7 +162,7 @@ class GatewayClient:
             raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
 
     def _redirected(self, location: str) -> str:
-        """Return the target of a redirect, on our own scheme, host and port."""
+        """Return path and query of a redirect; scheme, host and port stay as configured."""
         url = self._resolved(location)
         is_http = url.scheme in ("http", "https")
         if is_http and self._adds_slash(url):
@@ -178,29 +170,28 @@ class GatewayClient:
         if not is_http or url.hostname != self._base.hostname:
             raise GatewayError(Outcome.REDIRECT, f"to another place: {_origin(url)}"[:MAX_DETAIL])
         self._check_scheme(url)
-        # Behind a TLS proxy the gateway's own `Location` says http://, and a redirect that forgets our query
-        # would bring a list without its inactive providers.
+        # A `Location` without our query would return a list without inactive providers.
         return _target(url.path or "/", url.query or self._endpoint.query)
 
     def _resolved(self, location: str) -> SplitResult:
         try:
             url = urlsplit(urljoin(self._origin + self._target, location))
-            _ = url.port  # Raises ValueError where it is not a number.
+            _ = url.port  # Raises ValueError for an invalid port.
         except ValueError as error:
             raise GatewayError(Outcome.REDIRECT, "to an address that is no URL") from error
         return url
 
     def _adds_slash(self, url: SplitResult) -> bool:
-        """Tell whether it is the gateway's redirect to our path with a slash, where it can lead only once.
+        """Return whether it is the gateway's redirect to our path with a slash, which is followed once.
 
-        Host, port and prefix do not count: the gateway takes them from a request that a proxy has changed.
+        Host, port and prefix are ignored: the gateway takes them from a request that a proxy can change.
         """
         return url.path.endswith(f"{self._endpoint.path}/") and self._target != self._slash_target
 
     def _check_scheme(self, url: SplitResult) -> None:
-        """Raise `GatewayError` for a redirect from http:// to https://: the key is not sent in clear again.
+        """Raise `GatewayError` for a redirect from http:// to https://: each poll would expose the key.
 
-        One that adds the slash is the gateway's own behind a TLS proxy and does not come here.
+        The redirect that adds a slash is not checked: behind a TLS proxy, the gateway itself can send it.
         """
         if (self._base.scheme, url.scheme) == ("http", "https"):
             root = _origin(url) + url.path.rstrip("/").removesuffix(self._endpoint.path)
@@ -214,13 +205,13 @@ class GatewayClient:
         return Reply(body, response.status_code, self._attempts, self._request_id)
 
     def _read(self, response: Response) -> bytes:
-        """Read the body, counting after decompression."""
-        # Unlike any other buffer it gives its bytes away without copying them.
+        """Read the body; its size is counted after decompression."""
+        # `BytesIO.getvalue` does not copy.
         body = io.BytesIO()
         for chunk in response.iter_content(CHUNK_BYTES):
-            if self._adapter.is_cut:
-                # What has come already may take long to decompress.
-                raise GatewayError(Outcome.TIMEOUT, LATE)
+            if self._connection.is_aborted:
+                # Decompression of the received bytes can take long.
+                raise GatewayError(Outcome.TIMEOUT, NO_ANSWER)
             body.write(chunk)
             if body.tell() > self._endpoint.max_bytes:
                 raise GatewayError(Outcome.TOO_LARGE, f"more than {self._endpoint.max_bytes} bytes")
@@ -228,7 +219,7 @@ class GatewayClient:
 
 
 class _KeyHeader:
-    """The header with the current key."""
+    """Returns the header with the current key."""
 
     def __init__(self, key: AdminKey) -> None:
         self._key = key
@@ -253,7 +244,7 @@ def _target(path: str, query: str) -> str:
 
 
 def _is_from_gateway(response: Response) -> bool:
-    """Tell an answer of the gateway, which is JSON or has a request id, from an error page of a proxy."""
+    """Return whether the gateway responded, with JSON or a request id, and not a proxy with its page."""
     if response.status_code not in PROXY_STATUS or _request_id(response):
         return True
     return "json" in response.headers.get("Content-Type", "").lower()

@@ -1,74 +1,62 @@
-"""The admin key that requests are sent with, read again when its file changes."""
+"""The current admin key, reloaded when its file changes."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config.adminkey import read_key
 from exporter.errors import SettingsError
+from exporter.files.reload import Messages, Reloader
 from exporter.files.secret import Secret
 
-LOGGER = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class _KeyVersion:
+    """The result of reading the key's file once."""
+
+    path: Path
+    key: Secret
+    """Empty when there are problems."""
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_outdated(self) -> bool:
+        # A new key can have the time, size and inode of the old one, and the file is small.
+        newest = _read(self.path)
+        return (newest.key.reveal(), newest.problems) != (self.key.reveal(), self.problems)
 
 
 class AdminKey:
-    """The key in force: what its file says at the moment, and the last good one while the file is of no use.
-
-    Both fetch threads ask it before each request. The file is small: to read it is the surest way to find out
-    that it has changed.
-    """
+    """The key for the next request; may be called from any thread."""
 
     def __init__(self, key: Secret, path: Path | None, on_change: Callable[[bool], None]) -> None:
-        """Begin with a good key; without a path it stays for ever.
+        """Start with a valid key.
 
         Args:
-            key: The key that was read at the start.
-            path: Its file.
-            on_change: Told whether the file is of use, each time that this changes.
+            key: Read at startup.
+            path: Its file; None: the key never changes.
+            on_change: Called with False when reloads begin to fail, and with True when they succeed again.
         """
         self._key = key
-        self._path = path
-        self._on_change = on_change
-        self._problem = ""
-        self._reading = threading.Lock()
+        self._file: Reloader[_KeyVersion] | None = None
+        if path is not None:
+            messages = Messages("Admin key reloaded", "Admin key unchanged", "Admin key not reloaded")
+            self._file = Reloader(_KeyVersion(path, key), lambda: _read(path), messages, on_change)
 
     def current(self) -> Secret:
-        """Return the key to send now."""
-        if self._path is None:
-            return self._key
-        with self._reading:
-            self._read(self._path, report=False)
-            return self._key
+        """Return the key of the file, or the last valid one while the file is invalid."""
+        return self._file.newest().key if self._file else self._key
 
     def reload(self) -> None:
-        """Read the file now and log the outcome in any case; without a file do nothing."""
-        if self._path is not None:
-            with self._reading:
-                self._read(self._path, report=True)
+        """Read the file if there is one, and log the result."""
+        if self._file:
+            self._file.reload()
 
-    def _read(self, path: Path, *, report: bool) -> None:
-        try:
-            self._replace(read_key(path), report)
-        except SettingsError as error:
-            self._keep(str(error), report)
 
-    def _replace(self, key: Secret, report: bool) -> None:
-        if self._problem:
-            self._problem = ""
-            self._on_change(True)
-        if key.reveal() != self._key.reveal():
-            self._key = key
-            LOGGER.info("Admin key reloaded")
-        elif report:
-            LOGGER.info("Admin key unchanged")
-
-    def _keep(self, problem: str, report: bool) -> None:
-        """Log why the file cannot be used, once for each reason unless a report is asked for."""
-        if not self._problem:
-            self._on_change(False)
-        if report or problem != self._problem:
-            self._problem = problem
-            LOGGER.warning("Admin key not reloaded", extra={"hint": f"{problem} The last good key is used."})
+def _read(path: Path) -> _KeyVersion:
+    try:
+        return _KeyVersion(path, read_key(path))
+    except SettingsError as error:
+        return _KeyVersion(path, Secret(""), error.problems)

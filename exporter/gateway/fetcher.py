@@ -1,7 +1,7 @@
-"""One fetch in a daemon thread of its own, so that no peer can hold the poller.
+"""Runs each fetch in its own daemon thread, so that no peer can block the poller.
 
-A thread that hangs, in a resolver for instance, is left behind, and its endpoint is not fetched again until
-it has come back: the number of threads stays bounded, and none is waited for when the process ends.
+A thread can hang, for example in a resolver. Its endpoint is not fetched again until it returns, so that the
+number of threads is bounded.
 """
 
 from __future__ import annotations
@@ -23,80 +23,82 @@ LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class Turn:
-    """An endpoint's turn in a poll, on its way through two threads."""
+class FetchTask:
+    """A fetch of one endpoint in a poll."""
 
     endpoint: Endpoint
     span: trace.Span
     started: float
-    """Age, by the clock."""
+    """By the clock's `age`."""
     running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a thread brought back."""
+class FetchResult:
+    """The result of a fetch task."""
 
-    turn: Turn
+    task: FetchTask
     result: Reply | GatewayError
-    at: float
-    """Age, by the clock, when the answer was complete or the fetch had failed."""
+    finished: float
+    """By the clock's `age`, when the response was complete or the fetch failed."""
 
 
-Inbox = queue.SimpleQueue[Arrival | None]
-"""Where results arrive; None only wakes the reader."""
+ResultQueue = queue.SimpleQueue[FetchResult | None]
+"""None only wakes the reader."""
 
 
 class Fetcher:
-    """Starts fetches of one endpoint, one at a time; results arrive in the inbox."""
+    """Starts fetches of one endpoint, one at a time, and queues their results."""
 
-    def __init__(self, client: GatewayClient, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, client: GatewayClient, results: ResultQueue, clock: Clock) -> None:
         """Fetch with `client`."""
         self._client = client
-        self._inbox = inbox
+        self._results = results
         self._clock = clock
-        self._turn: Turn | None = None
+        self._task: FetchTask | None = None
 
-    def start(self, turn: Turn, deadline: float) -> None:
-        """Begin, or bring the result at once.
+    def start(self, task: FetchTask, deadline: float) -> None:
+        """Start a fetch.
 
-        It is a timeout while the endpoint's previous thread still hangs, and `internal` without a thread.
+        The result is `timeout` while the previous thread hangs, and `internal` if no thread can start.
         """
-        if self._turn is not None and self._turn.running:
-            self._client.cut()
-            error = GatewayError(Outcome.TIMEOUT, "the previous fetch of this endpoint still hangs")
-            self._inbox.put(Arrival(turn, error, self._clock.age()))
+        if self._task is not None and self._task.running:
+            self._client.abort()
+            self._fail(task, Outcome.TIMEOUT, "the previous fetch of this endpoint still hangs")
             return
-        name = f"fetch-{turn.endpoint}"
+        name = f"fetch-{task.endpoint}"
         try:
-            start(threading.Thread(target=self._run, args=(turn, deadline), name=name, daemon=True))
+            start(threading.Thread(target=self._run, args=(task, deadline), name=name, daemon=True))
         except ThreadError as error:
-            self._inbox.put(Arrival(turn, GatewayError(Outcome.INTERNAL, str(error)), self._clock.age()))
+            self._fail(task, Outcome.INTERNAL, str(error))
         else:
-            self._turn = turn
+            self._task = task
 
-    def cut(self) -> GatewayError:
-        """Break off what is running, and return what stands for its result: what arrives later is late."""
-        return self._client.cut()
+    def abort(self) -> GatewayError:
+        """Abort the running fetch, and return the error to report instead of its result."""
+        return self._client.abort()
 
-    def forget_redirect(self) -> None:
-        """Let the next fetch begin at the documented address."""
-        self._client.forget_redirect()
+    def reset_redirect(self) -> None:
+        """Reset the redirect target: the next fetch starts at the configured URL."""
+        self._client.reset_redirect()
 
     def close(self) -> None:
-        """Break off what is running, and let go of the connections."""
-        self._client.cut()
+        """Abort the running fetch, and close the connections."""
+        self._client.abort()
         self._client.close()
 
-    def _run(self, turn: Turn, deadline: float) -> None:
-        token = context.attach(trace.set_span_in_context(turn.span))
+    def _fail(self, task: FetchTask, outcome: Outcome, detail: str) -> None:
+        self._results.put(FetchResult(task, GatewayError(outcome, detail), self._clock.age()))
+
+    def _run(self, task: FetchTask, deadline: float) -> None:
+        token = context.attach(trace.set_span_in_context(task.span))
         try:
             result = self._get(deadline)
-            at = self._clock.age()
+            finished = self._clock.age()
         finally:
             context.detach(token)
-            turn.running = False
-        self._inbox.put(Arrival(turn, result, at))
+            task.running = False
+        self._results.put(FetchResult(task, result, finished))
 
     def _get(self, deadline: float) -> Reply | GatewayError:
         try:

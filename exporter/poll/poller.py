@@ -21,7 +21,7 @@ from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import GatewayClient, Reply
 from exporter.gateway.credentials import AdminKey
 from exporter.gateway.decode import decode, parse
-from exporter.gateway.fetcher import Arrival, Fetcher, Inbox, Turn
+from exporter.gateway.fetcher import Fetcher, FetchResult, FetchTask, ResultQueue
 from exporter.metrics.custom.values import CustomValues
 from exporter.metrics.exposition import Exposition, Published
 from exporter.metrics.instruments import ReloadedFile
@@ -74,7 +74,7 @@ class Poller:
         self._custom_values = CustomValues(clock)
         self._store.define(custom())
         self._log = PollLog(clock)
-        self._inbox = Inbox()
+        self._results = ResultQueue()
         on_reload = partial(metrics.events.reload_changed, ReloadedFile.ADMIN_KEY)
         self._key = AdminKey(settings.admin_key, settings.admin_key_file, on_reload)
         self._fetchers = {endpoint: self._fetcher(endpoint, self._key) for endpoint in Endpoint}
@@ -93,12 +93,12 @@ class Poller:
     def stop(self) -> None:
         """Make `run` return soon; thread-safe."""
         self._stopping.set()
-        self._inbox.put(None)
+        self._results.put(None)
 
     def reload(self) -> None:
         """Make `run` reload the admin key and the custom metrics soon; thread-safe."""
         self._reload_requested = True
-        self._inbox.put(None)
+        self._results.put(None)
 
     def close(self) -> None:
         """Close the connections; must be called after `run` has returned."""
@@ -152,7 +152,7 @@ class Poller:
             pass  # Discard results that come after their deadline.
         return not self._stopping.is_set()
 
-    def _receive(self, until: float) -> Arrival | None:
+    def _receive(self, until: float) -> FetchResult | None:
         """Return the next result, or None at `until` or after `stop`; publish anew when data go stale.
 
         After `until` it returns only results that are already in the queue.
@@ -166,9 +166,9 @@ class Poller:
             if now >= self._store.current.stale_at:
                 self.publish()
             wake = min(until, self._store.current.stale_at, now + MAX_WAIT_SECONDS)
-            arrival = self._clock.receive(self._inbox, max(0.0, wake - now))
-            if arrival is not None:
-                return arrival
+            result = self._clock.receive(self._results, max(0.0, wake - now))
+            if result is not None:
+                return result
             if now >= until:
                 return None
         return None
@@ -176,60 +176,60 @@ class Poller:
     def _fetch_all(self, custom: CustomMetrics) -> tuple[Fetch, ...]:
         """Fetch both endpoints; return when both have ended or reached the deadline."""
         deadline = self._clock.age() + self._settings.fetch_timeout
-        turns = [self._start(endpoint, deadline) for endpoint in Endpoint]
+        tasks = [self._start(endpoint, deadline) for endpoint in Endpoint]
         fetches: list[Fetch] = []
-        while turns and (arrival := self._receive(deadline)):
+        while tasks and (result := self._receive(deadline)):
             # The time of the result counts: decoding the other answer may have delayed this thread.
-            if arrival.turn in turns and arrival.at <= deadline:
-                turns.remove(arrival.turn)
-                fetches.append(self._end(arrival, custom))
-        for turn in turns:
-            error = self._fetchers[turn.endpoint].cut()
+            if result.task in tasks and result.finished <= deadline:
+                tasks.remove(result.task)
+                fetches.append(self._end(result, custom))
+        for task in tasks:
+            error = self._fetchers[task.endpoint].abort()
             if self._stopping.is_set():
-                turn.span.end()
+                task.span.end()
             else:
-                fetches.append(self._end(Arrival(turn, error, deadline), custom))
+                fetches.append(self._end(FetchResult(task, error, deadline), custom))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:
         settings = self._settings
         client = GatewayClient(endpoint, settings.gateway_url, key, self._clock, settings.authorities)
-        return Fetcher(client, self._inbox, self._clock)
+        return Fetcher(client, self._results, self._clock)
 
-    def _start(self, endpoint: Endpoint, deadline: float) -> Turn:
+    def _start(self, endpoint: Endpoint, deadline: float) -> FetchTask:
         span = self._tracer.start_span(
             f"fetch {endpoint.path}",
             attributes={"http.method": "GET", "http.url": self._settings.gateway_url + endpoint.path},
         )
-        turn = Turn(endpoint, span, self._clock.age())
-        self._fetchers[endpoint].start(turn, deadline)
-        return turn
+        task = FetchTask(endpoint, span, self._clock.age())
+        self._fetchers[endpoint].start(task, deadline)
+        return task
 
-    def _end(self, arrival: Arrival, custom: CustomMetrics) -> Fetch:
+    def _end(self, result: FetchResult, custom: CustomMetrics) -> Fetch:
         """Decode the answer and end the span.
 
         The duration is the time to the last byte plus the time to decode this answer.
         """
-        turn, result = arrival.turn, arrival.result
-        with trace.use_span(turn.span, end_on_exit=True):
+        task, reply = result.task, result.result
+        with trace.use_span(task.span, end_on_exit=True):
             decoding_started = self._clock.age()
-            answer, readings = self._answer(turn.endpoint, result, custom)
+            answer, readings = self._answer(task.endpoint, reply, custom)
             error = answer if isinstance(answer, GatewayError) else None
             if error:
                 error.names = self._settings.names
-                self._fetchers[turn.endpoint].forget_redirect()
+                self._fetchers[task.endpoint].reset_redirect()
             fetch = Fetch(
-                endpoint=turn.endpoint,
+                endpoint=task.endpoint,
                 outcome=error.outcome if error else Outcome.OK,
                 answer=None if isinstance(answer, GatewayError) else answer,
                 hint=error.hint if error else "",
-                status=(error or result).status,
-                attempts=(error or result).attempts,
-                request_id=(error or result).request_id,
-                duration_seconds=arrival.at - turn.started + self._clock.age() - decoding_started,
+                status=(error or reply).status,
+                attempts=(error or reply).attempts,
+                request_id=(error or reply).request_id,
+                duration_seconds=result.finished - task.started + self._clock.age() - decoding_started,
                 custom=readings,
             )
-            _describe(turn.span, fetch)
+            _describe(task.span, fetch)
         return fetch
 
     def _answer(

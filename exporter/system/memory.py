@@ -1,4 +1,4 @@
-"""How the memory of the process is kept."""
+"""Settings of glibc's malloc and of Python's garbage collector."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import gc
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """Parameters of glibc's `mallopt`."""
 LARGE_BYTES = 1024 * 1024
-NEW_OBJECTS = 10_000
-"""Python's own 700 would look for garbage a thousand times in one poll of 10,000 providers."""
+GC_THRESHOLD = 10_000
+"""New objects between two collections. Python's default, 700, causes a thousand for 10,000 providers."""
 
 
-def share_one_heap() -> None:
-    """Let all threads use one heap, and give large blocks back to the system at once; glibc only.
+def limit_malloc_arenas() -> None:
+    """Limit malloc to one arena, and return large blocks to the system when they are freed; glibc only.
 
-    By itself glibc gives each thread a heap of its own, up to eight for a processor. Fetches and scrapes are
-    made in many short-lived threads, and each heap stays as large as the largest answer that it ever held.
+    By default glibc has up to eight arenas per processor. Fetches and scrapes use many short-lived threads,
+    and an arena stays as large as the largest response that it held.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -24,9 +24,9 @@ def share_one_heap() -> None:
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-def look_for_garbage_rarely() -> None:
-    """Look for objects that hang together in circles only after so many new ones; others go at once anyway.
+def raise_gc_threshold() -> None:
+    """Raise the garbage collector's threshold: a poll allocates many long-lived objects.
 
-    A poll keeps what it makes: looking through that again and again takes an eighth of a large one.
+    With the default, collections take an eighth of the time of a large poll.
     """
-    gc.set_threshold(NEW_OBJECTS)
+    gc.set_threshold(GC_THRESHOLD)

@@ -1,4 +1,4 @@
-"""The signals that stop the program, or make it reload its files."""
+"""Installs signal handlers for stop, reload and hangup."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def handle_reload(handler: Handler) -> None:
 
 
 def handle_hangup(handler: Handler) -> None:
-    """Call `handler` on SIGHUP, unless the program was started with SIGHUP ignored, as by nohup."""
+    """Call `handler` on SIGHUP, unless it is ignored, as under nohup."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, handler)

@@ -1,6 +1,6 @@
-"""Threads that may not start: a system at its limit of threads or memory refuses one at any moment.
+"""Starts threads, and raises `ThreadError` when the system is at its limit of threads or memory.
 
-Python has no exception of its own for it, but a `RuntimeError`.
+Python raises a bare `RuntimeError` then.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def start(thread: threading.Thread) -> None:
 
 
 async def run_in_thread(work: Callable[[], T]) -> T:
-    """Return what `work` returns in a thread of the pool.
+    """Return the result of `work` in a thread of the pool.
 
     Raises:
         ThreadError: When the pool needs another thread and the system refuses it.
     """
-    begun = threading.Event()
+    started = threading.Event()
 
     def run() -> T:
-        begun.set()
+        started.set()
         return work()
 
     try:
         return await run_in_threadpool(run)
     except RuntimeError as error:
-        if begun.is_set():
+        if started.is_set():
             raise
         raise ThreadError(REFUSED) from error

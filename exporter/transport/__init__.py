@@ -1,1 +1,1 @@
-"""Outgoing HTTP, and the only package that knows requests and urllib3."""
+"""Outgoing HTTP; the only package that imports requests and urllib3."""

@@ -12,10 +12,10 @@ from exporter.files.secret import Secret
 
 
 class HeaderAuth(AuthBase):
-    """Sets the header on each request. An auth object also keeps requests from reading ~/.netrc."""
+    """Sets the header of each request; with an auth object, requests does not read ~/.netrc."""
 
     def __init__(self, header: Callable[[], str | None]) -> None:
-        """Send what `header` returns at the time of each request; nothing for None."""
+        """Call `header` for each request; None sends no header."""
         self._header = header
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -1,6 +1,6 @@
-"""A TCP connection to the first address of a host that accepts one (RFC 8305, "Happy Eyeballs").
+"""Connects to the first address of a host that accepts (RFC 8305, "Happy Eyeballs").
 
-All addresses share one deadline: while one does not answer, the next is tried beside it.
+All addresses share one deadline: while an attempt is pending, the next one starts.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 ATTEMPT_DELAY_SECONDS = 0.25
-"""From the start of one attempt to the start of the next: RFC 8305, section 5."""
+"""Between the starts of two attempts: RFC 8305, section 5."""
 STARTING_SHARE = 0.5
-"""Part of the deadline in which all attempts start; the rest is for the last one."""
-CUT_CHECK_SECONDS = 0.25
+"""Part of the timeout within which all attempts start; the rest is for the last one."""
+ABORT_CHECK_SECONDS = 0.25
 MAX_NAMED = 8
-"""Addresses that a message names."""
+"""Maximum number of addresses in a message."""
 NO_CONNECTION = "no connection before the deadline"
 STARTED = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
-"""Results of a connect that does not block."""
+"""Results of a nonblocking connect."""
 
 AddressInfo = tuple[int, int, int, str, Any]
 """One result of `getaddrinfo`."""
 
 
 class Connector:
-    """Opens one connection; another thread may read `lateness` meanwhile."""
+    """Opens one connection; `timeout_detail` may be read from any thread."""
 
     def __init__(
-        self, host: str, port: int, prepare: Callable[[socket.socket], None], is_cut: Callable[[], bool]
+        self, host: str, port: int, prepare: Callable[[socket.socket], None], is_aborted: Callable[[], bool]
     ) -> None:
-        """Take what `connect` needs; nothing is resolved yet.
+        """Resolve nothing yet.
 
         Args:
-            host: A name or an address.
-            port: The port of every address.
+            host: Name or address.
+            port: Port of all addresses.
             prepare: Sets the options of each socket before it connects.
-            is_cut: Returns whether to give up; called at least every `CUT_CHECK_SECONDS`.
+            is_aborted: Whether to give up; called at least every `ABORT_CHECK_SECONDS`.
         """
         self._host = host
         self._port = port
         self._prepare = prepare
-        self._is_cut = is_cut
+        self._is_aborted = is_aborted
         self._tried: tuple[str, ...] = ()
         self._next_start = 0.0
         self._error = OSError("no address was tried")
 
     @property
-    def lateness(self) -> str:
-        """What a timeout reports, with the addresses that were tried so far."""
+    def timeout_detail(self) -> str:
+        """Detail of a timeout, with the addresses tried so far."""
         if not self._tried:
             return NO_CONNECTION
         more = len(self._tried) - MAX_NAMED
@@ -61,22 +61,22 @@ class Connector:
         return f"{NO_CONNECTION}: tried {', '.join(self._tried[:MAX_NAMED])}{others}"
 
     def connect(self, seconds: float) -> socket.socket:
-        """Resolve the host, and return a connection to the first of its addresses that accepts one.
+        """Resolve the host, and return a connection to the first address that accepts.
 
         Args:
-            seconds: The limit for all addresses together; a resolver that hangs can exceed it.
+            seconds: Timeout for all addresses together; a hanging resolver can exceed it.
 
         Raises:
             gaierror: When the host cannot be resolved.
-            TimeoutError: When no address accepted in time, or when `is_cut`; its text is `lateness`.
-            OSError: When every address refused; it is the error of the last one.
+            TimeoutError: When no address accepts in time, or when aborted; its text is `timeout_detail`.
+            OSError: When every address refuses; the last error.
         """
-        end = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         found = self._resolve()
         delay = min(ATTEMPT_DELAY_SECONDS, STARTING_SHARE * seconds / len(found))
         with selectors.DefaultSelector() as pending:
             try:
-                return self._first(deque(found), pending, end, delay)
+                return self._first(deque(found), pending, deadline, delay)
             finally:
                 for key in pending.get_map().values():
                     cast(socket.socket, key.fileobj).close()
@@ -88,19 +88,19 @@ class Connector:
             raise socket.gaierror(socket.EAI_NONAME, "not a valid host name") from error
 
     def _first(
-        self, waiting: deque[AddressInfo], pending: selectors.BaseSelector, end: float, delay: float
+        self, waiting: deque[AddressInfo], pending: selectors.BaseSelector, deadline: float, delay: float
     ) -> socket.socket:
-        while (now := time.monotonic()) < end and not self._is_cut():
+        while (now := time.monotonic()) < deadline and not self._is_aborted():
             if waiting and (now >= self._next_start or not pending.get_map()):
                 self._next_start = now + delay
                 self._start(waiting.popleft(), pending)
             elif pending.get_map():
-                wake = self._next_start if waiting else end
-                if connected := self._wait(pending, min(wake - now, CUT_CHECK_SECONDS)):
+                wake = self._next_start if waiting else deadline
+                if connected := self._wait(pending, min(wake - now, ABORT_CHECK_SECONDS)):
                     return connected
             else:
                 raise self._error
-        raise TimeoutError(errno.ETIMEDOUT, self.lateness)
+        raise TimeoutError(errno.ETIMEDOUT, self.timeout_detail)
 
     def _start(self, row: AddressInfo, pending: selectors.BaseSelector) -> None:
         self._tried += (str(row[-1][0]),)
@@ -110,7 +110,7 @@ class Connector:
             self._fail(error)
 
     def _open(self, row: AddressInfo) -> socket.socket:
-        """Return a socket that has begun to connect."""
+        """Return a socket that is connecting."""
         family, kind, protocol, _, address = row
         sock = socket.socket(family, kind, protocol)
         try:
@@ -125,7 +125,7 @@ class Connector:
         return sock
 
     def _wait(self, pending: selectors.BaseSelector, seconds: float) -> socket.socket | None:
-        """Return a socket that has connected, None while there is none."""
+        """Return a connected socket, None if there is none yet."""
         for key, _ in pending.select(seconds):
             sock = cast(socket.socket, key.fileobj)
             pending.unregister(sock)
@@ -137,6 +137,6 @@ class Connector:
         return None
 
     def _fail(self, error: OSError) -> None:
-        """Remember why an attempt failed; the next one starts at once."""
+        """Record the error of an attempt; the next one starts at once."""
         self._error = error
         self._next_start = 0.0

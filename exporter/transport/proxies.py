@@ -1,7 +1,7 @@
-"""The proxy for a request: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in lower case first.
+"""Selects the proxy for a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, lower case first.
 
-`requests` ignores some forms of NO_PROXY: ports of addresses, brackets and `*.`. The forms here are those of
-curl and of Go's `httpproxy`.
+NO_PROXY has the syntax of curl and of Go's `httpproxy`. requests ignores some of it: ports of addresses,
+brackets and `*.`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from exporter.errors import GatewayError, Outcome
 DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 SCHEMES = frozenset({"http", "https"})
 ENTRY = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?")
-"""An entry of NO_PROXY: an address in brackets, or what has no colon; then a port or none."""
+"""An entry of NO_PROXY: an address in brackets or a host without colons, then an optional port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy; its text is its address without credentials and the variable that names it."""
+    """A proxy; `str` returns its address without credentials, and its variable."""
 
     url: str = field(repr=False)
     """With the credentials."""
@@ -42,7 +42,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """Return the proxy for a request to `url`, None for a direct connection.
 
     Raises:
-        GatewayError: With the outcome `proxy`, when the proxy is none that can be used.
+        GatewayError: With the outcome `proxy`, when the proxy is invalid or not supported.
     """
     target = urlsplit(url)
     variable = _first_set(environ, f"{target.scheme}_proxy", "all_proxy")
@@ -53,7 +53,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is that of this machine."""
+    """Return whether a host name or address is of the loopback."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -67,7 +67,7 @@ def _first_set(environ: Mapping[str, str], *names: str) -> str | None:
 
 
 def _is_direct(host: str, port: int, environ: Mapping[str, str]) -> bool:
-    # As in Go: a proxy cannot reach the loopback of this machine.
+    # As in Go: a proxy cannot reach the loopback of this host.
     if is_loopback(host):
         return True
     variable = _first_set(environ, "no_proxy")
@@ -94,7 +94,7 @@ def _split(entry: str) -> tuple[str, str | None]:
 
 
 def _has_address(pattern: str, address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether an entry is this address or a network with it; names are not resolved."""
+    """Return whether an entry is this address or a network that contains it."""
     try:
         return address in ip_network(pattern, strict=False)
     except ValueError:
@@ -102,7 +102,7 @@ def _has_address(pattern: str, address: IPv4Address | IPv6Address) -> bool:
 
 
 def _has_name(pattern: str, host: str) -> bool:
-    """Tell whether a name belongs to a domain: with `*.` the names below it, else the domain as well."""
+    """Return whether a name matches a domain: with `*.` subdomains only, else also the domain itself."""
     if pattern.startswith("*."):
         return host.endswith(pattern[1:])
     domain = pattern.strip(".")
@@ -112,7 +112,7 @@ def _has_name(pattern: str, host: str) -> bool:
 def _proxy(text: str, variable: str) -> Proxy:
     url = _parsed(text if "://" in text else f"http://{text}")
     if url is None:
-        raise GatewayError(Outcome.PROXY, f"{variable} is no URL such as http://proxy.example:3128")
+        raise GatewayError(Outcome.PROXY, f"{variable} is not a URL such as http://proxy.example:3128")
     if url.scheme not in SCHEMES:
         raise GatewayError(
             Outcome.PROXY,
@@ -123,7 +123,7 @@ def _proxy(text: str, variable: str) -> Proxy:
 
 
 def _parsed(text: str) -> Url | None:
-    """Return the URL, None for what is none; a password with # or / that is not escaped is none, too."""
+    """Return the URL, None if it is invalid, for example with an unescaped # or / in the password."""
     try:
         url = parse_url(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Web configuration files of the Prometheus exporter toolkit: TLS, authentication, reloads."""
+"""Web configuration of the Prometheus exporter toolkit: TLS, authentication, reloads."""

@@ -1,4 +1,4 @@
-"""Who may come in, and how often, by the web configuration in force: a layer around all routes."""
+"""ASGI middleware for authentication, rate limits and response headers of the web configuration."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from exporter.webconfig.passwords import Passwords, Verdict
 CHALLENGE = f'Basic realm="{SERVICE_NAME}", charset="UTF-8"'
 
 
-class Access:
-    """An ASGI application before another one: lets pass who may, and adds the headers of the file."""
+class AuthenticationMiddleware:
+    """Enforces authentication and rate limits, and adds the configured headers."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class Access:
         protect_health: bool,
         health_paths: Collection[str],
     ) -> None:
-        """Stand before `app`.
+        """Wrap an application.
 
         Args:
-            app: Gets what may pass.
-            newest: Returns the configuration in force; asked for each request.
+            app: Gets the accepted requests.
+            newest: Returns the current configuration; called for each request.
             clock: For the rate limit.
-            protect_health: Ask for a password on the health routes, too.
-            health_paths: The paths of the health routes.
+            protect_health: Whether the health routes require authentication, too.
+            health_paths: Paths of the health routes.
         """
         self._app = app
         self._newest = newest
@@ -50,14 +50,14 @@ class Access:
         self._apply(newest())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Reject a request, or pass it on."""
         if (config := self._newest()) is not self._config:
             self._apply(config)
-        refusal = await self._refusal(scope)
-        await (refusal or self._app)(scope, receive, self._with_headers(send))
+        rejection = await self._reject(scope)
+        await (rejection or self._app)(scope, receive, self._with_headers(send))
 
     def _apply(self, config: WebConfig) -> None:
-        """Begin anew with what has changed; passwords stay known for as long as the users stay the same."""
+        """Use a new configuration; verified passwords stay cached while the users are the same."""
         self._headers = [(name.lower().encode(), text.encode()) for name, text in config.headers.items()]
         hashes = {user: secret.reveal() for user, secret in config.users.items()}
         if hashes != self._hashes:
@@ -65,49 +65,49 @@ class Access:
         self._bucket = TokenBucket(config.rate_limit, self._clock) if config.rate_limit else None
         self._config = config
 
-    async def _refusal(self, scope: Scope) -> Response | None:
+    async def _reject(self, scope: Scope) -> Response | None:
         is_protected = bool(self._hashes) and self._protect_health
         if scope["path"] in self._health_paths and not is_protected:
             return None
         if self._bucket is not None and (seconds := self._bucket.take()):
-            return PlainTextResponse("Too many requests.\n", 429, {"Retry-After": str(math.ceil(seconds))})
+            return PlainTextResponse("Too Many Requests\n", 429, {"Retry-After": str(math.ceil(seconds))})
         if not self._hashes:
             return None
         credentials = _credentials(Headers(scope=scope).get("authorization", ""))
         address = scope["client"][0] if scope["client"] else ""
-        verdict = await self._passwords.judge(*credentials, address) if credentials else Verdict.WRONG
+        verdict = await self._passwords.verify(*credentials, address) if credentials else Verdict.WRONG
         if verdict is Verdict.BUSY:
-            return PlainTextResponse("No password can be compared now.\n", 503, {"Retry-After": "1"})
+            return PlainTextResponse("Service Unavailable\n", 503, {"Retry-After": "1"})
         if verdict is Verdict.WRONG:
-            return PlainTextResponse("User and password, please.\n", 401, {"WWW-Authenticate": CHALLENGE})
+            return PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": CHALLENGE})
         return None
 
     def _with_headers(self, send: Send) -> Send:
-        """Return a `send` that puts the headers of the file in the place of those of the same name."""
+        """Return a `send` that adds the configured headers, and replaces those of the same name."""
         headers = self._headers
 
         async def send_with_headers(message: Message) -> None:
             if headers and message["type"] == "http.response.start":
-                own = dict(headers)
-                kept = [(name, text) for name, text in message["headers"] if name.lower() not in own]
-                message["headers"] = [*kept, *headers]
+                names = dict(headers)
+                others = [(name, text) for name, text in message["headers"] if name.lower() not in names]
+                message["headers"] = [*others, *headers]
             await send(message)
 
         return send_with_headers
 
 
 class TokenBucket:
-    """Holds at most `burst` tokens, one for a request; a new one comes each `interval`."""
+    """Token bucket: at most `burst` tokens, one per request; a token is added each `interval`."""
 
     def __init__(self, limit: RateLimit, clock: Clock) -> None:
-        """Begin full."""
+        """Start full."""
         self._limit = limit
         self._clock = clock
         self._tokens = float(limit.burst)
         self._filled = clock.age()
 
     def take(self) -> float:
-        """Take a token and return 0, or return the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until the next one."""
         now = self._clock.age()
         new = (now - self._filled) / self._limit.interval
         self._tokens, self._filled = min(self._limit.burst, self._tokens + new), now
@@ -118,7 +118,7 @@ class TokenBucket:
 
 
 def _credentials(header: str) -> tuple[bytes, bytes] | None:
-    """Return user and password of an `Authorization` header (RFC 7617), None where there are none."""
+    """Return user and password of an `Authorization` header (RFC 7617), None if it has none."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

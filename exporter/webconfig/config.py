@@ -1,7 +1,7 @@
-"""The web configuration file: who may come in, over which TLS, how often, and with which headers in answers.
+"""Reads the web configuration file: TLS, authentication, rate limit and response headers.
 
-The format is that of Prometheus' exporter toolkit (docs/web-configuration.md there), so that its files work.
-What cannot be honoured is refused by name: to run as if it were not there would be less safe.
+The format is that of Prometheus' exporter toolkit (its docs/web-configuration.md). An unsupported setting is
+a problem: to ignore it would be less safe.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import bcrypt
 
 from exporter.errors import SettingsError
 from exporter.files.document import Section, Tree, parse
+from exporter.files.problems import Problems
 from exporter.files.read import Stamp, stamp
 from exporter.files.secret import Secret
 from exporter.webconfig.tls import Pem, ServerContext, TlsSettings, knows_curve, make_context
@@ -41,7 +42,7 @@ NOT_VERIFIED: Mapping[str, str] = MappingProxyType(
         "RequireClientCert": "RequireAndVerifyClientCert",
     }
 )
-"""Policies that take certificates unverified, which Python's TLS cannot do, and what to use instead."""
+"""Policies that accept unverified certificates, which Python's `ssl` cannot do, and what to use instead."""
 VERSIONS: Mapping[str, ssl.TLSVersion] = MappingProxyType(
     {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 )
@@ -62,7 +63,7 @@ CIPHERS: Mapping[str, str | None] = MappingProxyType(
         "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
     }
 )
-"""OpenSSL's names; those of TLS 1.3 are always on, as they are in Go."""
+"""OpenSSL's names. The suites of TLS 1.3 are always enabled, as in Go."""
 CURVES: Mapping[str, str] = MappingProxyType(
     {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 )
@@ -75,17 +76,17 @@ HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "X-XSS-Protection": (),
     }
 )
-"""Headers that may be set, with the values that they may have; empty: any."""
+"""Headers that can be set, with their valid values; empty: any value."""
 HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$([./A-Za-z0-9]{53})")
 CHEAPEST = "04"
 MAX_COST = 14
-"""Of a bcrypt hash; each more doubles the time of a comparison, which takes about a second at this one."""
+"""Highest cost of a bcrypt hash: a comparison takes about a second, and each step doubles it."""
 DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 UNITS: Mapping[str, float] = MappingProxyType(
     {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 )
 LONGEST_SECONDS = 1e9
-"""About what Go's durations can hold."""
+"""Close to the limit of Go's durations."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -99,37 +100,37 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What the file says; nothing of it is asked for where it is empty."""
+    """The content of the file; an empty field turns its feature off."""
 
     tls: ServerContext | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     users: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
-    """bcrypt hashes by user; empty: everybody may come in."""
+    """bcrypt hashes by user; empty: no authentication."""
     rate_limit: RateLimit | None = None
     warnings: tuple[str, ...] = ()
-    """What is unwise, but no error; to be logged once."""
+    """Valid but questionable settings, one sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of reading the file once."""
+    """The result of reading the file once."""
 
     path: Path
     config: WebConfig
-    """Of no use where there are problems."""
+    """Invalid if there are problems."""
     problems: tuple[str, ...]
-    """One sentence each, without any hash, key or path."""
+    """One sentence each, without hashes, keys or paths."""
     stamps: Mapping[Path, Stamp]
-    """The file and all that it names, as they were just before they were read."""
+    """Of the file and the files that it names, taken before each is read."""
 
     @property
     def is_outdated(self) -> bool:
-        """Tell whether one of the files has changed since."""
+        """Whether one of the files has changed since."""
         return any(stamp(path) != before for path, before in self.stamps.items())
 
 
 def read(path: Path) -> Reading:
-    """Read the file and all that it names; relative names are relative to its folder."""
+    """Read the file and the files that it names, relative to its directory."""
     stamps = {path: stamp(path)}
     try:
         tree = parse(path)
@@ -143,11 +144,11 @@ def read(path: Path) -> Reading:
 
 
 class _Reader:
-    """One pass over the content of the file; it collects problems and goes on with defaults."""
+    """Reads the sections of the file; a value with a problem gets its default."""
 
-    def __init__(self, tree: Tree, folder: Path) -> None:
-        self.problems: list[str] = []
-        self._folder = folder
+    def __init__(self, tree: Tree, directory: Path) -> None:
+        self.problems = Problems()
+        self._directory = directory
         self._top = Section("", tree, SECTIONS, self.problems)
         self._tls = self._section("tls_server_config", TLS_KEYS)
         self._http = self._section("http_server_config", ("http2", "headers"))
@@ -161,7 +162,7 @@ class _Reader:
         return [pem.source for pem in pems if pem is not None and isinstance(pem.source, Path)]
 
     def config(self) -> WebConfig:
-        # Read for its type alone: HTTP/1.1 is all that is spoken here.
+        # Checked, but without effect: the server supports HTTP/1.1 only.
         self._http.boolean("http2", True)
         tls = self._context() if self._tls.values else None
         users = self._hashes()
@@ -172,28 +173,26 @@ class _Reader:
             yield "basic_auth_users without tls_server_config: passwords travel unencrypted."
         if tls is not None and tls.verify_mode is not ssl.CERT_NONE and self._client_ca is None:
             yield (
-                "client_auth_type without client_ca_file: a certificate of every authority that the system "
-                "trusts will do."
+                "client_auth_type without client_ca_file: every certificate is accepted that an authority "
+                "trusted by the system has issued."
             )
 
     def _section(self, name: str, known: Sequence[str] | None) -> Section:
         return Section(name, self._top.values.get(name), known, self.problems)
 
     def _pem(self, name: str) -> Pem | None:
-        """Return what is named by a path or given as text, but not both."""
+        """Return the PEM at a path or inline, but not both."""
         text, path = self._tls.text(name), self._tls.text(f"{name}_file")
         if text and path:
             self._tls.complain(name, f"and {name}_file are both set: keep one of them.")
         if path:
-            return Pem(self._tls.path(f"{name}_file"), self._folder / path)
+            return Pem(self._tls.path(f"{name}_file"), self._directory / path)
         return Pem(self._tls.path(name), Secret(text)) if text else None
 
     def _context(self) -> ServerContext | None:
-        try:
+        with self.problems.collect():
             return make_context(self._tls_settings())
-        except SettingsError as error:
-            self.problems.extend(error.problems)
-            return None
+        return None
 
     def _tls_settings(self) -> TlsSettings:
         section = self._tls
@@ -226,7 +225,7 @@ class _Reader:
 
     def _version(self, key: str, default: str) -> ssl.TLSVersion:
         if self._tls.values.get(key) in ("TLS10", "TLS11"):
-            self._tls.complain(key, "cannot be that old, OpenSSL does not speak it any more: use TLS12.")
+            self._tls.complain(key, "is a version that OpenSSL no longer supports: use TLS12.")
             return VERSIONS[default]
         return self._tls.choice(key, VERSIONS, default)
 
@@ -235,14 +234,14 @@ class _Reader:
         if policy in NOT_VERIFIED:
             self._tls.complain(
                 "client_auth_type",
-                f"{policy} verifies no certificate, which is not supported: use {NOT_VERIFIED[policy]}.",
+                f"{policy} does not verify certificates, which is not supported: use {NOT_VERIFIED[policy]}.",
             )
             return ssl.CERT_REQUIRED
         mode = self._tls.choice("client_auth_type", CLIENT_AUTH, "NoClientCert")
         if self._client_ca is not None and policy in ("", "NoClientCert"):
             self._tls.complain(
                 "client_auth_type",
-                f"does not use {self._client_ca.name}: set RequireAndVerifyClientCert, or take the CA out.",
+                f"does not use {self._client_ca.name}: set RequireAndVerifyClientCert, or remove the CA.",
             )
         return mode
 
@@ -250,17 +249,17 @@ class _Reader:
         names = self._tls.texts("cipher_suites")
         ciphers = tuple(filter(None, self._tls.choices("cipher_suites", CIPHERS, names, None)))
         if names and CIPHERS.keys() >= set(names) and not ciphers and minimum is ssl.TLSVersion.TLSv1_2:
-            self._tls.complain("cipher_suites", "has none of TLS 1.2: add one, or set min_version: TLS13.")
+            self._tls.complain("cipher_suites", "has no TLS 1.2 suite: add one, or set min_version: TLS13.")
         return ciphers
 
     def _curve(self) -> str | None:
         names = self._tls.texts("curve_preferences")
         curves = self._tls.choices("curve_preferences", CURVES, names, "")
         if len(curves) > 1:
-            self._tls.complain("curve_preferences", "can be one curve only: keep the one you prefer.")
+            self._tls.complain("curve_preferences", "must have one curve only: keep the one you prefer.")
         curve = curves[0] if curves else None
         if curve and not knows_curve(curve):
-            self._tls.complain("curve_preferences", f"{names[0]} is not known to this Python: use CurveP256.")
+            self._tls.complain("curve_preferences", f"{names[0]} is unknown to this Python: use CurveP256.")
             return None
         return curve
 
@@ -281,14 +280,14 @@ class _Reader:
         hashes = {}
         for user, text in section.values.items():
             if not user or ":" in user:
-                section.complain(user, "cannot be sent as a user: it is empty or holds a colon.")
+                section.complain(user, "is not a valid user name: it is empty or has a colon.")
             if not isinstance(text, str) or not _is_hash(text):
-                section.complain(user, "is no bcrypt hash, such as `htpasswd -nBC 10` makes.")
+                section.complain(user, "is not a bcrypt hash: make one with `htpasswd -nBC 10`.")
             elif (cost := int(text[4:6])) > MAX_COST:
                 section.complain(
                     user,
-                    f"has the bcrypt cost {cost}: one comparison would take seconds or more. The highest "
-                    f"cost is {MAX_COST}; `htpasswd -nBC 10` makes a new hash.",
+                    f"has the bcrypt cost {cost}, above {MAX_COST}: a comparison would take seconds. "
+                    "Make a new hash with `htpasswd -nBC 10`.",
                 )
             else:
                 hashes[user] = Secret(text)
@@ -297,18 +296,18 @@ class _Reader:
     def _rate_limit(self) -> RateLimit | None:
         interval, burst = _duration(self._rate.text("interval") or "0"), self._rate.text("burst") or "0"
         if interval is None:
-            self._rate.complain("interval", "must be a duration with its unit, such as 1s, 500ms or 1m30s.")
+            self._rate.complain("interval", "must be a duration with a unit, such as 1s, 500ms or 1m30s.")
         if WHOLE_NUMBER.fullmatch(burst) is None:
             self._rate.complain("burst", "must be a whole number of requests.")
         elif interval:
             if int(burst) > 0:
                 return RateLimit(interval, int(burst))
-            self._rate.complain("burst", "lets nobody in: it must be at least 1.")
+            self._rate.complain("burst", "must be at least 1.")
         return None
 
 
 def _is_hash(text: str) -> bool:
-    """Tell whether bcrypt takes it, tried at the lowest cost."""
+    """Return whether bcrypt accepts a hash, tested at the lowest cost."""
     match = HASH.fullmatch(text)
     if match is None:
         return False
@@ -320,7 +319,7 @@ def _is_hash(text: str) -> bool:
 
 
 def _duration(text: str) -> float | None:
-    """Return seconds of a duration as Go writes it, such as 1m30s; None when it is none, or negative."""
+    """Return the seconds of a Go duration such as 1m30s; None if it is not one, or negative."""
     text = text.removeprefix("+")
     if text == "0":
         return 0.0

@@ -1,4 +1,4 @@
-"""The web configuration in force: read anew, without a restart, when a file of it has changed."""
+"""The current web configuration, reloaded when its file, or a file that it names, changes."""
 
 from __future__ import annotations
 
@@ -7,81 +7,69 @@ import ssl
 from collections.abc import Callable, Iterator
 
 from exporter.clock import Clock
+from exporter.files.reload import Messages, Reloader
 from exporter.webconfig.config import Reading, WebConfig, read
 
 LOGGER = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-"""Between two looks at the files, however many connections and requests come."""
-RESTART = "restart the exporter, or take it back"
+CHECK_SECONDS = 1.0
+"""Minimum time between two checks of the files, independent of the number of requests."""
+RESTART = "restart the exporter, or undo the change"
 
 
 class WebFile:
-    """Gives the newest good configuration; for one thread alone, that of the event loop."""
+    """Returns the last valid configuration; all but `current` belongs to the event loop's thread."""
 
     def __init__(self, reading: Reading, clock: Clock, on_change: Callable[[bool], None]) -> None:
-        """Begin with a good reading.
+        """Start with a valid reading.
 
         Args:
-            reading: Of the start, without problems.
-            clock: For the time between two looks.
-            on_change: Told whether the file is of use, each time that this changes.
+            reading: Read at startup, without problems.
+            clock: Times the checks.
+            on_change: Called with False when reloads begin to fail, and with True when they succeed again.
         """
-        self._reading = reading
-        self._config = reading.config
+        messages = Messages("Web config reloaded", "Web config unchanged", "Web config not reloaded")
+        self._file = Reloader(reading, lambda: read(reading.path), messages, on_change, _refuse)
         self._clock = clock
-        self._on_change = on_change
-        self._is_of_use = True
-        self._next_look = clock.age() + LOOK_SECONDS
+        self._next_check = clock.age() + CHECK_SECONDS
 
     @property
     def current(self) -> WebConfig:
-        """The configuration in use, without a look at the files; may be read from any thread."""
-        return self._config
+        """The current configuration, without a check of the files; may be read from any thread."""
+        return self._file.current.config
 
     def newest(self) -> WebConfig:
-        """Return the configuration in force, after a look at the files where one is due."""
+        """Return the current configuration, after a check of the files if one is due."""
         now = self._clock.age()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            if self._reading.is_outdated:
-                self._read_again()
-        return self._config
+        if now >= self._next_check:
+            self._next_check = now + CHECK_SECONDS
+            self._update(self._file.newest)
+        return self.current
 
     def reload(self) -> None:
-        """Read the files now if they have changed or cannot be used, and log the outcome in any case."""
-        if self._reading.is_outdated or not self._is_of_use:
-            self._read_again()
-        else:
-            LOGGER.info("Web config unchanged")
+        """Read the files if they have changed or are invalid, and log the result."""
+        self._update(self._file.reload)
 
-    def _read_again(self) -> None:
-        self._reading = read(self._reading.path)
-        problems = self._reading.problems or tuple(_opened(self._config, self._reading.config))
-        if self._is_of_use == bool(problems):
-            self._is_of_use = not problems
-            self._on_change(self._is_of_use)
-        if problems:
-            hint = " ".join(("The last good one stays in force.", *problems))
-            LOGGER.warning("Web config not reloaded", extra={"hint": hint})
-        else:
-            before, self._config = self._config, self._reading.config
-            LOGGER.info("Web config reloaded")
-            for warning in self._config.warnings:
-                if warning not in before.warnings:
-                    LOGGER.warning("Questionable setting", extra={"hint": warning})
+    def _update(self, update: Callable[[], object]) -> None:
+        """Call `update`, and log the warnings that the new configuration adds."""
+        before = self.current
+        update()
+        for warning in self.current.warnings:
+            if warning not in before.warnings:
+                LOGGER.warning("Questionable setting", extra={"hint": warning})
 
 
-def _opened(old: WebConfig, new: WebConfig) -> Iterator[str]:
-    """Name what a running exporter does not do: a file that is seen half written must open no door."""
-    if (old.tls is None) != (new.tls is None):
-        yield f"tls_server_config cannot come or go while the exporter runs: {RESTART}."
-    if old.users and not new.users:
-        yield f"basic_auth_users cannot go while the exporter runs: {RESTART}."
-    if old.tls and new.tls:
-        if old.tls.verify_mode is ssl.CERT_REQUIRED and new.tls.verify_mode is not ssl.CERT_REQUIRED:
-            yield f"client_auth_type cannot go while the exporter runs: {RESTART}."
-        if old.tls.has_own_authorities and not new.tls.has_own_authorities:
-            yield f"client_ca cannot go while the exporter runs: {RESTART}."
-        if old.tls.allowed_sans and not new.tls.allowed_sans:
-            yield f"client_allowed_sans cannot go while the exporter runs: {RESTART}."
+def _refuse(current: Reading, new: Reading) -> Iterator[str]:
+    """Yield why a change needs a restart: a file that is being written must not weaken access control."""
+    old_tls, new_tls = current.config.tls, new.config.tls
+    if (old_tls is None) != (new_tls is None):
+        yield f"tls_server_config cannot be added or removed while the exporter runs: {RESTART}."
+    if current.config.users and not new.config.users:
+        yield f"basic_auth_users cannot be removed while the exporter runs: {RESTART}."
+    if old_tls and new_tls:
+        if old_tls.verify_mode is ssl.CERT_REQUIRED and new_tls.verify_mode is not ssl.CERT_REQUIRED:
+            yield f"client_auth_type cannot be weakened while the exporter runs: {RESTART}."
+        if old_tls.has_own_authorities and not new_tls.has_own_authorities:
+            yield f"client_ca cannot be removed while the exporter runs: {RESTART}."
+        if old_tls.allowed_sans and not new_tls.allowed_sans:
+            yield f"client_allowed_sans cannot be removed while the exporter runs: {RESTART}."

@@ -1,10 +1,10 @@
-"""TLS of the listening socket: contexts of OpenSSL, made of what the web configuration file says."""
+"""Creates TLS contexts for the web configuration."""
 
 from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,44 +15,45 @@ from typing import Any, Self
 from cryptography import x509
 
 from exporter.errors import SettingsError
+from exporter.files.problems import Problems
 from exporter.files.read import read_file
 from exporter.files.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """Certificates or a key in PEM: a file, or the text itself."""
+    """Certificates or a key in PEM, in a file or inline."""
 
     name: str
-    """Of the key in the web configuration file, for messages."""
+    """Path of the key in the web configuration file, for messages."""
     source: Path | Secret
 
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """What the file says of TLS; names are those of OpenSSL."""
+    """The TLS section of the file, with OpenSSL's names."""
 
     certificate: Pem | None
     key: Pem | None
-    """None, of both: a problem that is told already, and no context that could serve."""
+    """None for either is a problem that is already reported."""
     client_ca: Pem | None
-    """None: certificates of clients are verified by the authorities that the system trusts, if at all."""
+    """None: the system's authorities verify client certificates."""
     client_auth: ssl.VerifyMode
     allowed_sans: frozenset[str]
-    """Empty: every verified certificate will do."""
+    """Empty: every verified certificate is accepted."""
     minimum: ssl.TLSVersion
     maximum: ssl.TLSVersion
     ciphers: tuple[str, ...]
-    """Of TLS 1.2; empty: those of OpenSSL."""
+    """Of TLS 1.2; empty: OpenSSL's defaults."""
     prefer_own_ciphers: bool
     curve: str | None
 
 
 def make_context(settings: TlsSettings) -> ServerContext:
-    """Return the context of a server.
+    """Return a server context.
 
     Raises:
-        SettingsError: With every problem of the certificates and the key; no text of theirs is in it.
+        SettingsError: With all problems of the certificates and the key, without their content.
     """
     context = ServerContext(settings.allowed_sans, settings.client_ca is not None)
     context.minimum_version, context.maximum_version = settings.minimum, settings.maximum
@@ -64,15 +65,18 @@ def make_context(settings: TlsSettings) -> ServerContext:
     if settings.curve:
         context.set_ecdh_curve(settings.curve)
     context.verify_mode = settings.client_auth
-    problems = [*_load_key_pair(context, settings), *_load_authorities(context, settings)]
-    if problems:
-        raise SettingsError(problems)
+    problems = Problems()
+    with problems.collect():
+        _load_key_pair(context, settings)
+    with problems.collect():
+        _load_authorities(context, settings)
+    problems.raise_any()
     context.expiry = MappingProxyType(dict(_expiries(settings)))
     return context
 
 
 def knows_curve(name: str) -> bool:
-    """Tell whether this Python can bind TLS to a curve: Debian's, 3.11.2, knows those of NIST alone."""
+    """Return whether this Python supports a curve: Python 3.11.2 of Debian supports those of NIST only."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(name)
     except (ssl.SSLError, ValueError):
@@ -81,28 +85,28 @@ def knows_curve(name: str) -> bool:
 
 
 class ServerContext(ssl.SSLContext):
-    """A context that can break off handshakes of clients whose verified certificate has no allowed name."""
+    """A context that rejects client certificates without an allowed name."""
 
     allowed_sans: frozenset[str]
     has_own_authorities: bool
-    """Without them, certificates of every authority count that the system trusts."""
+    """False: the system's authorities are trusted."""
     expiry: Mapping[str, float] = MappingProxyType({})
-    """Unix time at which the first certificate of each file expires, by the file's key in the web config."""
+    """Unix time of the first expiry in each file, by the file's key in the web configuration."""
 
     def __new__(cls, allowed_sans: frozenset[str], has_own_authorities: bool) -> Self:
-        """Make a context for the server's side."""
+        """Create a server context."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, allowed_sans: frozenset[str], has_own_authorities: bool) -> None:
-        """Look at names where there are any."""
+        """Check names if any are set."""
         self.allowed_sans = allowed_sans
         self.has_own_authorities = has_own_authorities
         if allowed_sans:
-            self.sslobject_class = _NamedClient
+            self.sslobject_class = _NameCheckingObject
 
 
-class _NamedClient(ssl.SSLObject):
-    """A connection whose client has to have an allowed name."""
+class _NameCheckingObject(ssl.SSLObject):
+    """Checks the names of the client's certificate after the handshake."""
 
     def do_handshake(self) -> None:
         super().do_handshake()
@@ -111,34 +115,32 @@ class _NamedClient(ssl.SSLObject):
             raise ssl.SSLCertVerificationError("no allowed name in the client's certificate")
 
     def _names(self) -> Iterator[str]:
-        """Yield the alternative names of the certificate, as the toolkit writes them."""
+        """Yield the alternative names of the certificate, in the toolkit's format."""
         try:
             certificate: Mapping[str, Any] = self.getpeercert() or {}
         except ValueError as error:
-            raise ssl.SSLCertVerificationError(
-                "a name in the client's certificate that is no text"
-            ) from error
+            raise ssl.SSLCertVerificationError("an invalid name in the client's certificate") from error
         for kind, name in certificate.get("subjectAltName", ()):
             yield _address(name) if kind == "IP Address" else name
 
 
 def _address(text: str) -> str:
-    """Return an address as people write it: OpenSSL writes every group of an IPv6 address."""
+    """Return an address in its short form: OpenSSL writes all groups of an IPv6 address."""
     try:
         return str(ip_address(text))
     except ValueError:
         return text
 
 
-class NewestContext(ssl.SSLContext):
-    """Stands for the context in force at the moment at which a connection comes; asyncio keeps only one."""
+class ReloadingContext(ssl.SSLContext):
+    """Delegates each new connection to the current context: asyncio uses one context for a server."""
 
     def __new__(cls, newest: Callable[[], ssl.SSLContext]) -> Self:
-        """Make a context that is never used itself."""
+        """Create a context that is never used itself."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, newest: Callable[[], ssl.SSLContext]) -> None:
-        """Ask `newest` for each connection."""
+        """Call `newest` for each connection."""
         self._newest = newest
 
     def wrap_bio(
@@ -149,92 +151,84 @@ class NewestContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Begin the TLS of a connection by the context in force."""
+        """Wrap a connection with the current context."""
         return self._newest().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
+def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
     certificate, key = settings.certificate, settings.key
-    problems = [problem for pem in (certificate, key) if pem for problem in _problems(pem)]
-    if problems or certificate is None or key is None:
-        return problems
+    problems = Problems()
+    for pem in filter(None, (certificate, key)):
+        with problems.collect():
+            _content(pem)
+    problems.raise_any()
+    if certificate is None or key is None:
+        return
     with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
-        if not _holds_certificates(certificate_path):
-            return [f"{certificate.name} holds no certificate in PEM."]
+        if not _has_certificates(certificate_path):
+            raise SettingsError([f"{certificate.name} contains no certificate in PEM."])
         try:
             context.load_cert_chain(certificate_path, key_path, _refuse_password)
-        except _PasswordNeededError:
-            return [f"{key.name} is encrypted: nobody can type its password; store it without one."]
+        except _PasswordNeededError as error:
+            problem = f"{key.name} is encrypted, which is not supported: store the key without a password."
+            raise SettingsError([problem]) from error
         except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                return [f"{key.name} does not belong to the certificate in {certificate.name}."]
-            if error.reason is None:
-                return [f"{key.name} holds no private key in PEM."]
-            reason = error.reason.replace("_", " ").lower()
-            return [f"{certificate.name} and {key.name} cannot be used: {reason}."]
-    return []
+            raise SettingsError([_problem(error, certificate.name, key.name)]) from error
 
 
-def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> Sequence[str]:
+def _problem(error: ssl.SSLError, certificate: str, key: str) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key} does not belong to the certificate in {certificate}."
+    if error.reason is None:
+        return f"{key} contains no private key in PEM."
+    return f"{certificate} and {key} cannot be used: {error.reason.replace('_', ' ').lower()}."
+
+
+def _load_authorities(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if settings.client_auth is ssl.CERT_NONE:
-        return []
+        return
     if settings.client_ca is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-        return []
-    problems = _problems(settings.client_ca)
-    if problems:
-        return problems
-    # Whatever is in the file is trusted, an intermediate authority or a client's own certificate as well.
+        return
+    # As in Go: every certificate in the file is trusted, also an intermediate or a client's own.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     with _as_file(settings.client_ca) as path:
         try:
             context.load_verify_locations(path)
-        except ssl.SSLError:
-            return [f"{settings.client_ca.name} holds no certificate in PEM."]
-    return []
-
-
-def _problems(pem: Pem) -> Sequence[str]:
-    """Name what keeps it from being read."""
-    try:
-        _content(pem)
-    except SettingsError as error:
-        return error.problems
-    return ()
+        except ssl.SSLError as error:
+            raise SettingsError([f"{settings.client_ca.name} contains no certificate in PEM."]) from error
 
 
 def _content(pem: Pem) -> bytes:
-    """Return what it holds.
+    """Return the content.
 
     Raises:
-        SettingsError: Without its path, which may be a key put into the wrong place.
+        SettingsError: Without the path, which can be a key in the wrong setting.
     """
     if isinstance(pem.source, Secret):
         if hasattr(os, "memfd_create"):
             return pem.source.reveal().encode()
-        raise SettingsError([f"{pem.name} cannot be given inline on this system: put it into a file."])
+        raise SettingsError([f"{pem.name} cannot be inline on this system: use a file."])
     try:
         return read_file(pem.source)
     except OSError as error:
         raise SettingsError([f"{pem.name} cannot be read: {error.strerror}."]) from error
     except ValueError as error:
-        raise SettingsError([f"{pem.name} is no path."]) from error
+        raise SettingsError([f"{pem.name} is not a valid path."]) from error
 
 
 def _expiries(settings: TlsSettings) -> Iterator[tuple[str, float]]:
-    """Yield when the first certificate of each file expires."""
+    """Yield the name of each file, and when its first certificate expires."""
     authorities = settings.client_ca if settings.client_auth is not ssl.CERT_NONE else None
     for pem in filter(None, (settings.certificate, authorities)):
-        # Some certificates are good enough for OpenSSL and not for the library: their end is not known.
+        # OpenSSL accepts some certificates that cryptography rejects: they have no expiry here.
         with suppress(ValueError):
             certificates = x509.load_pem_x509_certificates(_content(pem))
-            yield (
-                pem.name.rpartition(".")[2],
-                min(each.not_valid_after_utc.timestamp() for each in certificates),
-            )
+            first = min(certificate.not_valid_after_utc for certificate in certificates)
+            yield pem.name.rpartition(".")[2], first.timestamp()
 
 
-def _holds_certificates(path: str) -> bool:
+def _has_certificates(path: str) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
     except ssl.SSLError:
@@ -244,7 +238,7 @@ def _holds_certificates(path: str) -> bool:
 
 @contextmanager
 def _as_file(pem: Pem) -> Iterator[str]:
-    """Give a path to what OpenSSL reads from files only: one in memory, which nobody exchanges meanwhile."""
+    """Yield a path for OpenSSL, which reads files only: an in-memory copy, which cannot change meanwhile."""
     content = _content(pem)
     if not hasattr(os, "memfd_create"):
         yield str(pem.source)
@@ -260,5 +254,5 @@ class _PasswordNeededError(Exception):
 
 
 def _refuse_password() -> str:
-    """Keep OpenSSL from asking on the terminal."""
+    """Prevent a prompt of OpenSSL on the terminal."""
     raise _PasswordNeededError

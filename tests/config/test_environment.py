@@ -1,4 +1,4 @@
-"""The environment that libraries read: nothing in it is empty or malformed, and what was is named once."""
+"""Environments without empty and invalid variables of libraries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from exporter import SERVICE_NAME
 from exporter.config.environment import clean, prepare
 from tests.libraries import plausible, variables
 from tests.otlp import OtlpReceiver
@@ -17,10 +18,11 @@ from tests.replay import ReplayGateway
 from tests.sweep import start, start_with_all
 
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+NAMED = "a=b,service.name=mine"
 
 
 def base(gateway: ReplayGateway, **more: str) -> dict[str, str]:
-    """Return an environment for a program that polls the replaying gateway."""
+    """Return the environment of a program that polls the replay gateway."""
     return {
         "GATEWAY_API_URL": gateway.url,
         "ADMIN_KEY": "test-admin-key",
@@ -30,13 +32,10 @@ def base(gateway: ReplayGateway, **more: str) -> dict[str, str]:
     }
 
 
-# What is read
-
-
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
 @pytest.mark.parametrize("name", ["OTEL_BSP_SCHEDULE_DELAY", "WEB_CONCURRENCY", "ANY"])
 def test_empty(name: str, text: str) -> None:
-    """An empty variable counts as unset, whatever it is, and nobody is warned."""
+    """An empty variable is removed without a warning."""
     cleaned = clean({name: text, "B": "b"})
 
     assert ({"B": "b"}, ()) == (cleaned.variables, cleaned.warnings)
@@ -82,8 +81,8 @@ def test_empty(name: str, text: str) -> None:
         ("WEB_CONCURRENCY", "auto"),
     ],
 )
-def test_malformed(name: str, text: str) -> None:
-    """A value that a library cannot use is left out with one short warning that names the variable."""
+def test_invalid(name: str, text: str) -> None:
+    """An invalid value is removed, with one short warning that names the variable."""
     cleaned = clean({name: text})
 
     assert {} == cleaned.variables
@@ -113,38 +112,40 @@ def test_malformed(name: str, text: str) -> None:
         ("WEB_CONCURRENCY", "4"),
     ],
 )
-def test_well_formed(name: str, text: str) -> None:
-    """What a library can use stays as it is."""
+def test_valid(name: str, text: str) -> None:
+    """A valid value is not changed."""
     cleaned = clean({name: text})
 
     assert ({name: text}, ()) == (cleaned.variables, cleaned.warnings)
 
 
-def test_part_of_a_list() -> None:
-    """Of a list, the entries that can be used stay."""
-    cleaned = clean({"OTEL_PROPAGATORS": "tracecontext, b3,,baggage"})
+@pytest.mark.parametrize(
+    ("name", "text", "valid", "warning"),
+    [
+        (
+            "OTEL_PROPAGATORS",
+            "tracecontext, b3,,baggage",
+            "tracecontext,baggage",
+            "'b3' is ignored: expected propagators that are installed: tracecontext and baggage.",
+        ),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "token=a,sesame",
+            "token=a",
+            "an entry is ignored: expected name=value, with commas between the entries.",
+        ),
+    ],
+)
+def test_list(name: str, text: str, valid: str, warning: str) -> None:
+    """Valid entries of a list stay; warnings do not contain resource attributes, which can be secrets."""
+    cleaned = clean({name: text})
 
-    assert {"OTEL_PROPAGATORS": "tracecontext,baggage"} == cleaned.variables
-    assert (
-        "OTEL_PROPAGATORS: 'b3' is ignored: "
-        "expected propagators that are installed: tracecontext and baggage.",
-    ) == cleaned.warnings
-
-
-def test_resource_attributes_are_not_shown() -> None:
-    """What is no attribute may be the rest of a value that nobody should see."""
-    cleaned = clean({"OTEL_RESOURCE_ATTRIBUTES": "token=a,sesame"})
-
-    assert {"OTEL_RESOURCE_ATTRIBUTES": "token=a"} == cleaned.variables
-    assert (
-        "OTEL_RESOURCE_ATTRIBUTES: an entry is ignored: "
-        "expected name=value, with commas between the entries.",
-    ) == cleaned.warnings
+    assert ({name: valid}, (f"{name}: {warning}",)) == (cleaned.variables, cleaned.warnings)
 
 
 @pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"])
 def test_long_timeout(name: str) -> None:
-    """A timeout that was meant in milliseconds is cut, and the unit is named."""
+    """A timeout in milliseconds is limited, with a warning about the unit."""
     cleaned = clean({name: "10000"})
 
     assert {name: "30"} == cleaned.variables
@@ -168,7 +169,7 @@ def test_long_timeout(name: str) -> None:
 def test_compression(
     general: str | None, own: str | None, protocol: str, left: str | None, warned: int
 ) -> None:
-    """Each signal has the compression that its protocol can do, its own before the general one."""
+    """Each signal has a compression that its protocol supports, its own before the general one."""
     prefix = "OTEL_EXPORTER_OTLP"
     names = {
         f"{prefix}_COMPRESSION": general,
@@ -187,7 +188,7 @@ def test_compression(
     [("100", None, "100", 0), ("100", "200", "100", 1), (None, "3000", "2048", 1), ("100", "50", "50", 0)],
 )
 def test_batches(queue: str | None, batch: str | None, left: str, warned: int) -> None:
-    """A batch is never longer than its queue, which the SDK would refuse."""
+    """A batch is not larger than its queue, which the SDK would reject."""
     names = {"OTEL_BSP_MAX_QUEUE_SIZE": queue, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": batch}
     cleaned = clean({name: text for name, text in names.items() if text})
 
@@ -195,28 +196,18 @@ def test_batches(queue: str | None, batch: str | None, left: str, warned: int) -
     assert warned == len(cleaned.warnings)
 
 
-# What libraries find
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ({}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
+        ({}, {"OTEL_SERVICE_NAME": SERVICE_NAME}),
         ({"OTEL_SERVICE_NAME": "mine"}, {"OTEL_SERVICE_NAME": "mine"}),
-        (
-            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
-            {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=mine"},
-        ),
-        ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": "provider-metrics-exporter"}),
-        (
-            {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
-            {"OTEL_SERVICE_NAME": "provider-metrics-exporter"},
-        ),
+        ({"OTEL_RESOURCE_ATTRIBUTES": NAMED}, {"OTEL_RESOURCE_ATTRIBUTES": NAMED}),
+        ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_SERVICE_NAME": SERVICE_NAME}),
+        ({"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"}, {"OTEL_SERVICE_NAME": SERVICE_NAME}),
     ],
-    ids=["default", "own name", "own name by attributes", "disabled", "metrics of the SDK"],
 )
 def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -> None:
-    """The service has its name unless a person gave it one, and the SDK never spoils /metrics."""
+    """The service has a default name, and variables that would change /metrics are removed."""
     environ = dict(before)
 
     prepare(environ)
@@ -225,23 +216,15 @@ def test_environment_of_the_sdk(before: dict[str, str], after: dict[str, str]) -
     assert after == {name: value for name, value in environ.items() if name not in added}
 
 
-def test_captured_headers_never_show_keys() -> None:
-    """Header capture, when a person turns it on, leaves out what authorizes, beside what they name."""
+def test_prepare() -> None:
+    """Removes empty and invalid variables, and adds credentials to the sanitized headers."""
     name = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
-    environ = {name: "cookie"}
-
-    prepare(environ)
-
-    assert "cookie,authorization,proxy-authorization" == environ[name]
-
-
-def test_what_is_left_out_of_the_process() -> None:
-    """Variables that were left out are gone from the environment, and others are as they were."""
-    environ = {"OTEL_PYTHON_CONTEXT": "foo", "HOME": "", "PATH": "/bin"}
+    environ = {"OTEL_PYTHON_CONTEXT": "foo", "HOME": "", "PATH": "/bin", name: "cookie"}
 
     prepare(environ)
 
     assert ("/bin", False, False) == (environ["PATH"], "HOME" in environ, "OTEL_PYTHON_CONTEXT" in environ)
+    assert "cookie,authorization,proxy-authorization" == environ[name]
 
 
 # The program
@@ -258,8 +241,8 @@ HARMLESS = {
 }
 
 
-def test_run_warns_once_for_each(gateway: ReplayGateway) -> None:
-    """Each variable that is ignored is named by one record, and everything is delivered."""
+def test_warnings_of_run(gateway: ReplayGateway) -> None:
+    """Each ignored variable has one record, and telemetry is delivered."""
     with OtlpReceiver() as receiver:
         result = start(base(gateway, **HARMLESS, **{OTLP: receiver.url}))
 
@@ -271,22 +254,16 @@ def test_run_warns_once_for_each(gateway: ReplayGateway) -> None:
 
 @pytest.mark.parametrize("command", ["check", "doctor", "healthcheck"])
 def test_other_commands(gateway: ReplayGateway, command: str) -> None:
-    """No command fails by a variable that it can do without."""
+    """No command fails because of a library's variable; `check` prints a note for each."""
     result = run_program(command, **base(gateway, **HARMLESS))
 
     assert "Traceback" not in result.stdout + result.stderr
     assert result.returncode == (1 if command == "healthcheck" else 0)
+    assert [command == "check"] * len(HARMLESS) == [f"Note: {name}: " in result.stderr for name in HARMLESS]
 
 
-def test_check_notes_what_is_ignored(gateway: ReplayGateway) -> None:
-    """`check` names each variable that is ignored."""
-    result = run_program("check", **base(gateway, **HARMLESS))
-
-    assert [True] * len(HARMLESS) == [f"Note: {name}: " in result.stderr for name in HARMLESS]
-
-
-def test_demo_starts() -> None:
-    """The demo gets along with what it can do without, too."""
+def test_demo() -> None:
+    """The demo ignores the variables, too."""
     with program("demo", METRICS_PORT="0", **HARMLESS) as running:
         running.record("Updated provider metrics")
         code, _ = running.end()
@@ -299,13 +276,13 @@ def test_demo_starts() -> None:
     [
         (
             {"OTEL_SERVICE_NAME": "", "OTEL_RESOURCE_ATTRIBUTES": "app.service.name=x,service.name="},
-            "provider-metrics-exporter",
+            SERVICE_NAME,
         ),
         ({"OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name = mine"}, "mine"),
     ],
 )
 def test_name_of_the_service(gateway: ReplayGateway, more: dict[str, str], name: str) -> None:
-    """What is sent bears the exporter's name, unless a person gave it another."""
+    """Telemetry has the exporter's name by default."""
     with OtlpReceiver() as receiver:
         start(base(gateway, **more, **{OTLP: receiver.url}))
 
@@ -318,8 +295,8 @@ def test_name_of_the_service(gateway: ReplayGateway, more: dict[str, str], name:
     assert {name} == set(names)
 
 
-def test_no_false_report(gateway: ReplayGateway) -> None:
-    """A setting of an exporter that is ignored is not told as a failed delivery."""
+def test_ignored_otlp_settings(gateway: ReplayGateway) -> None:
+    """An ignored setting of an OTLP exporter is not logged as a failed delivery."""
     more = {"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TIMEOUT": "foo"}
     with OtlpReceiver() as receiver:
         result = start(base(gateway, **more, **{OTLP: receiver.url}))
@@ -328,14 +305,14 @@ def test_no_false_report(gateway: ReplayGateway) -> None:
     assert "Telemetry not delivered" not in result.output
 
 
-def test_scrapes_of_a_stranger_fill_no_log(gateway: ReplayGateway) -> None:
-    """Headers that the propagators refuse are not logged."""
-    refused = {"baggage": "a" * 9000, "traceparent": "nonsense", "tracestate": "=" * 600}
+def test_invalid_propagation_headers(gateway: ReplayGateway) -> None:
+    """Headers that propagators reject are not logged."""
+    rejected = {"baggage": "a" * 9000, "traceparent": "nonsense", "tracestate": "=" * 600}
     with OtlpReceiver() as receiver, program(**base(gateway, **{OTLP: receiver.url})) as running:
         url = running.url()
         running.record("Updated provider metrics")
         for _ in range(20):
-            requests.get(f"{url}/metrics", headers=refused, timeout=5)
+            requests.get(f"{url}/metrics", headers=rejected, timeout=5)
         running.end()
 
     assert 20 <= len([span for span in receiver.spans if span.name == "GET /metrics"])
@@ -350,7 +327,7 @@ AGENT = "opentelemetry/instrumentation/auto_instrumentation"
 
 @pytest.fixture
 def python_path(tmp_path: Path) -> str:
-    """PYTHONPATH as an operator sets it that injects an agent with an older OpenTelemetry."""
+    """PYTHONPATH with an agent of an older OpenTelemetry, as a Kubernetes operator sets it."""
     agent = tmp_path / AGENT
     agent.mkdir(parents=True)
     (agent / "sitecustomize.py").write_text("import opentelemetry.trace")
@@ -361,8 +338,8 @@ def python_path(tmp_path: Path) -> str:
     return os.pathsep.join([str(agent), str(tmp_path)])
 
 
-def test_agent_is_left_out(gateway: ReplayGateway, python_path: str, tmp_path: Path) -> None:
-    """An agent of another version does not keep the exporter from running, and is named."""
+def test_agent(gateway: ReplayGateway, python_path: str, tmp_path: Path) -> None:
+    """The exporter runs without an agent of another version, and names it."""
     result = start(base(gateway, PYTHONPATH=python_path))
 
     assert (0, True) == (result.code, result.is_good)
@@ -370,8 +347,8 @@ def test_agent_is_left_out(gateway: ReplayGateway, python_path: str, tmp_path: P
     assert line.startswith(f"provider-metrics-exporter: PYTHONPATH: {tmp_path} is ignored, ")
 
 
-def test_other_folders_of_the_path_stay(tmp_path: Path, python_path: str) -> None:
-    """What else is in PYTHONPATH is still found."""
+def test_other_directories(tmp_path: Path, python_path: str) -> None:
+    """Other directories of PYTHONPATH stay."""
     other = tmp_path.parent / f"{tmp_path.name}-other"
     other.mkdir()
     (other / "sitecustomize.py").write_text("print('still here')")
@@ -393,34 +370,28 @@ SETS: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(scope="module")
 def names() -> tuple[str, ...]:
-    """The variables that the installed libraries read."""
+    """Variables that the installed libraries read."""
     return tuple(variables())
 
 
-def test_names_are_found(names: tuple[str, ...]) -> None:
-    """Reading the source finds what is read directly, by a constant, by a compiled library and in pieces."""
-    known = {
-        "NETRC",
-        "WEB_CONCURRENCY",
-        "OTEL_BSP_SCHEDULE_DELAY",
-        "GRPC_VERBOSITY",
-        "OTEL_PYTHON_EXCLUDED_URLS",
-    }
+def test_found_variables(names: tuple[str, ...]) -> None:
+    """The search finds names in code, in constants, in compiled libraries, and composed names."""
+    known = "NETRC WEB_CONCURRENCY OTEL_BSP_SCHEDULE_DELAY GRPC_VERBOSITY OTEL_PYTHON_EXCLUDED_URLS"
 
-    assert known <= set(names)
+    assert set(known.split()) <= set(names)
     assert len(names) > 150
 
 
 @pytest.mark.parametrize("sent", SETS)
 @pytest.mark.parametrize("kind", ["empty", "foo", "plausible"])
 def test_every_variable(gateway: ReplayGateway, names: tuple[str, ...], kind: str, sent: str) -> None:
-    """With every variable of every library set, the program runs, or names those that it refuses."""
+    """With all variables of all libraries set, the program runs, or names those that it rejects."""
     swept = {name: plausible(name) if kind == "plausible" else kind.replace("empty", "") for name in names}
     with OtlpReceiver() as receiver:
         more = {**SETS[sent], OTLP: receiver.url} if sent != "nothing is sent" else {}
-        result, refused = start_with_all(
+        result, rejected = start_with_all(
             base(gateway, **more), {n: t for n, t in swept.items() if n not in more}
         )
 
     assert result.is_good, result.output
-    assert (0, True) == (result.code, kind != "empty" or not refused)
+    assert (0, True) == (result.code, kind != "empty" or not rejected)

@@ -59,8 +59,8 @@ def test_wrong_urls(stage: object) -> None:
     (of_variable,) = problems({stage.variable: url})  # type: ignore[attr-defined]
     (of_flag,) = problems({}, **{stage.name: url})  # type: ignore[attr-defined]
 
-    assert of_variable.startswith(f"{stage.variable} must hold no user or password: ")  # type: ignore[attr-defined]
-    assert of_flag.startswith(f"--{stage.name}-url must hold no user or password: ")  # type: ignore[attr-defined]
+    assert of_variable.startswith(f"{stage.variable} must not contain credentials: ")  # type: ignore[attr-defined]
+    assert of_flag.startswith(f"--{stage.name}-url must not contain credentials: ")  # type: ignore[attr-defined]
 
 
 def test_all_problems_at_once() -> None:
@@ -79,14 +79,13 @@ def test_all_problems_at_once() -> None:
         "EXPORTER_USER has a colon or control characters, which no sign-in allows.",
         "GRAFANA_TOKEN and GRAFANA_TOKEN_FILE are both set: keep one of them.",
         "GRAFANA_ADMIN_PASSWORD_FILE cannot be read: No such file or directory.",
-        "GRAFANA_TOKEN, or its file, has blanks or characters that are not printable ASCII.",
     ) == problems(environ)
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "EXPORTER_PASSWORD_FILE names a file that is empty."),
+        (b"", "EXPORTER_PASSWORD_FILE names an empty file."),
         (b"\xff", "EXPORTER_PASSWORD_FILE cannot be read: not UTF-8 text."),
         (f"{SECRET}\x1b[2J".encode(), "EXPORTER_PASSWORD, or its file, has control characters."),
     ],
@@ -97,6 +96,13 @@ def test_bad_secret_files(tmp_path: Path, content: bytes, problem: str) -> None:
     path.write_bytes(content)
 
     assert problem in problems({"EXPORTER_PASSWORD_FILE": str(path)})
+
+
+def test_token_that_cannot_be_sent() -> None:
+    """A token that does not fit into a header is a problem."""
+    expected = "GRAFANA_TOKEN, or its file, must be printable ASCII without whitespace."
+
+    assert (expected,) == problems({"GRAFANA_TOKEN": f"{SECRET} x"})
 
 
 def test_identities(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_exceptions(case: Case, tmp_path: Path) -> None:
 
 def errors(client: GatewayClient) -> list[str]:
     """Return all that is said of a failed fetch, nothing of a good one."""
-    timer = threading.Timer(0.5, client.cut)
+    timer = threading.Timer(0.5, client.abort)
     timer.start()
     try:
         client.get(SystemClock().age() + 0.5)

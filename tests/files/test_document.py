@@ -1,4 +1,4 @@
-"""A YAML file becomes mappings and lists of texts, and what is wrong with a value is told by its name."""
+"""YAML files and their sections: valid values, and the problems of others."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ import hypothesis.strategies as st
 import pytest
 
 from exporter.errors import SettingsError
-from exporter.files.document import Section, parse
+from exporter.files.document import NO_ALIAS, NO_MERGE, Section, parse
 
 
 def parsed(tmp_path: Path, content: bytes) -> object:
-    """Return what is in a file."""
+    """Return the content of a file."""
     path = tmp_path / "file.yml"
     path.write_bytes(content)
     return parse(path)
 
 
+def problems_of(tmp_path: Path, content: bytes) -> tuple[str, ...]:
+    """Return the problems of an invalid file."""
+    with pytest.raises(SettingsError) as caught:
+        parsed(tmp_path, content)
+    return caught.value.problems
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for files that come one after the other."""
+    """A directory that hypothesis reuses."""
     return tmp_path_factory.mktemp("document")
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"{}", b"null", b"~"])
 def test_empty(tmp_path: Path, content: bytes) -> None:
-    """A file with nothing in it is an empty mapping."""
+    """An empty document is an empty mapping."""
     assert {} == parsed(tmp_path, content)
 
 
 def test_values(tmp_path: Path) -> None:
-    """Every scalar is its text, whatever YAML would make of it, but for null."""
+    """Every scalar but null is a string, whatever its YAML type."""
     content = b"a: {b: 1, c: yes, d: 2026-01-01, e: '1', f: ~, g: [0x1, no], h: !!int 5}"
 
     expected = {"b": "1", "c": "yes", "d": "2026-01-01", "e": "1", "f": None, "g": ["0x1", "no"], "h": "5"}
@@ -48,66 +55,55 @@ def test_values(tmp_path: Path) -> None:
         (b"\x00", "the file is not valid YAML."),
         (b"[" * 2000, "the file is not valid YAML."),
         (b"\xff", "the file is not UTF-8 text."),
-        (b'a: 1\nb: "\\ud800"', "line 2: a text that is no Unicode."),
-        (b'"\\udfff": 1', "line 1: a text that is no Unicode."),
+        (b'a: 1\nb: "\\ud800"', "line 2: a string is not valid Unicode."),
+        (b'"\\udfff": 1', "line 1: a string is not valid Unicode."),
         (b"- a", "the file must be a mapping of sections."),
         (b"text", "the file must be a mapping of sections."),
-        (b"a: 1\na: 2", "line 2: a key that is no text, or is there twice."),
-        (b"a:\n  b: 1\n  b: 2", "line 3: a key that is no text, or is there twice."),
-        (b"? [a]\n: b", "line 1: a key that is no text, or is there twice."),
-        (b"a: {b: {c: {d: {e: {}}}}}", "line 1: nothing is as deep as this."),
+        (b"a: 1\na: 2", "line 2: a key is not a string, or is there twice."),
+        (b"a:\n  b: 1\n  b: 2", "line 3: a key is not a string, or is there twice."),
+        (b"? [a]\n: b", "line 1: a key is not a string, or is there twice."),
+        (b"a: {b: {c: {d: {e: {}}}}}", "line 1: nested too deeply (limit: 5 levels)."),
     ],
 )
-def test_file_that_cannot_be(tmp_path: Path, content: bytes, problem: str) -> None:
-    """What is no such file is told with its place, and without its text."""
-    with pytest.raises(SettingsError) as caught:
-        parsed(tmp_path, content)
-
-    assert (problem,) == caught.value.problems
-
-
-ALIAS = "an alias or anchor (* or &) is not supported: write the value out, or quote the text."
-MERGE = "a merge key (<<) is not supported: write the keys out."
+def test_invalid_document(tmp_path: Path, content: bytes, problem: str) -> None:
+    """An invalid document is a problem with a line, without its content."""
+    assert (problem,) == problems_of(tmp_path, content)
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"a: *b", f"line 1: {ALIAS}"),
-        (b"a: 1\nb: &b 1", f"line 2: {ALIAS}"),
-        (b"a: &a [*a]", f"line 1: {ALIAS}"),
-        (b"a:\n  - 1\n  - &b {c: 1}\nd: *b", f"line 3: {ALIAS}"),
-        (b"&a b: 1", f"line 1: {ALIAS}"),
-        (b"--- &a\nb: 1", f"line 1: {ALIAS}"),
-        (b"a:\n  <<: {b: 1}", f"line 2: {MERGE}"),
+        (b"a: *b", f"line 1: {NO_ALIAS}"),
+        (b"a: 1\nb: &b 1", f"line 2: {NO_ALIAS}"),
+        (b"a: &a [*a]", f"line 1: {NO_ALIAS}"),
+        (b"a:\n  - 1\n  - &b {c: 1}\nd: *b", f"line 3: {NO_ALIAS}"),
+        (b"&a b: 1", f"line 1: {NO_ALIAS}"),
+        (b"--- &a\nb: 1", f"line 1: {NO_ALIAS}"),
+        (b"a:\n  <<: {b: 1}", f"line 2: {NO_MERGE}"),
     ],
 )
 def test_alias(tmp_path: Path, content: bytes, problem: str) -> None:
-    """Aliases, anchors and merge keys are refused with their line, and without the text of the file."""
-    with pytest.raises(SettingsError) as caught:
-        parsed(tmp_path, content)
-
-    assert (problem,) == caught.value.problems
+    """Aliases, anchors and merge keys are problems with their line."""
+    assert (problem,) == problems_of(tmp_path, content)
 
 
 def test_nested_aliases(tmp_path: Path) -> None:
-    """A few hundred bytes of aliases of aliases, which stand for millions of values, are refused unread."""
+    """Nested aliases, which expand to millions of values, are rejected before they are expanded."""
     lists = [f"{name}: &{name} [{','.join(['*' + before] * 100)}]" for before, name in pairwise("abcd")]
 
-    with pytest.raises(SettingsError) as caught:
-        parsed(tmp_path, "\n".join(["a: &a [x]", *lists]).encode())
+    content = "\n".join(["a: &a [x]", *lists]).encode()
 
-    assert (f"line 1: {ALIAS}",) == caught.value.problems
+    assert (f"line 1: {NO_ALIAS}",) == problems_of(tmp_path, content)
 
 
 @pytest.mark.parametrize("text", ["'*b'", "a*b", "a & b", "'<<'"])
-def test_text_that_looks_like_an_alias(tmp_path: Path, text: str) -> None:
-    """The signs are texts where they are quoted, or in the middle."""
+def test_text_like_an_alias(tmp_path: Path, text: str) -> None:
+    """The characters are valid in quotes and inside a string."""
     assert {"a": text.strip("'")} == parsed(tmp_path, f"a: {text}".encode())
 
 
-def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there, or is a folder, is told with the system's reason."""
+def test_unreadable_file(tmp_path: Path) -> None:
+    """A file that cannot be read is a problem with the reason."""
     for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(SettingsError, match=f"^the file cannot be read: {reason}.$"):
             parse(path)
@@ -118,7 +114,7 @@ def test_no_file(tmp_path: Path) -> None:
 )
 @hypothesis.settings(deadline=None, max_examples=500, database=None)
 def test_any_bytes(folder: Path, content: bytes) -> None:
-    """Whatever bytes a file has, it is a mapping, or one problem."""
+    """Any bytes are a mapping or one problem."""
     problems: tuple[str, ...] = ("",)
     tree: object = {}
     try:
@@ -129,8 +125,8 @@ def test_any_bytes(folder: Path, content: bytes) -> None:
     assert (dict, 1) == (type(tree), len(problems))
 
 
-def test_good_section() -> None:
-    """Values are taken by name; a key without a value is as good as none."""
+def test_section() -> None:
+    """Returns values by name; a null value counts as absent."""
     problems: list[str] = []
     section = Section("s", {"a": "x", "b": ["y"], "c": "Yes", "d": None}, ("a", "b", "c", "d", "e"), problems)
 
@@ -142,8 +138,8 @@ def test_good_section() -> None:
     assert [] == problems
 
 
-def test_bad_section() -> None:
-    """Each wrong value is one problem, and the default stands in for it."""
+def test_invalid_section() -> None:
+    """A value of a wrong type is one problem, and gets its default."""
     problems: list[str] = []
     section = Section(
         "s", {"a": ["x"], "b": "y", "c": "maybe", "colour": "x"}, ("a", "b", "c", "color"), problems
@@ -153,25 +149,25 @@ def test_bad_section() -> None:
     assert 7 == section.choice("b", {"x": 7}, "x")
     assert [
         "s.colour is not known: is color meant?",
-        "s.a must be a text.",
-        "s.b must be a list of texts.",
+        "s.a must be a string.",
+        "s.b must be a list of strings.",
         "s.c must be true or false.",
         "s.b has 'y', which is not known: there are x.",
     ] == problems
 
 
 @pytest.mark.parametrize("value", ["text", ["x"]])
-def test_no_section(value: object) -> None:
-    """What is no mapping is told, and counts as an empty one."""
+def test_section_that_is_no_mapping(value: object) -> None:
+    """A section that is not a mapping is a problem, and counts as empty."""
     problems: list[str] = []
 
     assert ({}, ["s must be a mapping."]) == (Section("s", value, None, problems).values, problems)
 
 
 @pytest.mark.parametrize("key", ["$2b$04$abc", "a" * 41, "a\nb", "a:b", "MIIE+x/y="])
-def test_odd_keys_are_not_shown(key: str) -> None:
-    """A key that may be a secret in the wrong place is not repeated."""
+def test_hidden_keys(key: str) -> None:
+    """A key that may be a secret is not in the message."""
     problems: list[str] = []
     Section("s", {key: "x"}, (), problems)
 
-    assert ["s.(a name that is not shown) is not known."] == problems
+    assert ["s.(hidden name) is not known."] == problems

@@ -1,4 +1,4 @@
-"""Only what is a file and has an end is read."""
+"""Bounded reads of regular files, and their stamps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.files.read import MAX_BYTES, read_file, stamp
 
 
 def test_content(tmp_path: Path) -> None:
-    """A file is read as it is, by way of links as well, up to the limit."""
+    """Returns the content of a file up to the limit, also through a link."""
     (tmp_path / "file").write_bytes(b"x" * MAX_BYTES)
     (tmp_path / "link").symlink_to("file")
 
@@ -20,41 +20,26 @@ def test_content(tmp_path: Path) -> None:
 
 
 def refused(path: Path) -> int | None:
-    """Return the number of the error that a path brings."""
+    """Return the errno of a read."""
     with pytest.raises(OSError, match=r".") as caught:
         read_file(path)
     return caught.value.errno
 
 
-def test_large_file(tmp_path: Path) -> None:
-    """A file above the limit is refused, and not cut."""
-    (tmp_path / "file").write_bytes(b"x" * (MAX_BYTES + 1))
-
-    assert errno.EFBIG == refused(tmp_path / "file")
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
-    """A pipe without a writer, a device, a folder and nothing at all are errors at once."""
-    os.mkfifo(tmp_path / "pipe")
-
-    assert [errno.EINVAL, errno.EINVAL, errno.EISDIR, errno.ENOENT] == [
-        refused(path) for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "nothing")
-    ]
-
-
-def test_nothing_is_left_open(tmp_path: Path) -> None:
-    """No descriptor is left behind, whatever was there."""
+def test_unreadable(tmp_path: Path) -> None:
+    """Anything but a regular file below the limit is an error at once, and no descriptor stays open."""
+    (tmp_path / "large").write_bytes(b"x" * (MAX_BYTES + 1))
     os.mkfifo(tmp_path / "pipe")
     before = len(os.listdir("/proc/self/fd"))
 
-    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "nothing"):
-        refused(path)
-
+    assert [errno.EFBIG, errno.EINVAL, errno.EINVAL, errno.EISDIR, errno.ENOENT] == [
+        refused(tmp_path / name) for name in ("large", "pipe", "/dev/zero", ".", "missing")
+    ]
     assert before == len(os.listdir("/proc/self/fd"))
 
 
 def test_stamp(tmp_path: Path) -> None:
-    """A file that was changed, replaced or taken away has another stamp, one that was read the same."""
+    """A change, a replacement and a removal give another stamp, a read does not."""
     path = tmp_path / "file"
     path.write_text("a")
     stamps = [stamp(path)]

@@ -1,15 +1,18 @@
-"""A fetch runs in a thread of its own, and a hanging one never becomes two."""
+"""Fetches in threads of their own, at most one for each endpoint."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import pytest
 from opentelemetry import trace
 
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import GatewayClient, Reply
-from exporter.gateway.fetcher import Arrival, Fetcher, Inbox, Turn
+from exporter.gateway.fetcher import Fetcher, FetchResult, FetchTask, ResultQueue
 from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
 from tests.keys import fixed_key
@@ -18,104 +21,94 @@ from tests.replay import ReplayGateway, recorded_body
 LONG_SECONDS = 60.0
 
 
-def fetcher(gateway: ReplayGateway, inbox: Inbox) -> Fetcher:
-    """Return a fetcher of the counts."""
-    clock = SystemClock()
-    return Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock), inbox, clock)
+@dataclass
+class Fetching:
+    """A fetcher of the counts, and its results."""
+
+    gateway: ReplayGateway
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        """Start no thread yet."""
+        self._results = ResultQueue()
+        client = GatewayClient(Endpoint.STATS, self.gateway.url, fixed_key("key"), self.clock)
+        self.fetcher = Fetcher(client, self._results, self.clock)
+
+    def start(self) -> FetchTask:
+        """Start a fetch."""
+        task = FetchTask(Endpoint.STATS, trace.INVALID_SPAN, 0.0)
+        self.fetcher.start(task, self.clock.age() + LONG_SECONDS)
+        return task
+
+    def hang(self) -> FetchTask:
+        """Start a fetch whose thread hangs."""
+        self.gateway.silent = True
+        task = self.start()
+        assert self.gateway.reached.wait(10)
+        return task
+
+    def result(self) -> FetchResult:
+        """Return the next result."""
+        result = self._results.get(timeout=10)
+        assert result is not None
+        return result
 
 
-def turn() -> Turn:
-    """Return a turn without a span."""
-    return Turn(Endpoint.STATS, trace.INVALID_SPAN, 0.0)
+@pytest.fixture
+def fetching(gateway: ReplayGateway) -> Iterator[Fetching]:
+    """A fetcher that is closed at the end."""
+    fetching = Fetching(gateway)
+    yield fetching
+    fetching.fetcher.close()
 
 
-def arrival(inbox: Inbox) -> Arrival:
-    """Return what arrives next."""
-    result = inbox.get(timeout=10)
-    assert result is not None
-    return result
+def test_result(fetching: Fetching) -> None:
+    """The result has the task and the response."""
+    task, result = fetching.start(), fetching.result()
+
+    assert isinstance(result.result, Reply)
+    assert (task, recorded_body("07-stats.http")) == (result.task, result.result.body)
 
 
-def outcome(arrived: Arrival) -> Outcome:
-    """Return the outcome of a failed fetch."""
-    assert isinstance(arrived.result, GatewayError)
-    return arrived.result.outcome
-
-
-def test_result_arrives_with_its_turn(gateway: ReplayGateway) -> None:
-    """A good answer arrives in the inbox, together with the turn that it belongs to."""
-    inbox = Inbox()
-    fetching, mine = fetcher(gateway, inbox), turn()
-    fetching.start(mine, SystemClock().age() + LONG_SECONDS)
-
-    arrived = arrival(inbox)
-    fetching.close()
-
-    assert isinstance(arrived.result, Reply)
-    assert (mine, recorded_body("07-stats.http")) == (arrived.turn, arrived.result.body)
-
-
-def test_arrival_has_its_time(gateway: ReplayGateway) -> None:
-    """A result has the time at which it was complete, however late somebody looks for it."""
+def test_time_of_a_result(gateway: ReplayGateway) -> None:
+    """The result has the time at which the response was complete."""
     clock = MovedClock()
-    inbox = Inbox()
-    client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock)
+    fetching = Fetching(gateway, clock)
     gateway.on_ask = lambda asked: clock.sleep(3)
-    fetching = Fetcher(client, inbox, clock)
-    began = clock.age()
-    fetching.start(turn(), began + LONG_SECONDS)
-    arrived = arrival(inbox)
-    fetching.close()
+    started = clock.age()
+    fetching.start()
+    result = fetching.result()
+    fetching.fetcher.close()
 
-    assert began + 3 == arrived.at
+    assert started + 3 == result.finished
 
 
-def test_endpoint_is_not_fetched_twice_at_once(gateway: ReplayGateway) -> None:
-    """While a thread hangs, the next turn is a timeout at once and starts no thread; cutting frees it."""
-    gateway.silent = True
-    inbox = Inbox()
-    fetching = fetcher(gateway, inbox)
-    first, second = turn(), turn()
-    fetching.start(first, SystemClock().age() + LONG_SECONDS)
-    assert gateway.reached.wait(10)
+def test_one_fetch_at_a_time(fetching: Fetching, gateway: ReplayGateway) -> None:
+    """While a thread hangs, the next task is a timeout without a thread, and the hanging fetch is aborted."""
+    first, second = fetching.hang(), fetching.start()
+    # The two results can come in either order.
+    results = [fetching.result(), fetching.result()]
 
-    fetching.start(second, SystemClock().age() + LONG_SECONDS)
-    # The freed thread and the refusal may come in either order.
-    arrived = {result.turn: outcome(result) for result in (arrival(inbox), arrival(inbox))}
-    fetching.close()
-
-    assert {first: Outcome.CONNECT, second: Outcome.TIMEOUT} == arrived
+    outcomes = {r.task: r.result.outcome for r in results if isinstance(r.result, GatewayError)}
+    assert {first: Outcome.CONNECT, second: Outcome.TIMEOUT} == outcomes
     assert 1 == len(gateway.asked)
 
 
-def test_next_turn_after_a_freed_one(gateway: ReplayGateway) -> None:
-    """When the hanging thread has come back, the endpoint is fetched again."""
-    gateway.silent = True
-    inbox = Inbox()
-    fetching = fetcher(gateway, inbox)
-    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
-    assert gateway.reached.wait(10)
-    fetching.cut()
-    arrival(inbox)
+def test_fetch_after_an_abort(fetching: Fetching, gateway: ReplayGateway) -> None:
+    """The endpoint is fetched again after its thread has returned."""
+    fetching.hang()
+    fetching.fetcher.abort()
+    fetching.result()
     gateway.silent = False
+    fetching.start()
 
-    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
-    arrived = arrival(inbox)
-    fetching.close()
-
-    assert isinstance(arrived.result, Reply)
+    assert isinstance(fetching.result().result, Reply)
 
 
-def test_threads_do_not_hold_the_process(gateway: ReplayGateway) -> None:
-    """Threads that fetch are daemons, which the end of the process does not wait for."""
-    gateway.silent = True
-    inbox = Inbox()
-    fetching = fetcher(gateway, inbox)
-    fetching.start(turn(), SystemClock().age() + LONG_SECONDS)
-    assert gateway.reached.wait(10)
+def test_daemon_threads(fetching: Fetching) -> None:
+    """Threads are daemons: a hanging one does not delay the end of the process."""
+    fetching.hang()
 
-    daemons = [thread.daemon for thread in threading.enumerate() if thread.name == "fetch-stats"]
-    fetching.close()
-    arrival(inbox)
-
-    assert [True] == daemons
+    assert [True] == [thread.daemon for thread in threading.enumerate() if thread.name == "fetch-stats"]
+    fetching.fetcher.close()
+    fetching.result()

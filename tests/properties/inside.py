@@ -63,10 +63,10 @@ class _Client:
     def get(self, deadline: float) -> Reply:
         return Reply(self._bodies[self._endpoint], 200, 1, None)
 
-    def cut(self) -> GatewayError:
+    def abort(self) -> GatewayError:
         return GatewayError(Outcome.TIMEOUT, "cut")
 
-    def forget_redirect(self) -> None:
+    def reset_redirect(self) -> None:
         pass
 
     def close(self) -> None:

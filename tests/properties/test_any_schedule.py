@@ -17,7 +17,7 @@ from opentelemetry import trace
 from exporter.config.settings import Settings, load_settings
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import Reply
-from exporter.gateway.fetcher import Arrival, Inbox, Turn
+from exporter.gateway.fetcher import FetchResult, FetchTask, ResultQueue
 from exporter.poll.poller import Poller, next_start
 from tests.clocks import MovedClock
 
@@ -55,7 +55,7 @@ class Machine(MovedClock):
         self.polls: list[tuple[float, float]] = []
         """Start and end of each poll."""
         self.on_end: Callable[[], None] = lambda: None
-        self._arrivals: list[tuple[float, Arrival]] = []
+        self._arrivals: list[tuple[float, FetchResult]] = []
         self._is_polling = False
 
     @property
@@ -73,16 +73,16 @@ class Machine(MovedClock):
         if len(self.polls) == len(self.script):
             self.on_end()
 
-    def fetcher(self, client: object, inbox: Inbox, clock: object) -> MagicMock:
+    def fetcher(self, client: object, inbox: ResultQueue, clock: object) -> MagicMock:
         """Return a replacement of `Fetcher` without a thread."""
 
-        def start(turn: Turn, deadline: float) -> None:
+        def start(turn: FetchTask, deadline: float) -> None:
             takes = self.round.fetch * self.interval
-            arrival = Arrival(turn, Reply(b"[]", 200, 1, None), self.age() + takes)
+            arrival = FetchResult(turn, Reply(b"[]", 200, 1, None), self.age() + takes)
             self._arrivals.append((self.now + takes, arrival))
 
         cut = GatewayError(Outcome.TIMEOUT, "cut")
-        return MagicMock(start=start, cut=lambda: cut)
+        return MagicMock(start=start, abort=lambda: cut)
 
     def receive(self, inbox: queue.SimpleQueue[T], seconds: float) -> T | None:
         """Return the next result within this time, or advance the clock."""

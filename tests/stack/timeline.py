@@ -116,10 +116,10 @@ class _Gateway:
         body = rows if self._endpoint is Endpoint.PROVIDERS else counts
         return Reply(json.dumps(body).encode(), 200, 1, None)
 
-    def cut(self) -> GatewayError:
+    def abort(self) -> GatewayError:
         return GatewayError(Outcome.TIMEOUT, "cut")
 
-    def forget_redirect(self) -> None:
+    def reset_redirect(self) -> None:
         pass
 
     def close(self) -> None:

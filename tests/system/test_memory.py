@@ -1,4 +1,4 @@
-"""All threads share one heap, and Python does not look for garbage all the time."""
+"""The limit of malloc arenas, and the threshold of the garbage collector."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 THREADS = """
 import ctypes, re, sys, threading
 from pathlib import Path
-from exporter.system.memory import share_one_heap
-if sys.argv[1:] == ["shared"]:
-    share_one_heap()
+from exporter.system.memory import limit_malloc_arenas
+if sys.argv[1:] == ["limited"]:
+    limit_malloc_arenas()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 def take():
@@ -25,45 +25,45 @@ for thread in threads:
 barrier.wait()
 for thread in threads:
     thread.join()
-# A heap beside the main one begins at a multiple of 64 MiB.
+# An arena other than the main one starts at a multiple of 64 MiB.
 starts = re.findall("^([0-9a-f]+)-", Path("/proc/self/maps").read_text(), re.MULTILINE)
 print(sum(int(start, 16) % (64 * 1024 * 1024) == 0 for start in starts))
 """
 
 
-def heaps(*arguments: str) -> int:
-    """Return how many heaps beside the main one four threads leave behind."""
+def arenas(*arguments: str) -> int:
+    """Return the number of arenas, without the main one, after four threads."""
     command = [sys.executable, "-c", THREADS, *arguments]
     return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 
 GARBAGE = """
 import gc
-from exporter.system.memory import look_for_garbage_rarely
-look_for_garbage_rarely()
-class Circle:
+from exporter.system.memory import raise_gc_threshold
+raise_gc_threshold()
+class Cycle:
     def __init__(self):
         self.me = self
 gc.collect()
 before = gc.get_stats()[0]["collections"]
-kept = [Circle() for _ in range(4_000)]
+kept = [Cycle() for _ in range(4_000)]
 print(gc.get_stats()[0]["collections"] - before)
 for _ in range(40_000):
-    Circle()
+    Cycle()
 print(gc.get_stats()[0]["collections"] - before > 0)
 """
 
 
-def test_garbage() -> None:
-    """Thousands of objects that stay are not looked through, and garbage in circles is found all the same."""
+def test_gc_threshold() -> None:
+    """Thousands of long-lived objects cause no collection; reference cycles are still collected."""
     command = [sys.executable, "-c", GARBAGE]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
-    assert ["0", "True"] == said.split()
+    assert ["0", "True"] == output.split()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked for it")
-def test_one_heap() -> None:
-    """Threads that take memory at the same time have heaps of their own, unless they are to share one."""
-    assert 0 < heaps()
-    assert 0 == heaps("shared")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
+def test_malloc_arenas() -> None:
+    """Concurrent threads have arenas of their own by default, and one with the limit."""
+    assert 0 < arenas()
+    assert 0 == arenas("limited")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT stop the program; SIGHUP makes it reload."""
+"""Handlers of SIGTERM, SIGINT and SIGHUP."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _previous_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_signals_have_two_handlers() -> None:
-    """SIGTERM and SIGINT have the handler of the stop, SIGHUP that of the reload, also under nohup."""
+def test_stop_and_reload() -> None:
+    """SIGTERM and SIGINT call the stop handler, SIGHUP the reload handler, also under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stops: list[int] = []
     reloads: list[int] = []
@@ -39,8 +39,8 @@ def test_signals_have_two_handlers() -> None:
 @pytest.mark.parametrize(
     ("before", "after"), [(signal.SIG_IGN, signal.SIG_IGN), (signal.SIG_DFL, signal.default_int_handler)]
 )
-def test_hangup_stays_ignored(before: signal.Handlers, after: object) -> None:
-    """A program that is started by nohup outlives its terminal."""
+def test_hangup(before: signal.Handlers, after: object) -> None:
+    """SIGHUP stays ignored under nohup."""
     signal.signal(signal.SIGHUP, before)
 
     handle_hangup(signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Text from elsewhere cannot act on a terminal."""
+"""Text that is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from exporter.system.terminal import printable
     ids=["plain", "escape sequence", "newline and direction"],
 )
 def test_printable(text: str, expected: str) -> None:
-    """Escapes control characters and direction marks, and nothing else."""
+    """Escapes control characters and direction marks only."""
     assert expected == printable(text)

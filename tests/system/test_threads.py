@@ -1,4 +1,4 @@
-"""Where the system refuses a thread, one fetch, answer or delivery is left out, and all else goes on."""
+"""When the system refuses a thread, one fetch, response or export fails, and the exporter continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.clock import SystemClock
 from exporter.doctor import probe as inquiry
 from exporter.errors import GatewayError, Outcome, ThreadError
 from exporter.gateway.client import GatewayClient, Reply
-from exporter.gateway.fetcher import Fetcher, Inbox, Turn
+from exporter.gateway.fetcher import Fetcher, FetchTask, ResultQueue
 from exporter.metrics.push import BackgroundSender
 from exporter.model.endpoints import Endpoint
 from exporter.system.threads import REFUSED, run_in_thread, start
@@ -36,7 +36,7 @@ def refuse(thread):
     start(thread)
 threading.Thread.start = refuse
 """
-"""Makes a program refuse threads while a file is there."""
+"""Makes a program refuse threads while a file exists."""
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.usefixtures("no_threads")
 def test_start() -> None:
-    """A thread that the system refuses is an error of its own."""
+    """Raises `ThreadError` for a thread that the system refuses."""
     with pytest.raises(ThreadError, match=REFUSED):
         start(threading.Thread(target=int))
 
 
 @pytest.mark.usefixtures("no_threads")
 def test_run_in_thread() -> None:
-    """So is one of the pool."""
+    """Raises `ThreadError` for a thread of the pool."""
     with pytest.raises(ThreadError, match=REFUSED):
         asyncio.run(run_in_thread(int))
 
 
 def test_error_of_the_work() -> None:
-    """What the work itself raises stays what it is."""
+    """Errors of the work itself are not translated."""
 
     def fail() -> None:
         raise RuntimeError("a bug")
@@ -75,30 +75,30 @@ def test_error_of_the_work() -> None:
 
 
 def test_fetch(gateway: ReplayGateway, no_threads: pytest.MonkeyPatch) -> None:
-    """A fetch without a thread fails as internal at once, and the next one goes well."""
-    inbox = Inbox()
+    """A fetch without a thread is `internal` at once, and the next one succeeds."""
+    results = ResultQueue()
     clock = SystemClock()
-    fetching = Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock), inbox, clock)
+    fetcher = Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock), results, clock)
     deadline = clock.age() + 60
-    first, second = (Turn(Endpoint.STATS, trace.INVALID_SPAN, 0.0) for _ in range(2))
+    first, second = (FetchTask(Endpoint.STATS, trace.INVALID_SPAN, 0.0) for _ in range(2))
 
-    fetching.start(first, deadline)
-    refused = inbox.get(timeout=10)
+    fetcher.start(first, deadline)
+    refused = results.get(timeout=10)
     no_threads.undo()
-    fetching.start(second, deadline)
-    arrived = inbox.get(timeout=10)
-    fetching.close()
+    fetcher.start(second, deadline)
+    arrived = results.get(timeout=10)
+    fetcher.close()
 
     assert refused is not None
     assert isinstance(refused.result, GatewayError)
-    assert (first, Outcome.INTERNAL, REFUSED) == (refused.turn, refused.result.outcome, refused.result.detail)
+    assert (first, Outcome.INTERNAL, REFUSED) == (refused.task, refused.result.outcome, refused.result.detail)
     assert "limits of threads" in refused.result.hint
     assert arrived is not None
     assert isinstance(arrived.result, Reply)
 
 
 def test_poll(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
-    """A poll without threads ends with both fetches internal, and is published."""
+    """A poll without threads is published, with `internal` for both fetches."""
     running.poller.poll_once()
 
     counts = running.series("gatewayz_exporter_fetches_total")
@@ -109,7 +109,7 @@ def test_poll(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
 
 
 def test_delivery(no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A delivery without a thread is left out and logged; the next one is made, and the end is not held."""
+    """An export without a thread is logged and dropped; the next one succeeds, and `finish` returns."""
     taken: list[int] = []
     sender: BackgroundSender[int] = BackgroundSender(taken.append)
     with caplog.at_level(logging.ERROR):
@@ -127,13 +127,13 @@ def test_delivery(no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.usefixtures("no_threads")
 def test_password() -> None:
-    """A password that cannot be compared is neither right nor wrong, and nothing of it is remembered."""
+    """A password that cannot be compared is neither right nor wrong."""
     passwords = Passwords({"alice": hashed()})
 
-    async def judge() -> Verdict:
-        return await passwords.judge(b"alice", PASSWORD.encode(), "")
+    async def verify() -> Verdict:
+        return await passwords.verify(b"alice", PASSWORD.encode(), "")
 
-    assert Verdict.BUSY is asyncio.run(judge())
+    assert Verdict.BUSY is asyncio.run(verify())
 
 
 @pytest.mark.usefixtures("no_threads")
@@ -143,13 +143,13 @@ def test_last_resort() -> None:
 
 
 def test_shutdown_of_telemetry(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
-    """Nothing is sent at the end without threads, and nothing is raised."""
+    """A shutdown without threads raises nothing."""
     running.telemetry.shutdown(1.0)
 
 
 @pytest.mark.usefixtures("no_threads")
 def test_doctor() -> None:
-    """The doctor tells it as what it is, and not as the fault of the server that it asks."""
+    """The doctor reports `internal`, not a failure of the server."""
     with pytest.raises(inquiry.NoAnswer, match=REFUSED) as caught:
         inquiry.get("http://127.0.0.1:9", SystemClock())
 
@@ -157,11 +157,11 @@ def test_doctor() -> None:
 
 
 def test_program(gateway: ReplayGateway, tmp_path: Path) -> None:
-    """The program outlives a time without threads: fetches are internal, scrapes answer, then all is well."""
+    """Without threads fetches are `internal` and scrapes answer 503; afterwards the program recovers."""
     flag = tmp_path / "no threads"
     code = REFUSING.format(flag=str(flag))
     with exporter(gateway, tmp_path / "log", code=code, SCRAPE_INTERVAL=INTERVAL) as running:
-        # Nothing is asked before, so that the pool has no thread that it could use again.
+        # No request before: the pool must not have an idle thread.
         running.wait_for("Updated provider metrics")
         flag.touch()
         failed = running.wait_for("Fetch failed")

@@ -1,4 +1,4 @@
-"""Which certificate authorities the environment names, and whether they can be used."""
+"""Certificate authorities of the environment, and their problems."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from exporter.transport.authorities import AUTHORITIES, WANTED, Authorities, fin
     ],
 )
 def test_precedence(environ: Mapping[str, str], expected: str | None) -> None:
-    """The first variable that is set decides; an empty one counts as unset."""
+    """The first variable that is set is used; an empty one counts as unset."""
     found = find_authorities(environ)
 
     assert (Authorities(expected, Path("/x")) if expected else None) == found
 
 
-def test_good_ones(tmp_path: Path) -> None:
-    """A file of certificates, with comments of any kind, and a directory can be used."""
+def test_valid(tmp_path: Path) -> None:
+    """A file of certificates with comments, and a directory, are valid."""
     pem = "# \N{LATIN SMALL LETTER U WITH DIAERESIS}\n".encode() + 2 * trustme.CA().cert_pem.bytes()
     (tmp_path / "ca.pem").write_bytes(pem)
 
@@ -50,23 +50,23 @@ def test_good_ones(tmp_path: Path) -> None:
     ],
     ids=["missing", "empty", "binary", "broken"],
 )
-def test_bad_ones(tmp_path: Path, content: bytes | None, expected: str) -> None:
-    """What cannot be used is named by its variable, with what it should be, and without the path."""
+def test_invalid(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    """The problem names the variable and what is expected, not the path."""
     if content is not None:
         (tmp_path / "ca.pem").write_bytes(content)
 
     assert f"{expected} {WANTED}" == Authorities("SSL_CERT_FILE", tmp_path / "ca.pem").problem()
 
 
-def test_name_that_no_file_can_have() -> None:
-    """A name that is too long for the system is a problem like any other."""
+def test_long_path() -> None:
+    """A path that is too long for the system is a problem."""
     problem = Authorities("SSL_CERT_FILE", Path("9" * 5000)).problem()
 
     assert f"SSL_CERT_FILE cannot be read: File name too long. {WANTED}" == problem
 
 
 def test_pipe(tmp_path: Path) -> None:
-    """A pipe that nobody writes to holds nobody."""
+    """A pipe without a writer does not block."""
     os.mkfifo(tmp_path / "pipe")
 
     problem = Authorities("SSL_CERT_FILE", tmp_path / "pipe").problem()
@@ -75,7 +75,7 @@ def test_pipe(tmp_path: Path) -> None:
 
 
 def test_several_directories(tmp_path: Path) -> None:
-    """A list of directories, which other programs take, is refused and not taken for a missing one."""
+    """A list of directories, which other programs support, is a problem of its own."""
     path = Path(f"{tmp_path}{os.pathsep}{tmp_path}")
 
     assert f"SSL_CERT_DIR names several directories. {WANTED}" == Authorities("SSL_CERT_DIR", path).problem()

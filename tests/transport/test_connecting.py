@@ -1,4 +1,4 @@
-"""A connection to a host with several addresses, of which some refuse or do not answer."""
+"""Connections to a host with several addresses, some of which refuse or do not answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSING = "127.0.3.1"
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
-    """A host whose addresses are on the loopback."""
+    """A host with addresses of the loopback."""
     with Network(monkeypatch) as running:
         yield running
 
@@ -32,72 +32,52 @@ def unprepared(sock: socket.socket) -> None:
 
 
 def never() -> bool:
-    """Do not cut."""
+    """Do not abort."""
     return False
 
 
 def connector(
     network: Network,
     prepare: Callable[[socket.socket], None] = unprepared,
-    is_cut: Callable[[], bool] = never,
+    is_aborted: Callable[[], bool] = never,
 ) -> Connector:
-    """Return what connects to the host."""
-    return Connector(HOST, network.port, prepare, is_cut)
+    """Return a connector to the host."""
+    return Connector(HOST, network.port, prepare, is_aborted)
 
 
 def peer(network: Network, seconds: float = SECONDS) -> str:
-    """Connect to the host, and return the address that accepted."""
+    """Connect, and return the address that accepted."""
     with connector(network).connect(seconds) as sock:
         return str(sock.getpeername()[0])
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_silent_address_of_three(network: Network, place: int) -> None:
-    """One address that does not answer costs no connection, wherever it stands."""
-    addresses = [GOOD, "127.0.1.2"]
+@pytest.mark.parametrize(
+    ("addresses", "seconds"),
+    [
+        ([SILENT[0], GOOD, "127.0.1.2"], SECONDS),
+        ([GOOD, SILENT[0], "127.0.1.2"], SECONDS),
+        (["::1", GOOD], SECONDS),
+        ([*SILENT[:8], GOOD], SECONDS),
+        ([*SILENT, GOOD], SECONDS),
+        ([*SILENT[:3], GOOD], ATTEMPT_DELAY_SECONDS),
+        ([REFUSING, GOOD], LONG_SECONDS),
+    ],
+    ids=["first", "second", "IPv6", "many", "more", "short deadline", "refusal"],
+)
+def test_other_addresses(network: Network, addresses: list[str], seconds: float) -> None:
+    """Silent and refusing addresses, in any number, leave time for one that accepts."""
     for address in addresses:
-        network.accepting(address)
-    addresses.insert(place, network.silent(SILENT[0]))
+        if address.startswith("127.0.1."):
+            network.accepting(address)
+        elif address != REFUSING:
+            network.silent(address)
     network.name(*addresses)
 
-    assert next(address for address in addresses if address != SILENT[0]) == peer(network)
+    assert GOOD == peer(network, seconds)
 
 
-def test_silent_ipv6_address_first(network: Network) -> None:
-    """An IPv6 address that does not answer leaves time for the IPv4 address behind it."""
-    network.accepting(GOOD)
-    network.name(network.silent("::1"), GOOD)
-
-    assert GOOD == peer(network)
-
-
-@pytest.mark.parametrize("count", [8, len(SILENT)])
-def test_many_silent_addresses(network: Network, count: int) -> None:
-    """The deadline is shared between all addresses, whatever their number."""
-    network.accepting(GOOD)
-    network.name(*map(network.silent, SILENT[:count]), GOOD)
-
-    assert GOOD == peer(network)
-
-
-def test_short_deadline(network: Network) -> None:
-    """A deadline shorter than the usual delay is shared as well."""
-    network.accepting(GOOD)
-    network.name(*map(network.silent, SILENT[:3]), GOOD)
-
-    assert GOOD == peer(network, ATTEMPT_DELAY_SECONDS)
-
-
-def test_refusing_address_first(network: Network) -> None:
-    """An address that refuses is followed by the next one at once, however long the deadline."""
-    network.accepting(GOOD)
-    network.name(REFUSING, GOOD)
-
-    assert GOOD == peer(network, LONG_SECONDS)
-
-
-def test_overtaken_attempt_goes_on(network: Network) -> None:
-    """An address that accepts late wins over later ones that do not accept at all."""
+def test_slow_address(network: Network) -> None:
+    """A pending attempt continues while later ones start."""
     network.name(network.silent(SILENT[0]), network.silent(SILENT[1]))
     threading.Timer(2 * ATTEMPT_DELAY_SECONDS, network.recover, [SILENT[0]]).start()
 
@@ -105,7 +85,7 @@ def test_overtaken_attempt_goes_on(network: Network) -> None:
 
 
 def test_all_silent(network: Network) -> None:
-    """When no address answers in time, the message names those that were tried."""
+    """Without an answer in time, the error names the addresses that were tried."""
     network.name(*map(network.silent, SILENT[:2]), network.silent("::1"))
     connecting = connector(network)
     before = time.monotonic()
@@ -114,12 +94,12 @@ def test_all_silent(network: Network) -> None:
         connecting.connect(0.5)
 
     expected = f"{NO_CONNECTION}: tried {SILENT[0]}, {SILENT[1]}, ::1"
-    assert (expected, expected) == (caught.value.strerror, connecting.lateness)
+    assert (expected, expected) == (caught.value.strerror, connecting.timeout_detail)
     assert time.monotonic() - before < SECONDS
 
 
 def test_message_is_bounded(network: Network) -> None:
-    """Of many addresses the message names the first, and the number of the others."""
+    """The error names the first addresses, and the number of the others."""
     network.name(*map(network.silent, SILENT))
 
     with pytest.raises(TimeoutError) as caught:
@@ -130,7 +110,7 @@ def test_message_is_bounded(network: Network) -> None:
 
 
 def test_all_refuse(network: Network) -> None:
-    """When every address refuses, the error is the system's own, at once."""
+    """If all addresses refuse, the system's error is raised at once."""
     network.accepting(GOOD)
     network.name(REFUSING, "127.0.3.2")
 
@@ -140,8 +120,8 @@ def test_all_refuse(network: Network) -> None:
     assert errno.ECONNREFUSED == caught.value.errno
 
 
-def test_socket_that_cannot_be_prepared(network: Network) -> None:
-    """An option that the system refuses fails that address, and leaves no socket open."""
+def test_failing_socket_option(network: Network) -> None:
+    """An option that the system refuses fails the address, and its socket is closed."""
     listener = network.accepting(GOOD)
     network.name(GOOD, "127.0.1.1")
     seen: list[socket.socket] = []
@@ -156,8 +136,8 @@ def test_socket_that_cannot_be_prepared(network: Network) -> None:
     assert [-1, -1] == [sock.fileno() for sock in seen]
 
 
-def test_losers_are_closed(network: Network) -> None:
-    """Of all sockets that were opened, only the one that is returned stays open."""
+def test_other_sockets_are_closed(network: Network) -> None:
+    """Only the returned socket stays open."""
     network.accepting(GOOD)
     network.name(*map(network.silent, SILENT[:2]), REFUSING, GOOD)
     opened: list[socket.socket] = []
@@ -168,26 +148,26 @@ def test_losers_are_closed(network: Network) -> None:
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b", f"{'a' * 64}.example"])
-def test_name_without_address(host: str) -> None:
-    """A name that is unknown or not valid is an error of the resolver."""
+def test_unresolvable_host(host: str) -> None:
+    """An unknown or invalid name is a `gaierror`."""
     with pytest.raises(socket.gaierror):
         Connector(host, 1, unprepared, never).connect(SECONDS)
 
 
 def test_address_in_brackets(network: Network) -> None:
-    """An IPv6 address may have the brackets of a URL."""
+    """An IPv6 address can have brackets."""
     port = network.accepting("::1").getsockname()[1]
 
     with Connector("[::1]", port, unprepared, never).connect(SECONDS) as sock:
         assert "::1" == sock.getpeername()[0]
 
 
-def test_cut(network: Network) -> None:
-    """A connector that is cut comes back long before its deadline."""
+def test_abort(network: Network) -> None:
+    """An aborted connector returns before its deadline."""
     network.name(network.silent(SILENT[0]))
-    cut = threading.Event()
-    connecting = connector(network, is_cut=cut.is_set)
-    threading.Timer(0.1, cut.set).start()
+    aborted = threading.Event()
+    connecting = connector(network, is_aborted=aborted.is_set)
+    threading.Timer(0.1, aborted.set).start()
     before = time.monotonic()
 
     with pytest.raises(TimeoutError):
@@ -196,6 +176,6 @@ def test_cut(network: Network) -> None:
     assert time.monotonic() - before < LONG_SECONDS / 2
 
 
-def test_before_anything_was_tried(network: Network) -> None:
-    """While the name is being resolved there is no address to name."""
-    assert NO_CONNECTION == connector(network).lateness
+def test_timeout_while_resolving(network: Network) -> None:
+    """Before the host is resolved, the detail names no address."""
+    assert NO_CONNECTION == connector(network).timeout_detail

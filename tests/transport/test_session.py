@@ -1,4 +1,4 @@
-"""Requests take the proxy of the environment and the authorities of the settings; failures name the proxy."""
+"""Sessions use the proxy of the environment and the authorities of the settings; failures name the proxy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import requests
 
 from exporter.errors import GatewayError, Outcome
 from exporter.transport.authorities import Authorities
-from exporter.transport.session import CuttableAdapter, ProxiedSession, Session, check_status, trusted
+from exporter.transport.connections import ActiveConnection
+from exporter.transport.failures import check_status
+from exporter.transport.session import ProxiedSession, Session, ca_bundle
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, State
 from tests.forwarder import Forwarder
@@ -27,17 +29,15 @@ TIMEOUT = 10.0
 def get(
     url: str, is_from_server: bool = True, timeout: float = TIMEOUT, authorities: Authorities | None = None
 ) -> bytes:
-    """Return the body of a good answer."""
-    with Session() as session:
-        session.mount("http://", CuttableAdapter())
-        session.mount("https://", CuttableAdapter())
-        with session.open(url + STATS, timeout, authorities) as response:
-            check_status(response, is_from_server)
-            return response.content
+    """Return the body of a successful response."""
+    session = Session(ActiveConnection())
+    with session, session.open(url + STATS, timeout, authorities) as response:
+        check_status(response, is_from_server)
+        return response.content
 
 
 def error(url: str, is_from_server: bool = True, authorities: Authorities | None = None) -> GatewayError:
-    """Return the error of a bad one."""
+    """Return the error of a failed request."""
     with pytest.raises(GatewayError) as caught:
         get(url, is_from_server, authorities=authorities)
     return caught.value
@@ -45,7 +45,7 @@ def error(url: str, is_from_server: bool = True, authorities: Authorities | None
 
 @pytest.fixture
 def proxy(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
-    """A proxy before the gateway, with a password, for every request."""
+    """A proxy for every request, with credentials."""
     with Forwarder(gateway.url.removeprefix("http://")) as forwarder:
         monkeypatch.setenv("ALL_PROXY", f"http://me:secret@{forwarder.address}")
         yield forwarder
@@ -57,36 +57,47 @@ def shown(proxy: Forwarder) -> str:
 
 
 def test_forwarded(proxy: Forwarder) -> None:
-    """A plain-text request goes through the proxy, with the proxy's credentials."""
+    """An http:// request is sent through the proxy, with its credentials."""
     assert recorded_body("07-stats.http") == get(PLAIN)
     assert [PLAIN + STATS] == proxy.targets
     assert "Basic bWU6c2VjcmV0" == proxy.asked[0].headers["Proxy-Authorization"]
 
 
-def test_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request by TLS goes through a tunnel, whose end is the server."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State(tls=Tls.WRONG_NAME))
-        proxy.server = server.address
+@pytest.fixture
+def server(proxy: Forwarder) -> Iterator[Gateway]:
+    """The server at the end of the proxy's tunnel."""
+    with Gateway() as running:
+        proxy.server = running.address
+        yield running
 
-        assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
+
+@pytest.fixture
+def authorities(tmp_path: Path) -> Authorities:
+    """The authority of the server."""
+    return Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
+
+
+def test_tunnel(proxy: Forwarder, server: Gateway, authorities: Authorities) -> None:
+    """An https:// request is sent through a tunnel."""
+    server.become(State(tls=Tls.WRONG_NAME))
+
+    assert recorded_body("07-stats.http") == get(SECURE, authorities=authorities)
     assert ["another.example:443"] == proxy.targets
     assert "Proxy-Authorization" not in server.asked[0].headers
 
 
-def test_failure_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate that is not trusted is the server's, behind whatever proxy."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State(tls=Tls.UNTRUSTED))
-        proxy.server = server.address
+def test_failures_in_the_tunnel(server: Gateway, authorities: Authorities) -> None:
+    """An untrusted certificate and a 407 in a tunnel are failures of the server, not of the proxy."""
+    server.become(State(tls=Tls.UNTRUSTED))
+    untrusted = error(SECURE, authorities=authorities)
+    server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
 
-        assert Outcome.TLS is error(SECURE, authorities=authorities).outcome
+    assert Outcome.TLS is untrusted.outcome
+    assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
 
 
 def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host in NO_PROXY gets its request directly, in a form that requests does not heed by itself."""
+    """A host in NO_PROXY is requested directly, also in a form that requests ignores."""
     monkeypatch.setenv("NO_PROXY", "*.example:80")
 
     assert Outcome.DNS is error(PLAIN).outcome
@@ -99,7 +110,7 @@ def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.Mo
     [(403, False), (407, False), (500, False), (502, True), (503, True), (504, True)],
 )
 def test_connect_refused_by_the_proxy(proxy: Forwarder, status: int, is_transient: bool) -> None:
-    """A proxy that opens no tunnel is named, with its status; another attempt can mend a broken way."""
+    """A refused tunnel names the proxy and its status; 502, 503 and 504 are transient."""
     proxy.refusal = answer(status, b"secret page")
 
     failure = error(SECURE)
@@ -121,7 +132,7 @@ def test_connect_refused_by_the_proxy(proxy: Forwarder, status: int, is_transien
     ids=["nothing", "other protocol", "long header"],
 )
 def test_connect_answered_by_nonsense(proxy: Forwarder, refusal: bytes, detail: str) -> None:
-    """A proxy that is none is named, with what it said."""
+    """An invalid answer to CONNECT names the proxy."""
     proxy.refusal = refusal
 
     failure = error(SECURE)
@@ -131,7 +142,7 @@ def test_connect_answered_by_nonsense(proxy: Forwarder, refusal: bytes, detail: 
 
 @pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
 def test_dead_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that does not listen is named, and tried again."""
+    """A proxy that does not listen is named, and transient."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     monkeypatch.setenv("ALL_PROXY", address)
@@ -147,7 +158,7 @@ def test_dead_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
 def test_unknown_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name of a proxy that does not resolve is not taken for the server's."""
+    """A proxy name that does not resolve is not reported as the server's."""
     monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:3128")
 
     failure = error(url)
@@ -157,7 +168,7 @@ def test_unknown_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_proxy_without_tls(proxy: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS to a proxy that speaks none is the proxy's failure, and no reason to try again."""
+    """TLS to a proxy without TLS is a failure of the proxy, and not transient."""
     monkeypatch.setenv("ALL_PROXY", f"https://{proxy.address}")
 
     failure = error(SECURE)
@@ -167,7 +178,7 @@ def test_proxy_without_tls(proxy: Forwarder, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_authentication_required(proxy: Forwarder) -> None:
-    """A forwarded request that is answered by 407 was answered by the proxy."""
+    """Status 407 of a forwarded request is the proxy's."""
     proxy.refusal = answer(407, b"{}", x_request_id="req_1")
 
     failure = error(PLAIN)
@@ -177,14 +188,14 @@ def test_authentication_required(proxy: Forwarder) -> None:
 
 @pytest.mark.parametrize(("is_from_server", "outcome"), [(True, Outcome.FORBIDDEN), (False, Outcome.PROXY)])
 def test_page_of_the_proxy(proxy: Forwarder, is_from_server: bool, outcome: Outcome) -> None:
-    """Whose page a forwarded request brought is for the caller to say."""
+    """The caller decides whether a response is the server's or the proxy's."""
     proxy.refusal = answer(403)
 
     assert outcome is error(PLAIN, is_from_server).outcome
 
 
 def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
-    """Where no proxy is, none is blamed."""
+    """Without a proxy, no status is a failure of one."""
     gateway.answers[STATS] = answer(407)
     required = error(gateway.url)
     gateway.answers[STATS] = answer(403)
@@ -192,18 +203,8 @@ def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
     assert (Outcome.CLIENT_ERROR, Outcome.FORBIDDEN) == (required.outcome, error(gateway.url, False).outcome)
 
 
-def test_status_in_the_tunnel(proxy: Forwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes through a tunnel is the server's own answer, even a 407."""
-    authorities = Authorities("REQUESTS_CA_BUNDLE", write_authority(tmp_path / "ca.pem"))
-    with Gateway() as server:
-        server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
-        proxy.server = server.address
-
-        assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
-
-
 def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that accepts and says nothing is a timeout."""
+    """A proxy that accepts and does not answer is a timeout."""
     with ReplayGateway(silent=True) as silent:
         monkeypatch.setenv("ALL_PROXY", silent.url)
         with pytest.raises(GatewayError) as caught:
@@ -224,7 +225,7 @@ def peer() -> Iterator[Gateway]:
 def test_authorities_of_the_environment(
     peer: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A session that uses proxies alone trusts what it is told to, and never what the environment names."""
+    """A `ProxiedSession` ignores the authorities of the environment."""
     authority = str(write_authority(tmp_path / "ca.pem"))
     monkeypatch.setenv(name, authority)
     with ProxiedSession() as session:
@@ -237,7 +238,7 @@ def test_authorities_of_the_environment(
 
 
 def test_proxies_of_the_environment(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It sends by the proxy of the environment, but not to the hosts that are exempt from it."""
+    """A `ProxiedSession` uses the proxy of the environment, except for hosts in NO_PROXY."""
     monkeypatch.setenv("http_proxy", gateway.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     gateway.answers = {"http://collector.example/x": answer(200), PATH: answer(200)}
@@ -248,7 +249,7 @@ def test_proxies_of_the_environment(gateway: ReplayGateway, monkeypatch: pytest.
     assert ["http://collector.example/x", PATH] == gateway.targets
 
 
-def test_trusted(tmp_path: Path) -> None:
-    """What a request trusts is never left to the environment: it is a path in either case."""
-    assert str(tmp_path) == trusted(Authorities("SSL_CERT_DIR", tmp_path))
-    assert Path(trusted(None)).is_file()
+def test_ca_bundle(tmp_path: Path) -> None:
+    """`verify` is always a path, so that requests does not read the environment."""
+    assert str(tmp_path) == ca_bundle(Authorities("SSL_CERT_DIR", tmp_path))
+    assert Path(ca_bundle(None)).is_file()

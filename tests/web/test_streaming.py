@@ -21,7 +21,7 @@ from exporter.web.listeners import bind
 from exporter.web.server import Server
 from exporter.web.streaming import MAX_BODIES, MIN_CHUNK_BYTES, BodyStreamer, StreamedResponse
 from exporter.webconfig.config import read
-from exporter.webconfig.tls import NewestContext
+from exporter.webconfig.tls import ReloadingContext
 from tests.certificates import Folder
 from tests.faults.outside import wait_until
 
@@ -108,7 +108,7 @@ def served(
         folder = Folder(tmp_path)
         context = read(folder.write(tls={})).config.tls
         assert context is not None
-        tls = NewestContext(lambda: context)
+        tls = ReloadingContext(lambda: context)
         client = ssl.create_default_context(cafile=folder.ca_path)
     listener = bind(WebSettings("127.0.0.1", 0))
     app = Starlette()

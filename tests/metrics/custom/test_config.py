@@ -112,7 +112,7 @@ def test_no_metrics(read_text: Read) -> None:
 def test_broken_file(read_text: Read, tmp_path: Path) -> None:
     """Reports invalid YAML with its position, and a missing file."""
     assert ("the file is not valid YAML (line 2, column 1).",) == read_text("metrics: [\n").problems
-    assert ("line 2: a key that is no text, or is there twice.",) == read_text(
+    assert ("line 2: a key is not a string, or is there twice.",) == read_text(
         "metrics: []\nmetrics: []"
     ).problems
     assert ("the file cannot be read: No such file or directory.",) == read(tmp_path / "none").problems
@@ -133,8 +133,8 @@ def test_missing(problems: Callable[..., list[str]], key: str) -> None:
         ({"halp": "x"}, "halp is not known: is help meant?"),
         ({"kind": "counter"}, "kind has 'counter', which is not known: there are gauge, info."),
         ({"from": "model"}, "from has 'model', which is not known: there are provider, stats."),
-        ({"kind": ["gauge"]}, "kind must be a text."),
-        ({"path": ["a"]}, "path must be a text."),
+        ({"kind": ["gauge"]}, "kind must be a string."),
+        ({"path": ["a"]}, "path must be a string."),
         ({"path": "a["}, "path is not a valid JMESPath expression (character 3)."),
         ({"path": "len(a)"}, "path calls len(), which is not a function of JMESPath."),
         ({"help": "Two\nlines."}, f"help must be one line of at most {MAX_TEXT} characters."),
@@ -154,7 +154,7 @@ def test_missing(problems: Callable[..., list[str]], key: str) -> None:
         ({"labels": {"Tier": {"path": "a", "max_values": 2}}}, f"labels.Tier {NAME_RULE}"),
         ({"constant_labels": {"a__b": "x"}}, f"constant_labels.a__b {NAME_RULE}"),
         ({"constant_labels": {"a": ""}}, "constant_labels.a is missing."),
-        ({"constant_labels": {"a": ["x"]}}, "constant_labels.a must be a text."),
+        ({"constant_labels": {"a": ["x"]}}, "constant_labels.a must be a string."),
         (
             {"constant_labels": {"a": "x" * (MAX_TEXT + 1)}},
             f"constant_labels.a must have at most {MAX_TEXT} characters.",

@@ -1,4 +1,4 @@
-"""The real server behind a web configuration file, with a small application, on a port of the loopback."""
+"""The real server with a web configuration file and a small application, on a port of the loopback."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from starlette.routing import Route
 from exporter.config.settings import WebSettings
 from exporter.web import listeners, server
 from exporter.web.routes import HEALTH_PATHS
-from exporter.webconfig.authentication import Access
+from exporter.webconfig.authentication import AuthenticationMiddleware
 from exporter.webconfig.config import read
-from exporter.webconfig.reload import LOOK_SECONDS, WebFile
-from exporter.webconfig.tls import NewestContext
+from exporter.webconfig.reload import CHECK_SECONDS, WebFile
+from exporter.webconfig.tls import ReloadingContext
 from tests.certificates import PASSWORD, USER, Folder
 from tests.clocks import MovedClock
 
 PATIENCE = 20.0
+GOOD = (USER, PASSWORD)
+"""For `auth=`."""
 
 
 @dataclass
-class House:
-    """What stands behind the doors, and who came in."""
+class WebServer:
+    """A running server, and the requests that reached the application."""
 
     folder: Folder
     clock: MovedClock
     port: int = 0
     asked: list[str] = field(default_factory=list)
-    """Paths of the requests that the application saw."""
-    told: list[bool] = field(default_factory=list)
-    """One for each changed content that could not be used."""
+    """Paths."""
+    changes: list[bool] = field(default_factory=list)
+    """Reports of reloads."""
 
     def get(self, path: str = "/", **options: Any) -> requests.Response:
-        """Send a GET over TLS where the server has it, on a connection of its own."""
+        """Send a GET on a new connection, over TLS if the file configures it."""
         return self.request("GET", path, **options)
 
     def request(self, method: str, path: str = "/", **options: Any) -> requests.Response:
-        """Send a request, on a connection of its own."""
+        """Send a request on a new connection."""
         scheme = "https" if "tls_server_config" in self.folder.file.read_text() else "http"
         options = {"verify": self.folder.ca_path, "timeout": PATIENCE, **options}
         return requests.request(method, f"{scheme}://localhost:{self.port}{path}", **options)
 
     def refuses(self, **options: Any) -> bool:
-        """Tell whether the connection ends without an answer, and without the application being asked."""
+        """Return whether the connection ends before a request reaches the application."""
         before = len(self.asked)
         try:
             self.get(**options)
@@ -60,9 +62,9 @@ class House:
             return len(self.asked) == before
         return False
 
-    def look(self) -> None:
-        """Let the time of the next look at the files come."""
-        self.clock.now += LOOK_SECONDS
+    def check(self) -> None:
+        """Move the clock to the next check of the files."""
+        self.clock.now += CHECK_SECONDS
 
     def connect(self) -> socket.socket:
         """Return an open connection."""
@@ -74,43 +76,40 @@ class House:
         return context.wrap_socket(self.connect(), server_hostname="localhost")
 
     async def answer(self, request: Request) -> Response:
-        """Answer with a policy of its own."""
+        """Return a response with headers of its own."""
         self.asked.append(request.url.path)
         return PlainTextResponse(
             "ok", headers={"Content-Security-Policy": "own", "Cache-Control": "no-store"}
         )
 
     async def fail(self, request: Request) -> Response:
-        """Have a bug."""
+        """Raise an exception."""
         raise ZeroDivisionError
 
 
 @contextmanager
-def house(folder: Folder, *, protect_health: bool = False) -> Iterator[House]:
-    """Open the doors of a folder's web configuration file."""
-    inside = House(folder, MovedClock())
+def serve(folder: Folder, *, protect_health: bool = False, **sections: Any) -> Iterator[WebServer]:
+    """Run the server with these sections in the web configuration file."""
+    folder.write(**sections)
+    running = WebServer(folder, MovedClock())
     reading = read(folder.file)
     assert () == reading.problems
-    in_force = WebFile(reading, inside.clock, inside.told.append)
+    file = WebFile(reading, running.clock, running.changes.append)
     paths = ("/", "/metrics", *HEALTH_PATHS)
-    app = Starlette(routes=[*(Route(path, inside.answer) for path in paths), Route("/bug", inside.fail)])
-    access = Access(
-        app, in_force.newest, inside.clock, protect_health=protect_health, health_paths=HEALTH_PATHS
+    app = Starlette(routes=[*(Route(path, running.answer) for path in paths), Route("/bug", running.fail)])
+    middleware = AuthenticationMiddleware(
+        app, file.newest, running.clock, protect_health=protect_health, health_paths=HEALTH_PATHS
     )
     first = reading.config.tls
-    tls = NewestContext(lambda: in_force.newest().tls or first) if first else None
-    running = server.Server(access, tls)
+    tls = ReloadingContext(lambda: file.newest().tls or first) if first else None
+    process = server.Server(middleware, tls)
     listener = listeners.bind(WebSettings("127.0.0.1", 0))
-    inside.port = listener.getsockname()[1]
-    thread = threading.Thread(target=running.run, args=([listener],))
+    running.port = listener.getsockname()[1]
+    thread = threading.Thread(target=process.run, args=([listener],))
     thread.start()
     try:
-        yield inside
+        yield running
     finally:
-        running.should_exit = True
+        process.should_exit = True
         thread.join(PATIENCE)
         assert not thread.is_alive()
-
-
-GOOD = (USER, PASSWORD)
-"""For `auth=`."""
