@@ -342,7 +342,7 @@ def test_provider_that_is_critical_and_muted(helms: Mapping[str, Helm], helm: st
     )
 
     assert 0 != code
-    assert "both name groq" in errors
+    assert "both contain groq" in errors
 
 
 def test_exporter_of_another_job_is_missed(

@@ -141,17 +141,17 @@ def test_figures(size: int) -> None:
     a_second = bodies.series / INTERVAL + size * samples
 
     scrapes = {
-        "A scrape, KiB": bodies.scrape / 1024,
-        "The same with gzip, as Prometheus asks, KiB": bodies.compressed / 1024,
+        "Scrape, KiB": bodies.scrape / 1024,
+        "Scrape with gzip, as Prometheus requests it, KiB": bodies.compressed / 1024,
     }
     figures = {
         "Providers": size,
-        "Requests to the gateway, a day": 2 * DAY / INTERVAL,
-        "Its list, KiB": bodies.list_length / 1024,
-        "All lists of a day, GB": bodies.list_length * DAY / INTERVAL / 1e9,
+        "Requests to the gateway per day": 2 * DAY / INTERVAL,
+        "List, KiB": bodies.list_length / 1024,
+        "All lists per day, GB": bodies.list_length * DAY / INTERVAL / 1e9,
         "Series of a scrape": bodies.series,
-        "Series with those of the rules": bodies.series + size * series,
-        "Samples a second": a_second,
+        "Series including recording rules": bodies.series + size * series,
+        "Samples per second": a_second,
         f"{RETENTION_DAYS} days in Prometheus, GB": a_second * DAY * RETENTION_DAYS * BYTES_A_SAMPLE / 1e9,
     }
     assert {title: pytest.approx(value, rel=CLOSE) for title, value in scrapes.items()} == {

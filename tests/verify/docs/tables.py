@@ -58,7 +58,7 @@ def metrics() -> str:
 def alerts() -> str:
     """Return the table of the alerts, the worst of each category first."""
     found = sorted((rule for rule in rules() if "alert" in rule), key=_order)
-    head = (row("Alert", "Severity", "About", "After", "What it says"), "|---|---|---|---|---|")
+    head = (row("Alert", "Severity", "Category", "For", "Summary"), "|---|---|---|---|---|")
     return "\n".join([*head, *map(_alert, found)])
 
 
