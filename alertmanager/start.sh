@@ -83,7 +83,7 @@ check_url_file() {
 
 check_slack() {
   if [ -n "${SLACK_CHANNEL:-}" ] && [ -z "${SLACK_API_URL_FILE:-}" ]; then
-    problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the URL of the webhook as well."
+    problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the webhook's URL as well."
   fi
 }
 

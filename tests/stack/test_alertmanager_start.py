@@ -229,7 +229,7 @@ def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, sh
     ids=["CRLF", "no TLS", "IPv6", "two recipients", "roots"],
 )
 def test_accepted(programs: Mapping[str, Path], files: Path, variables: Mapping[str, str]) -> None:
-    """What is unusual, but right, is taken."""
+    """Unusual but valid values are accepted."""
     with server(programs, files, variables, SHELLS["sh"]) as running:
         assert "original" in running.get("/api/v2/status")["config"]
 
@@ -241,13 +241,13 @@ FILES = {
     "a line break alone": ("blank", "an empty file: write the secret to it."),
     "the secret in place of its file": (WEBHOOK, "a file that does not exist: create it."),
 }
-"""What is wrong with any secret file."""
+"""Problems of any secret file."""
 NO_URLS = {
     "no URL": ("no-url", "a file without a URL: it must begin with https:// or http://."),
     "two words": ("two-words", "a file with more than a URL: write only the URL."),
     "two lines": ("two-lines", "a file with more than a URL: write only the URL."),
 }
-"""What is wrong with a file that must hold a URL."""
+"""Problems of a file with a URL."""
 
 PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     **{
@@ -269,7 +269,7 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     },
     "channel alone": (
         {"SLACK_CHANNEL": "#alerts"},
-        ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the URL of the webhook as well."],
+        ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the webhook's URL as well."],
     ),
     "mail server alone": (
         {"SMTP_SMARTHOST": "mail.example.com:587"},

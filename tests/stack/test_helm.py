@@ -623,9 +623,9 @@ def test_disruption_budget(rendered: Rendered, replicas: int, budgets: int) -> N
 @pytest.mark.parametrize(
     ("example", "told", "not_told"),
     [
-        ("minimal", ["exec deployment/", "port-forward", "Prometheus does not scrape"], ["Everyone", "network policy"]),
-        ("full", ["https://providers.example.com/"], ["port-forward", "Prometheus does not scrape", "Everyone"]),
-        ("client-certificates", ["https://localhost:8001/", "network policy blocks", "rollout restart"], []),
+        ("minimal", ["exec deployment/", "port-forward", "does not scrape"], ["Everyone", "network policy"]),
+        ("full", ["https://providers.example.com/"], ["port-forward", "does not scrape", "Everyone"]),
+        ("client-certificates", ["https://localhost:8001/", "network policy", "rollout restart"], []),
     ],
 )
 def test_notes(helms: Mapping[str, Helm], example: str, told: list[str], not_told: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the documentation that are made from what they tell of; `make docs` writes them."""
+"""Generates the tables of the documentation (`make docs`)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def metrics() -> str:
 
 
 def alerts() -> str:
-    """Return the table of the alerts, the worst of each category first."""
+    """Return the table of the alerts, by category and severity."""
     found = sorted((rule for rule in rules() if "alert" in rule), key=_order)
     head = (row("Alert", "Severity", "Category", "For", "Summary"), "|---|---|---|---|---|")
     return "\n".join([*head, *map(_alert, found)])
@@ -81,11 +81,11 @@ TABLES: Mapping[str, tuple[str, Callable[[], str]]] = MappingProxyType(
         "alerts": ("docs/alerts.md", alerts),
     }
 )
-"""Page and maker of each table, by the name in its marks."""
+"""Page and generator of each table, by the name in its marks."""
 
 
 def marks(name: str) -> tuple[str, str]:
-    """Return what stands before and after a table."""
+    """Return the lines before and after a table."""
     return f"<!-- {name}: written by `make docs` -->", f"<!-- end of the {name} -->"
 
 

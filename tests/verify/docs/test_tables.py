@@ -1,4 +1,4 @@
-"""The tables of the documentation are those that are made from what they tell of."""
+"""The generated tables of the documentation are up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.verify.docs.tables import TABLES, marks
 
 @pytest.mark.parametrize("name", TABLES)
 def test_is_up_to_date(name: str) -> None:
-    """What stands on the page is what `make docs` would write."""
+    """The table on the page equals the output of `make docs`."""
     page, table = TABLES[name]
     begin, end = marks(name)
     written = read(page).split(begin)[1].split(end)[0]
@@ -22,7 +22,7 @@ def test_is_up_to_date(name: str) -> None:
 
 
 def test_writes_between_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what stands between the marks is replaced, on the page of each table."""
+    """Only the text between the marks is replaced, on the page of each table."""
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
     by_page: dict[str, list[str]] = {}
