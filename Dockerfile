@@ -1,23 +1,22 @@
-# The exporter, as a container. It runs without root and without writing a file; settings are environment
-# variables (see README.md).
+# Image of the exporter. It runs without root and writes no file; settings are environment variables (see README.md).
 
-# The one Python of both stages.
+# The Python of both stages.
 FROM python:3.13.15-slim-trixie AS python
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
 FROM python AS build
 COPY requirements/run.txt /tmp/run.txt
-# Wheels only: nothing of the packages runs while they are installed.
+# Wheels only: packages cannot run code while they are installed.
 RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
         --only-binary=:all: --no-deps --require-hashes --requirement /tmp/run.txt
 COPY exporter /app/exporter
-# Compiled once and for all, since a read-only root keeps no byte code.
+# Compiled here, because a read-only root cannot store byte code.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /venv/lib /app
 
 FROM python
-# The standard library comes without byte code. pip and what could bring it back go.
+# Compiles the standard library, and removes pip and ensurepip.
 RUN rm -rf /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-packages/* /usr/local/bin/pip* \
     && python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.*
 COPY --from=build /venv /venv

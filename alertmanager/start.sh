@@ -1,7 +1,7 @@
 #!/bin/sh
-# Starts Alertmanager with the channels that the environment names: Alertmanager reads no environment itself, and refuses
-# a receiver that is configured by half. What is wrong is told all at once, one line each, with exit code 2.
-# Secrets stay in their files, which Alertmanager reads when it sends. The arguments are Alertmanager's.
+# Starts Alertmanager with the notification channels of the environment, because Alertmanager does not read environment
+# variables. Reports all problems at once, one per line, and exits with code 2.
+# Secrets stay in their files, which Alertmanager reads for each notification. Arguments are passed to Alertmanager.
 set -eu
 
 own=$(cd "${0%/*}" && pwd)
@@ -14,7 +14,7 @@ problem() {
   wrong=yes
 }
 
-# The checks take the name of a variable, and never show a value: it may be a secret in the wrong place.
+# The checks take the name of a variable. They never print a value, because it may be a misplaced secret.
 check_line() {
   eval "value=\${$1:-}"
   case $value in
@@ -34,7 +34,7 @@ check_root() {
   eval "value=\${$1:-}"
   case $value in
     '') ;;
-    *[!]A-Za-z0-9._~:/%+,=[-]*) problem "$1 has characters that do not belong there: no blanks, quotes, ?, # or @." ;;
+    *[!]A-Za-z0-9._~:/%+,=[-]*) problem "$1 has invalid characters: whitespace, quotes, ?, # and @ are not allowed." ;;
     http://[!/]* | https://[!/]*) ;;
     *) problem "$1 is not a URL: it must begin with http:// or https://." ;;
   esac
@@ -48,22 +48,22 @@ check_addresses() {
   for address in $value; do
     case $address in
       *[!\ ]@[!\ ]*) ;;
-      *) problem "$1 holds something that is no e-mail address: write name@example.com." ;;
+      *) problem "$1 contains an invalid e-mail address: write name@example.com." ;;
     esac
   done
   set +f
   IFS=$before
 }
 
-# Leaves what the file holds in `secret`, without the line break at its end.
+# Sets `secret` to the content of the file without the trailing line break.
 check_secret() {
   eval "value=\${$1:-}"
   if [ ! -e "$value" ]; then
-    problem "$1 names a file that is not there: create it."
+    problem "$1 names a file that does not exist: create it."
   elif ! secret=$(cat "$value" 2>/dev/null); then
-    problem "$1 names what cannot be read: it must be a file that user $(id -u) may read."
+    problem "$1 names a file that cannot be read: user $(id -u) must be able to read it."
   elif secret=${secret%"$carriage_return"} && [ -z "$secret" ]; then
-    problem "$1 names a file that is empty: write the secret into it."
+    problem "$1 names an empty file: write the secret to it."
   else
     return 0
   fi
@@ -74,22 +74,22 @@ check_url_file() {
   eval "value=\${$1:-}"
   if [ -n "$value" ] && check_secret "$1"; then
     case $secret in
-      *[[:space:]]*) problem "$1 names a file with more than a URL in it: write the URL alone." ;;
+      *[[:space:]]*) problem "$1 names a file with more than a URL: write only the URL." ;;
       http://[!/]* | https://[!/]*) ;;
-      *) problem "$1 names a file that holds no URL: it must begin with https:// or http://." ;;
+      *) problem "$1 names a file without a URL: it must begin with https:// or http://." ;;
     esac
   fi
 }
 
 check_slack() {
   if [ -n "${SLACK_CHANNEL:-}" ] && [ -z "${SLACK_API_URL_FILE:-}" ]; then
-    problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."
+    problem "SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the webhook's URL as well."
   fi
 }
 
 check_pagerduty() {
   if [ -n "${PAGERDUTY_ROUTING_KEY_FILE:-}" ] && check_secret PAGERDUTY_ROUTING_KEY_FILE && [ ${#secret} -ne 32 ]; then
-    problem "PAGERDUTY_ROUTING_KEY_FILE names a file that holds no integration key: one has 32 characters."
+    problem "PAGERDUTY_ROUTING_KEY_FILE names a file without an integration key: a key has 32 characters."
   fi
 }
 
@@ -113,37 +113,36 @@ check_email() {
   if [ -n "${SMTP_SMARTHOST:-}${SMTP_FROM:-}${EMAIL_TO:-}${SMTP_AUTH_USERNAME:-}${SMTP_AUTH_PASSWORD_FILE:-}" ]; then
     [ -n "${SMTP_SMARTHOST:-}" ] || problem "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port."
     [ -n "${SMTP_FROM:-}" ] || problem "SMTP_FROM is not set: e-mail needs a sender's address."
-    [ -n "${EMAIL_TO:-}" ] || problem "EMAIL_TO is not set: e-mail needs a recipient; with commas between several."
+    [ -n "${EMAIL_TO:-}" ] || problem "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas."
   fi
   [ -z "${SMTP_SMARTHOST:-}" ] || check_smarthost
   check_addresses SMTP_FROM
   case ${SMTP_FROM:-} in
-    *,*) problem "SMTP_FROM has more than one address: keep one of them." ;;
+    *,*) problem "SMTP_FROM has more than one address: set only one." ;;
   esac
   check_addresses EMAIL_TO
   if [ -n "${SMTP_AUTH_PASSWORD_FILE:-}" ]; then
     check_secret SMTP_AUTH_PASSWORD_FILE || :
     [ -n "${SMTP_AUTH_USERNAME:-}" ] ||
-      problem "SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: name the user of that password, too."
+      problem "SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: set the user of that password as well."
   elif [ -n "${SMTP_AUTH_USERNAME:-}" ]; then
-    problem "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: name the file that holds the password, too."
+    problem "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: set the file with the password as well."
   fi
 }
 
 check_readers() {
   if [ "${NOTIFY_HEALTH_CHANGES:-}" = true ] &&
     [ -z "${SLACK_API_URL_FILE:-}${SMTP_SMARTHOST:-}${MSTEAMS_WEBHOOK_URL_FILE:-}${WEBHOOK_URL_FILE:-}" ]; then
-    problem "NOTIFY_HEALTH_CHANGES is true, but no channel for it is set: e-mail, Slack, Teams or a webhook."
+    problem "NOTIFY_HEALTH_CHANGES is true without a channel for it: set e-mail, Slack, Teams or a webhook."
   fi
 }
 
-# As YAML writes a text in single quotes.
+# Prints a text as a YAML string in single quotes.
 quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
 }
 
-# Each of these prints the part of a receiver for a channel that is configured. The last argument is whether resolved
-# alerts are sent.
+# Each of these prints the receiver integration of a channel if it is configured. The last argument is `send_resolved`.
 slack() {
   [ -z "${SLACK_API_URL_FILE:-}" ] || cat <<END
     slack_configs:
@@ -183,7 +182,7 @@ msteams() {
 END
 }
 
-# Takes the file that holds the URL first.
+# The first argument is the file with the URL.
 webhook() {
   [ -z "$1" ] || cat <<END
     webhook_configs:
@@ -223,7 +222,7 @@ channels() {
   webhook "${WEBHOOK_URL_FILE:-}" "$1"
 }
 
-# Prints the templates that hold the roots of links. Without RUNBOOK_URL a runbook is a path, and no link.
+# Prints the templates with the roots of links. Without RUNBOOK_URL a runbook is a path instead of a link.
 roots() {
   echo "{{ define \"gatewayz.grafana\" }}${GRAFANA_URL%/}{{ end }}"
   echo "{{ define \"gatewayz.runbooks\" }}${RUNBOOK_URL:+${RUNBOOK_URL%/}/}{{ end }}"
@@ -258,10 +257,10 @@ GRAFANA_URL=${GRAFANA_URL:-http://localhost:3000}
 cp "$own"/templates/*.tmpl "$rendered/templates"
 roots >"$rendered/templates/roots.tmpl"
 channels true >"$rendered/people"
-# The end of a change of health is no news.
+# A change of health is not resolved later.
 { [ "${NOTIFY_HEALTH_CHANGES:-}" != true ] || channels false; } >"$rendered/readers"
 pagerduty >"$rendered/pager"
-# The missing call is the message, not a resolved alert.
+# The dead man's switch reacts to missing calls, not to a resolved alert.
 webhook "${WATCHDOG_URL_FILE:-}" false >"$rendered/watchdog"
 for receiver in people readers pager watchdog; do
   echo "/^  - name: $receiver\$/r $rendered/$receiver"

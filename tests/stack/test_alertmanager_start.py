@@ -229,25 +229,25 @@ def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, sh
     ids=["CRLF", "no TLS", "IPv6", "two recipients", "roots"],
 )
 def test_accepted(programs: Mapping[str, Path], files: Path, variables: Mapping[str, str]) -> None:
-    """What is unusual, but right, is taken."""
+    """Unusual but valid values are accepted."""
     with server(programs, files, variables, SHELLS["sh"]) as running:
         assert "original" in running.get("/api/v2/status")["config"]
 
 
 FILES = {
-    "not there": ("nowhere", "a file that is not there: create it."),
-    "a folder": ("folder", r"what cannot be read: it must be a file that user \d+ may read."),
-    "empty": ("empty", "a file that is empty: write the secret into it."),
-    "a line break alone": ("blank", "a file that is empty: write the secret into it."),
-    "the secret in place of its file": (WEBHOOK, "a file that is not there: create it."),
+    "not there": ("nowhere", "a file that does not exist: create it."),
+    "a folder": ("folder", r"a file that cannot be read: user \d+ must be able to read it."),
+    "empty": ("empty", "an empty file: write the secret to it."),
+    "a line break alone": ("blank", "an empty file: write the secret to it."),
+    "the secret in place of its file": (WEBHOOK, "a file that does not exist: create it."),
 }
-"""What is wrong with any secret file."""
+"""Problems of any secret file."""
 NO_URLS = {
-    "no URL": ("no-url", "a file that holds no URL: it must begin with https:// or http://."),
-    "two words": ("two-words", "a file with more than a URL in it: write the URL alone."),
-    "two lines": ("two-lines", "a file with more than a URL in it: write the URL alone."),
+    "no URL": ("no-url", "a file without a URL: it must begin with https:// or http://."),
+    "two words": ("two-words", "a file with more than a URL: write only the URL."),
+    "two lines": ("two-lines", "a file with more than a URL: write only the URL."),
 }
-"""What is wrong with a file that must hold a URL."""
+"""Problems of a file with a URL."""
 
 PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     **{
@@ -263,19 +263,19 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     **{
         f"routing key: {file}": (
             {"PAGERDUTY_ROUTING_KEY_FILE": file},
-            ["PAGERDUTY_ROUTING_KEY_FILE names a file that holds no integration key: one has 32 characters."],
+            ["PAGERDUTY_ROUTING_KEY_FILE names a file without an integration key: a key has 32 characters."],
         )
         for file in ("no-url", "webhook")
     },
     "channel alone": (
         {"SLACK_CHANNEL": "#alerts"},
-        ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: name the file that holds the webhook's URL, too."],
+        ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the webhook's URL as well."],
     ),
     "mail server alone": (
         {"SMTP_SMARTHOST": "mail.example.com:587"},
         [
             "SMTP_FROM is not set: e-mail needs a sender's address.",
-            "EMAIL_TO is not set: e-mail needs a recipient; with commas between several.",
+            "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas.",
         ],
     ),
     "recipient alone": (
@@ -289,16 +289,16 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
         {**EMAIL, "SMTP_AUTH_USERNAME": "user"},
         [
             "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: "
-            "name the file that holds the password, too."
+            "set the file with the password as well."
         ],
     ),
     "password without a user": (
         {**EMAIL, "SMTP_AUTH_PASSWORD_FILE": "password"},
-        ["SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: name the user of that password, too."],
+        ["SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: set the user of that password as well."],
     ),
     "empty password file": (
         {**EMAIL, **LOGIN, "SMTP_AUTH_PASSWORD_FILE": "empty"},
-        ["SMTP_AUTH_PASSWORD_FILE names a file that is empty: write the secret into it."],
+        ["SMTP_AUTH_PASSWORD_FILE names an empty file: write the secret to it."],
     ),
     **{
         f"mail server {value}": (
@@ -309,15 +309,15 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     },
     "sender without @": (
         {**EMAIL, "SMTP_FROM": "nobody"},
-        ["SMTP_FROM holds something that is no e-mail address: write name@example.com."],
+        ["SMTP_FROM contains an invalid e-mail address: write name@example.com."],
     ),
     "one recipient of two without @": (
         {**EMAIL, "EMAIL_TO": "b@example.com,c"},
-        ["EMAIL_TO holds something that is no e-mail address: write name@example.com."],
+        ["EMAIL_TO contains an invalid e-mail address: write name@example.com."],
     ),
     "two senders": (
         {**EMAIL, "SMTP_FROM": "a@example.com,b@example.com"},
-        ["SMTP_FROM has more than one address: keep one of them."],
+        ["SMTP_FROM has more than one address: set only one."],
     ),
     "other words than true and false": (
         {**EMAIL, "SMTP_REQUIRE_TLS": "yes", "NOTIFY_HEALTH_CHANGES": "1"},
@@ -328,13 +328,13 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     ),
     "changes without a channel": (
         {**PAGERDUTY, **WATCHDOG, **CHANGES},
-        ["NOTIFY_HEALTH_CHANGES is true, but no channel for it is set: e-mail, Slack, Teams or a webhook."],
+        ["NOTIFY_HEALTH_CHANGES is true without a channel for it: set e-mail, Slack, Teams or a webhook."],
     ),
     "roots that are none": (
         {"GRAFANA_URL": "grafana:3000", "RUNBOOK_URL": "https://example.com/{{ x }}"},
         [
             "GRAFANA_URL is not a URL: it must begin with http:// or https://.",
-            "RUNBOOK_URL has characters that do not belong there: no blanks, quotes, \\?, # or @.",
+            "RUNBOOK_URL has invalid characters: whitespace, quotes, \\?, # and @ are not allowed.",
         ],
     ),
     "line break in a value": (
@@ -349,9 +349,9 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
         },
         [
             "GRAFANA_URL is not a URL: it must begin with http:// or https://.",
-            *(f"{name} names a file that is not there: create it." for name in (*URL_FILES, *PAGERDUTY)),
+            *(f"{name} names a file that does not exist: create it." for name in (*URL_FILES, *PAGERDUTY)),
             "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port.",
-            "EMAIL_TO is not set: e-mail needs a recipient; with commas between several.",
+            "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas.",
         ],
     ),
 }

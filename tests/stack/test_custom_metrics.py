@@ -60,7 +60,7 @@ def test_help(prometheus: Server) -> None:
 
     def known() -> bool:
         metadata = prometheus.get("/api/v1/metadata")["data"]
-        text = "Time after which the gateway gives up a request to the provider."
+        text = "Timeout of the gateway's requests to the provider."
         expected = [{"type": "gauge", "unit": "", "help": text}]
         return bool(expected == metadata.get("gatewayz_provider_timeout_seconds"))
 

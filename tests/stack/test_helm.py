@@ -342,7 +342,7 @@ def test_provider_that_is_critical_and_muted(helms: Mapping[str, Helm], helm: st
     )
 
     assert 0 != code
-    assert "both name groq" in errors
+    assert "both contain groq" in errors
 
 
 def test_exporter_of_another_job_is_missed(
@@ -623,9 +623,9 @@ def test_disruption_budget(rendered: Rendered, replicas: int, budgets: int) -> N
 @pytest.mark.parametrize(
     ("example", "told", "not_told"),
     [
-        ("minimal", ["exec deployment/", "port-forward", "Prometheus is not told"], ["Everybody", "Nobody"]),
-        ("full", ["https://providers.example.com/"], ["port-forward", "Prometheus is not told", "Everybody"]),
-        ("client-certificates", ["https://localhost:8001/", "Nobody reaches", "rollout restart"], []),
+        ("minimal", ["exec deployment/", "port-forward", "does not scrape"], ["Everyone", "network policy"]),
+        ("full", ["https://providers.example.com/"], ["port-forward", "does not scrape", "Everyone"]),
+        ("client-certificates", ["https://localhost:8001/", "network policy", "rollout restart"], []),
     ],
 )
 def test_notes(helms: Mapping[str, Helm], example: str, told: list[str], not_told: list[str]) -> None:

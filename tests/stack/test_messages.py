@@ -220,15 +220,15 @@ def test_title(render: Renderer, alerts: Sequence[Mapping[str, Any]], title: str
     assert color == message["slack.color"]
 
 
-def test_what_is_over_is_not_told_as_if_it_were(render: Renderer) -> None:
-    """The texts of an alert say what is: of one that is over they are told as what was."""
+def test_resolved_texts_are_marked(render: Renderer) -> None:
+    """Texts of alerts are in the present tense; messages mark those of resolved alerts."""
     over = alert("GatewayzProviderDown", "resolved", provider="x")
 
     for text in bodies(render.message(over)):
-        assert "Over: An active provider is down." in text
+        assert "Resolved: An active provider is down." in text
         assert "was: Something is wrong with x." in text
     for text in bodies(render.message(over, alert("GatewayzProviderDown", provider="y"))):
-        assert (False, 1) == ("Over: " in text, text.count("was: Something"))
+        assert (False, 1) == ("Resolved: An active" in text, text.count("was: Something"))
 
 
 @pytest.mark.parametrize("status", ["firing", "resolved"])

@@ -315,7 +315,7 @@ def test_database_dies_while_a_provider_is_down(stack: Stack) -> None:
 
 
 def test_channel_that_fails(stack: Stack) -> None:
-    """When Slack takes nothing, an e-mail says so."""
+    """When Slack refuses notifications, an e-mail reports it."""
     stack.let_all_be_well()
     stack.webhook.refusing = True
     stack.gateway.answers = fleet("provider-09")
@@ -327,7 +327,8 @@ def test_channel_that_fails(stack: Stack) -> None:
 
     (mail,) = [mail for mail in stack.mail.mails if mail.message["Subject"] == subject]
     assert re.search(
-        r"Alertmanager gave up \d+ times within a quarter of an hour to notify by slack\.", mail.part("plain")
+        r"Alertmanager failed to send \d+ notifications by slack within a quarter of an hour\.",
+        mail.part("plain"),
     )
 
 

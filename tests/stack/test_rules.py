@@ -166,7 +166,7 @@ def test_runbook(name: str) -> None:
     text = path.read_text(encoding="utf-8")
 
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert [f"# {name}", "## First", "## Fixes"] == headings
+    assert [f"# {name}", "## Diagnosis", "## Mitigation"] == headings
     (commands,) = blocks(path)
     assert ("sh", 3) == (commands.language, len(commands.lines()))
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Railway hands out secrets as variables only: writes them into files, as start.sh wants them, and becomes it.
+# Railway provides secrets as variables only: writes them to files for start.sh, then executes it.
 set -eu
 
 umask 077

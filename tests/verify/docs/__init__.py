@@ -1,1 +1,1 @@
-"""The documentation: its tables, pictures, links, commands and queries."""
+"""Tests of the documentation: tables, screenshot, links, commands and queries."""

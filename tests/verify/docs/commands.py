@@ -1,4 +1,4 @@
-"""The commands of the documentation, and who runs them: `make test`, `make stack` or nobody."""
+"""The commands of the documentation, and which target runs them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ LEFT_OUT_PAGE = "docs/contributing.md"
 LEFT_OUT_TITLE = "Commands that no test runs"
 SECONDS = 60
 ASSIGNMENTS = re.compile(r"(?:\w+=(?:'[^']*'|\"[^\"]*\"|\S*)\s+)*")
-"""What may stand before a program: variables of its environment."""
+"""Environment variables before a program."""
 OF_THE_STACK = re.compile(r"^(?:promtool|amtool)\b|localhost:90(?:90|93)\b")
-"""What needs Prometheus or Alertmanager."""
-
-
+"""Commands that need Prometheus or Alertmanager."""
 OUTSIDE = re.compile(r"(?<=\s)['\"]?(?:~|/(?!dev/null|tmp/)[a-z]+/)")
-"""A path of the machine as an argument."""
+"""An argument that is a path outside the project."""
 
 
 class Run(Enum):
-    """Who runs a command."""
+    """Which target runs a command."""
 
     HERE = auto()
     STACK = auto()
@@ -33,51 +31,51 @@ class Run(Enum):
 
 
 def left_out() -> Mapping[str, str]:
-    """Return how commands begin that no test runs, and why."""
+    """Return the beginnings of commands that no test runs, and the reasons."""
     rows = table(section(LEFT_OUT_PAGE, LEFT_OUT_TITLE))
     return {beginning.strip("`"): why for beginning, why, *_ in rows}
 
 
 def without_assignments(line: str) -> str:
-    """Return a command line from its program on."""
+    """Return a command line without environment variables."""
     return ASSIGNMENTS.sub("", line, count=1)
 
 
 def beginning(line: str) -> str | None:
-    """Return the row of the table that leaves a line out, if any."""
+    """Return the row of the table that excludes a line, if any."""
     program = without_assignments(line)
     return next((start for start in left_out() if f"{program} ".startswith(f"{start} ")), None)
 
 
 def run_by(line: str) -> Run:
-    """Return who runs a line."""
+    """Return which target runs a line."""
     if beginning(line) is not None:
         return Run.NOBODY
     return Run.STACK if OF_THE_STACK.search(without_assignments(line)) else Run.HERE
 
 
 def commands(language: str = "sh") -> list[Block]:
-    """Return all blocks of commands."""
+    """Return all blocks with commands."""
     return [block for block in ALL_BLOCKS if block.language == language]
 
 
 def scripts(block: Block, who: Run) -> list[str]:
-    """Return what is to be run of a block: lines that follow each other belong together."""
+    """Return the scripts of a block for a target; adjacent lines are one script."""
     return ["\n".join(lines) for found, lines in groupby(block.lines(), run_by) if found is who]
 
 
 def run_script(script: str, changes: Mapping[str, str], folder: Path, environment: Mapping[str, str]) -> str:
-    """Run a script with other addresses and return its output.
+    """Run a script with replaced addresses and return its output.
 
     Raises:
-        AssertionError: When a line of it fails, or names a path outside of the folder: nothing is run then.
+        AssertionError: When a line fails, or before the run when a path is outside the folder.
     """
     assert not OUTSIDE.search(script), (
-        f"this may change the machine: {LEFT_OUT_PAGE} has to leave it out:\n{script}"
+        f"this may change the machine: exclude it in {LEFT_OUT_PAGE}:\n{script}"
     )
     for old, new in changes.items():
         script = script.replace(old, new)
-    # A session of its own: without a terminal, what asks for a password reads its input.
+    # A new session has no terminal, so that password prompts read standard input.
     result = subprocess.run(
         ["bash", "-ec", script],
         cwd=folder,

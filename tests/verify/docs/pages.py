@@ -1,4 +1,4 @@
-"""The pages of the documentation, taken apart."""
+"""Parses the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 LANGUAGES = ("sh", "text", "ini", "yaml", "json", "promql", "logql", "traceql", "mermaid")
-"""What a block of code may be; `sh` is commands that a reader types, `text` what programs answer."""
+"""Languages of code blocks; `sh` contains commands of the reader, `text` output of programs."""
 LOOP = re.compile(r"^for .*\n(?:.*\n)*?done\b.*$", re.MULTILINE)
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?\)")
@@ -20,7 +20,7 @@ CODE = re.compile(r"`[^`\n]+`")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its page, the line on which it begins, its language, and its text without indent."""
+    """A code block: its page, its first line, its language, and its text without indentation."""
 
     page: str
     line: int
@@ -29,16 +29,16 @@ class Block:
 
     @property
     def where(self) -> str:
-        """Page and line, for a person."""
+        """Page and line, for messages."""
         return f"{self.page}:{self.line}"
 
     def paragraphs(self) -> list[str]:
-        """Return what stands between blank lines, without comments: a query each."""
+        """Return the queries: paragraphs between empty lines, without comments."""
         texts = ("\n".join(_without_comments(text)) for text in re.split(r"\n\s*\n", self.text))
         return [text for text in texts if text]
 
     def lines(self) -> list[str]:
-        """Return its lines without comments, a command each; what is continued, or a loop, is one."""
+        """Return the commands: lines without comments. A continued line or a loop is one command."""
         text = self.text.replace("\\\n", "")
         return _without_comments(LOOP.sub(_one_line, text))
 
@@ -58,12 +58,12 @@ def pages() -> list[Path]:
 
 
 def name(page: Path) -> str:
-    """Return the path of a page below the project's root."""
+    """Return the path of a page relative to the project's root."""
     return page.relative_to(ROOT).as_posix()
 
 
 def read(page: str) -> str:
-    """Return the text of a page, by its path below the project's root."""
+    """Return the text of a page, by its path relative to the project's root."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
@@ -73,7 +73,7 @@ def section(page: str, title: str) -> str:
 
 
 def table(text: str) -> list[list[str]]:
-    """Return the rows of the first table of a text, without its head."""
+    """Return the rows of the first table in a text, without its header."""
     lines = re.search(r"(?:^\|.*\n?)+", text, re.MULTILINE)
     assert lines is not None, "no table"
     rows = lines[0].strip().splitlines()[2:]
@@ -81,7 +81,7 @@ def table(text: str) -> list[list[str]]:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yield the blocks of code of a page."""
+    """Yield the code blocks of a page."""
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
         indent, language, code = found.groups()
@@ -91,7 +91,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def code_blocks(page: str, language: str) -> list[str]:
-    """Return the blocks of code of one language on a page, by its path below the project's root."""
+    """Return the code blocks of one language on a page, by its path relative to the project's root."""
     return [block.text for block in blocks(ROOT / page) if block.language == language]
 
 
@@ -99,13 +99,13 @@ ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 
 
 def links(page: Path) -> list[str]:
-    """Return the targets of a page's links, those in code left out."""
+    """Return the link targets of a page, except in code."""
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     return LINK.findall(CODE.sub(lambda found: "x" * len(found[0]), text))
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names under which the headings of a page are linked to, as GitHub makes them."""
+    """Return the anchors of the headings of a page, as GitHub generates them."""
     names: set[str] = set()
     for title in HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).strip().lower()

@@ -1,7 +1,7 @@
-"""The picture of the status page, made from the running demo; `make pictures` does it.
+"""Takes the screenshot of the status page from the running demo (`make pictures`).
 
-It needs the command `chromium` (Debian: the package of that name, and fonts-dejavu-core for letters), and
-takes about half a minute: the demo has to come to an hour in which something is wrong.
+Needs the command `chromium` (Debian: packages chromium and fonts-dejavu-core). Takes about half a minute,
+until the demo reaches an hour with a failure.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from tests.verify.docs.pages import ROOT
 
 PICTURE = ROOT / "docs" / "pictures" / "status-page.png"
 WIDTH, HEIGHT = 1240, 900
-"""The page at its full width, down to some providers that are well."""
+"""The full width of the page, and the height down to some healthy providers."""
 MOST_BYTES = 200_000
 DAY_SECONDS = 120
 MOMENT = {"groq": HealthStatus.DOWN, "together": HealthStatus.DEGRADED}
-"""What the page shows, from 06:00 to 07:00 of the demo's day."""
+"""Health on the page, from 06:00 to 07:00 of the demo's day."""
 LONGEST_WAIT = 2.0 * DAY_SECONDS
 
 
 def main() -> None:
-    """Make the picture, or say what is missing."""
+    """Take the screenshot, or exit with a message."""
     browser = shutil.which("chromium")
     if browser is None:
         sys.exit("There is no command chromium: install it, on Debian with: apt-get install chromium")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def wait_for_moment(demo: Program) -> str:
-    """Return the demo's address once it shows what is to be seen."""
+    """Wait for the health in `MOMENT`; return the URL of the demo."""
     url = demo.url()
     deadline = time.monotonic() + LONGEST_WAIT
     while not MOMENT.items() <= health(url).items():
@@ -57,7 +57,7 @@ def wait_for_moment(demo: Program) -> str:
 
 
 def health(url: str) -> dict[str, float]:
-    """Return the health of each provider, as the exporter publishes it."""
+    """Return the health of each provider from /metrics."""
     text = requests.get(f"{url}/metrics", timeout=5).text
     return {
         sample.labels["provider"]: sample.value
@@ -68,13 +68,13 @@ def health(url: str) -> dict[str, float]:
 
 
 def take_picture(browser: str, url: str, picture: Path) -> None:
-    """Let the browser draw the page into a file, in its light colours.
+    """Save a screenshot of the page in its light colour scheme.
 
     Raises:
         subprocess.CalledProcessError: When the browser fails.
     """
     picture.parent.mkdir(exist_ok=True)
-    # A sandbox of its own needs rights that root in a container has not.
+    # Chromium's sandbox needs permissions that root in a container does not have.
     own = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as profile:
         command = [

@@ -14,7 +14,7 @@ ALL_QUERIES = [
     if block.language in SOURCES
     for number, text in enumerate(block.paragraphs(), 1)
 ]
-"""Those in blocks of their own; what stands in a sentence is checked by name alone."""
+"""Queries in code blocks; for those in sentences only names are checked."""
 
 
 def of(source: str) -> list[Query]:

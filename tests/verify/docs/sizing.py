@@ -21,7 +21,7 @@ SIZES = (100, 1_000, 10_000)
 INTERVAL, DAY = 60, 86_400
 BYTES_PER_SAMPLE, RETENTION_DAYS = 1.5, 35
 UNITS = {"s": 1, "m": 60}
-SCRAPE, COMPRESSED = "A scrape, KiB", "The same with gzip, as Prometheus asks, KiB"
+SCRAPE, COMPRESSED = "Scrape, KiB", "Scrape with gzip, as Prometheus requests it, KiB"
 CLOSE = 0.02
 """Relative difference up to which the page keeps the size of a scrape, which differs from run to run."""
 AS_PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0"}
@@ -52,14 +52,14 @@ def _column(size: int, old: Mapping[str, str]) -> Mapping[str, str]:
     sizes, (rule_series, rule_samples) = _measure(size), _recorded()
     samples = sizes.series / INTERVAL + size * rule_samples
     figures = {
-        "Requests to the gateway, a day": 2 * DAY / INTERVAL,
-        "Its list, KiB": sizes.list_length / 1024,
-        "All lists of a day, GB": sizes.list_length * DAY / INTERVAL / 1e9,
+        "Requests to the gateway per day": 2 * DAY / INTERVAL,
+        "List, KiB": sizes.list_length / 1024,
+        "All lists per day, GB": sizes.list_length * DAY / INTERVAL / 1e9,
         "Series of a scrape": sizes.series,
         SCRAPE: sizes.scrape / 1024,
         COMPRESSED: sizes.compressed / 1024,
-        "Series with those of the rules": sizes.series + size * rule_series,
-        "Samples a second": samples,
+        "Series including recording rules": sizes.series + size * rule_series,
+        "Samples per second": samples,
         f"{RETENTION_DAYS} days in Prometheus, GB": samples * DAY * RETENTION_DAYS * BYTES_PER_SAMPLE / 1e9,
     }
     column = {title: _figure(value) for title, value in figures.items()}

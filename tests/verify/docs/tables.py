@@ -60,9 +60,9 @@ def metrics() -> str:
 
 
 def alerts() -> str:
-    """Return the table of the alerts, the worst of each category first."""
+    """Return the table of the alerts, by category and severity."""
     found = sorted((rule for rule in rules() if "alert" in rule), key=_order)
-    head = (row("Alert", "Severity", "About", "After", "What it says"), "|---|---|---|---|---|")
+    head = (row("Alert", "Severity", "Category", "For", "Summary"), "|---|---|---|---|---|")
     return "\n".join([*head, *map(_alert, found)])
 
 
@@ -86,7 +86,7 @@ TABLES: Mapping[str, tuple[str, Callable[[], str]]] = MappingProxyType(
         "sizes": (sizing.PAGE, sizing.table),
     }
 )
-"""Page and function of each table, by the name in its marks."""
+"""Page and generator of each table, by the name in its marks."""
 
 
 def marks(name: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
-"""What a reader types works: every command is run here or by `make stack`, or the page says that none is.
+"""Commands on the pages succeed here or in `make stack`, or are listed as not tested.
 
-It is run in a copy of the project, next to an exporter and a demo gateway in which all is well. Addresses of
-examples become theirs; nothing else of a command is changed.
+They run in a copy of the project with an exporter and a healthy demo gateway. Only addresses are replaced.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from tests.verify.docs.pages import ROOT, Block
 
 KEY = "key-of-the-documentation"
 LONG_DAY = 86_400.0
-"""Seconds; in its first hours all is well."""
+"""Seconds; everything is healthy in its first hours."""
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
 CONSOLE_SCRIPT = '#!/bin/sh\nexec python -m exporter "$@"\n'
-"""In place of what an installation as a package makes; it is proved with the package."""
+"""Replaces the console script of the package, which another test covers."""
 
 HERE = [block for block in commands() if scripts(block, Run.HERE)]
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where commands run: a copy of the project, what addresses become, and the environment."""
+    """A copy of the project, the replacements of addresses, and the environment."""
 
     folder: Path
     changes: Mapping[str, str]
@@ -44,7 +43,7 @@ class Sandbox:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A copy of the project, an exporter, a demo gateway and a Grafana of recordings."""
+    """A copy of the project with an exporter, a demo gateway and a stub of Grafana."""
     folder, port = tmp_path_factory.mktemp("docs") / "project", free_port()
     shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
     for name in (".env.example", ".env.demo"):
@@ -78,32 +77,32 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("block", HERE, ids=lambda block: block.where)
 def test_commands_work(sandbox: Sandbox, block: Block) -> None:
-    """The commands of a block end well."""
+    """The commands of a block succeed."""
     for script in scripts(block, Run.HERE):
         run_script(script, sandbox.changes, sandbox.folder, sandbox.environment)
 
 
-def test_something_is_run() -> None:
-    """The sandbox sees commands of many pages: a mistake in the reading of pages would see none."""
+def test_pages_have_commands() -> None:
+    """The parser finds commands on several pages."""
     assert {"README.md", "docs/troubleshooting.md", "docs/security.md"} <= {block.page for block in HERE}
 
 
-def test_a_failure_is_seen(sandbox: Sandbox) -> None:
-    """A command that finds nothing, or does not exist, fails."""
+def test_failures_are_detected(sandbox: Sandbox) -> None:
+    """A command without a match, or that does not exist, fails."""
     for script in ("curl -s http://localhost:8001/metrics | grep no_such_metric", "no-such-program\ntrue"):
         with pytest.raises(AssertionError):
             run_script(script, sandbox.changes, sandbox.folder, sandbox.environment)
 
 
 @pytest.mark.parametrize("script", ["rm /no/such/file", "touch ~/file", "true\ncp -r '/no/such' here"])
-def test_nothing_outside_is_touched(sandbox: Sandbox, script: str) -> None:
-    """What names a path of the machine is not run."""
+def test_paths_outside_are_refused(sandbox: Sandbox, script: str) -> None:
+    """A command with a path outside the project is not run."""
     with pytest.raises(AssertionError, match="may change the machine"):
         run_script(script, sandbox.changes, sandbox.folder, sandbox.environment)
 
 
-def test_what_is_left_out_is_used() -> None:
-    """Each row of the table of commands that no test runs is about a command that is there."""
+def test_exclusions_are_used() -> None:
+    """Each row of the table of commands that no test runs matches a command."""
     lines = [line for block in commands() for line in block.lines()]
 
     assert set(left_out()) == {start for line in lines if (start := beginning(line))}
@@ -120,13 +119,13 @@ def test_what_is_left_out_is_used() -> None:
         ("makeshift", Run.HERE),
     ],
 )
-def test_who_runs(line: str, who: Run) -> None:
-    """A line is judged by its program and by the servers that it asks."""
+def test_run_by(line: str, who: Run) -> None:
+    """The program and the servers of a line determine its target."""
     assert who is run_by(line)
 
 
 def test_make_verbs() -> None:
-    """Every `make` of a page has its rule in the Makefile, and every rule is on a page."""
+    """The targets on the pages are those of the Makefile."""
     rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     texts = [page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
     used = {verb for text in texts for verb in re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)}
@@ -134,8 +133,8 @@ def test_make_verbs() -> None:
     assert set(rules) == used
 
 
-def test_a_loop_is_one_command() -> None:
-    """A loop, and a command that goes on after a backslash, are judged and run as a whole."""
+def test_loops_and_continued_lines() -> None:
+    """A loop and a continued line are one command each."""
     text = "for name in a b; do\n  echo \\\n    $name\ndone\n# a comment\nfalse"
 
     assert ["for name in a b; do   echo     $name; done", "false"] == Block("page", 1, "sh", text).lines()

@@ -1,4 +1,4 @@
-"""What pages say of the program is what it does."""
+"""Pages agree with the program."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tests.verify.docs.pictures import MOST_BYTES, PICTURE
 
 
 def first_column(page: str, title: str) -> list[str]:
-    """Return the words in code in the first column of a section's table."""
+    """Return the code words in the first column of a section's table."""
     return [word for cell, *_ in table(section(page, title)) for word in re.findall(r"`([^`]+)`", cell)]
 
 
 def test_outcomes() -> None:
-    """All outcomes are explained, in order."""
+    """The table lists all outcomes in order."""
     text = section("docs/metrics.md", "Labels").split("### Outcomes")[1]
 
     assert [f"`{outcome}`" for outcome in Outcome] == [outcome for outcome, _ in table(text)]
 
 
 def test_labels() -> None:
-    """All labels are explained, with the values of those that have a closed set."""
+    """The table lists all labels, and the values of those with a fixed set."""
     used = {label for instrument in INSTRUMENTS for label in instrument.labels}
     values = dict(table(section("docs/metrics.md", "Labels")))
 
@@ -48,12 +48,12 @@ def test_labels() -> None:
 
 
 def test_recorded_series() -> None:
-    """All recorded series are explained, and no other."""
+    """The table lists exactly the recorded series."""
     assert sorted(RECORDED) == sorted(first_column("docs/metrics.md", "Recorded series"))
 
 
 def test_log_messages() -> None:
-    """Every constant message of a log record is in the table."""
+    """The table lists every message of a log record."""
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exporter").rglob("*.py"))
     calls = re.findall(r'"msg": "([^"]+)"', source)
     calls += re.findall(
@@ -69,15 +69,15 @@ def test_log_messages() -> None:
     assert set() == set(calls) - explained
 
 
-def test_contract_query_stands_there() -> None:
-    """The query of the contract is the first of the recipes."""
+def test_contract_query() -> None:
+    """The query of the contract is the first example."""
     (recipes,) = code_blocks("docs/logs-and-traces.md", "logql")
 
     assert '{service="provider-metrics-exporter"} | json | providers_total > 0' == recipes.splitlines()[1]
 
 
-def test_example_of_a_web_config_is_good(tmp_path: Path) -> None:
-    """The complete file of docs/security.md can be used as it stands, with certificates of those names."""
+def test_example_of_a_web_config(tmp_path: Path) -> None:
+    """The example of docs/security.md is valid, with certificates of those names."""
     folder = Folder(tmp_path)
     example, prometheus = code_blocks("docs/security.md", "yaml")
     folder.file.write_text(example)
@@ -88,11 +88,11 @@ def test_example_of_a_web_config_is_good(tmp_path: Path) -> None:
     assert "provider_metrics" == yaml.safe_load(prometheus)["scrape_configs"][0]["job_name"]
 
 
-def test_hash_can_be_made() -> None:
-    """The command of docs/security.md makes a hash that works."""
+def test_password_hash() -> None:
+    """The command of docs/security.md prints a valid hash."""
     (command,) = code_blocks("docs/security.md", "sh")
     program, *arguments = shlex.split(command)
-    # Without a terminal it reads the password from its input.
+    # Without a terminal it reads the password from standard input.
     result = subprocess.run(
         [sys.executable, *arguments],
         input="a password\n",
@@ -118,7 +118,7 @@ def test_picture_of_packages() -> None:
 
 
 def test_picture() -> None:
-    """The picture of the status page is small enough for a page that strangers open."""
+    """The screenshot of the status page is a small PNG file."""
     picture = PICTURE.read_bytes()
 
     assert b"\x89PNG" == picture[:4]
@@ -126,7 +126,7 @@ def test_picture() -> None:
 
 
 def test_fields_of_a_check() -> None:
-    """The fields of `check --json` are explained."""
+    """The page lists the fields of `check --json`."""
     document = json.loads(as_json(Snapshot()))
 
     assert " and ".join(", ".join(f"`{name}`" for name in document).rsplit(", ", 1)) in " ".join(
@@ -135,7 +135,7 @@ def test_fields_of_a_check() -> None:
 
 
 def test_readme_is_short() -> None:
-    """Beside its two tables the README fits on two screens."""
+    """Without its tables the README has fewer than 110 lines."""
     text = re.sub(r"^\|.*\n", "", read("README.md"), flags=re.MULTILINE)
 
     assert len(text.splitlines()) < 110

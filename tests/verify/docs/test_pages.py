@@ -1,4 +1,4 @@
-"""Every page can be read and followed: its links lead somewhere, its blocks of code say what they are."""
+"""Links, line widths and code blocks of the pages are valid."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WIDTH = 122
 
 
 def of(language: str) -> list[Block]:
-    """Return all blocks of a language."""
+    """Return all code blocks of a language."""
     return [block for block in ALL_BLOCKS if block.language == language]
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Each relative link names a file of the project, and its anchor a heading of that file."""
+def test_links(page: Path) -> None:
+    """The files and anchors of relative links exist."""
     broken = []
     for link in links(page):
         if link.startswith(("https://", "http://", "mailto:")):
@@ -35,8 +35,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [] == broken
 
 
-def test_every_page_is_in_the_index() -> None:
-    """The index of docs/ links to each page, the runbooks by their folder."""
+def test_index() -> None:
+    """The index of docs/ links to each page, and to the folder of runbooks."""
     linked = {(INDEX.parent / link.partition("#")[0]).resolve() for link in links(INDEX)}
     runbooks = ROOT / "docs" / "runbooks"
     expected = {page for page in pages() if page.parent != runbooks} - {INDEX, ROOT / "README.md"}
@@ -46,7 +46,7 @@ def test_every_page_is_in_the_index() -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_width(page: Path) -> None:
-    """Text keeps to a width; rows of tables, headings, addresses and code may be longer."""
+    """Lines have at most 122 characters, except tables, headings, links and code."""
     inside, long = False, []
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         inside ^= line.lstrip().startswith("```")
@@ -57,20 +57,20 @@ def test_width(page: Path) -> None:
     assert [] == long
 
 
-def test_blocks_say_what_they_are() -> None:
-    """A block of code without a known language could be a command that no test sees."""
+def test_languages_of_blocks() -> None:
+    """Every code block has a known language, so that no command is missed."""
     assert [] == [block.where for block in ALL_BLOCKS if block.language not in LANGUAGES]
 
 
 @pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.where)
 def test_yaml(block: Block) -> None:
-    """It is YAML."""
+    """YAML blocks parse."""
     assert yaml.safe_load(block.text)
 
 
 @pytest.mark.parametrize("block", of("json"), ids=lambda block: block.where)
 def test_json(block: Block) -> None:
-    """It is JSON: one document, or an object on each line."""
+    """JSON blocks parse: one document, or one object per line."""
     texts = block.text.splitlines() if block.text.startswith('{"') else [block.text]
 
     assert all(map(json.loads, texts))

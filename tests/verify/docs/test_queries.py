@@ -1,4 +1,4 @@
-"""Queries name what there is. `make stack` runs them on the real servers."""
+"""Queries use existing metrics and spans. `make stack` runs them on the real servers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.verify.docs.queries import of
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "custom-metrics.yaml"
 CUSTOM = frozenset(metric["name"] for metric in yaml.safe_load(EXAMPLE.read_text("utf-8"))["metrics"])
-"""Where the real servers run, the exporter has this file."""
+"""Custom metrics of the exporter in `make stack`."""
 SPAN_ATTRIBUTE = re.compile(r"\bspan\.([a-z_.]+)")
 SPAN_NAME = re.compile(r'(?<![.\w])name ?=~? ?"([^"]+)"')
 OWN = re.compile(r"\bgatewayz_\w*[a-z0-9]\b(?!_)")
-"""A name of ours, unless it stands for several."""
+"""A complete metric name of the project."""
 
 
-def test_there_are_some() -> None:
-    """Each language has its examples."""
+def test_examples_exist() -> None:
+    """Each query language has examples."""
     assert all(of(source) for source in ("prometheus", "loki", "tempo"))
 
 
 def test_metrics_exist() -> None:
-    """No query names a metric that nobody publishes or records."""
+    """Every metric in a query is exported or recorded."""
     foreign = re.compile(r"(?:up|ALERTS|(?:otelcol|alertmanager|target|scrape|process)_\w+)")
     used = {found for query in of("prometheus") for found in NAME.findall(query.text)}
 
@@ -39,17 +39,17 @@ def test_metrics_exist() -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_metrics_in_sentences_exist(page: Path) -> None:
-    """No page names a metric of ours that is not there, but in what programs answer or somebody might add."""
+    """Every metric of the project that a page names exists, except in blocks of program output."""
     text = FENCE.sub(lambda found: "" if found[2] == "text" else found[0], page.read_text(encoding="utf-8"))
     parts = {part for recorded in RECORDED | LOCAL for part in recorded.split(":")}
-    # By OTLP a counter has no `_total`.
+    # In OTLP a counter has no `_total`.
     known = published() | CUSTOM | parts | {row.name.removesuffix("_total") for row in INSTRUMENTS}
 
     assert set() == set(OWN.findall(text)) - known
 
 
 def test_spans_exist(running: Rig) -> None:
-    """TraceQL, which runs only where there is a Tempo, names spans and attributes that a poll really has."""
+    """TraceQL uses spans and attributes of a real poll."""
     running.poller.poll_once()
     spans = running.spans()
     names = {span.name for span in spans} | {"GET /metrics"}

@@ -1,4 +1,4 @@
-"""Tests of the generated tables of the documentation."""
+"""The generated tables of the documentation are up to date."""
 
 from __future__ import annotations
 

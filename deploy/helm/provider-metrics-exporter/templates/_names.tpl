@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* What never changes in the life of a release: the selectors. */}}
+{{/* Selector labels, which must not change during the life of a release. */}}
 {{- define "exporter.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -1,6 +1,6 @@
 {{/*
-How a path of the health routes is asked. Where a certificate or a password is wanted the kubelet has none: there the
-container asks itself, over its own socket, whether it is healthy.
+Probe of a health route. If it requires a certificate or a password, which the kubelet does not have, the probe runs
+`healthcheck` in the container.
 */}}
 {{- define "exporter.probe" -}}
 {{- $values := .root.Values -}}

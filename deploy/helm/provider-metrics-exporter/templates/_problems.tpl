@@ -1,4 +1,4 @@
-{{/* Fails with everything that is missing, at once. */}}
+{{/* Fails with all missing or contradictory values at once. */}}
 {{- define "exporter.refuseProblems" -}}
 {{- $problems := list -}}
 {{- if not .Values.settings.GATEWAY_API_URL -}}
@@ -11,11 +11,11 @@
 {{- $problems = append $problems "webConfig.tls is set without webConfig.secretName: it names the Secret that holds the web configuration file." -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
-{{- $problems = append $problems "ingress.enabled is set without ingress.host: it is the name under which the status page is reached." -}}
+{{- $problems = append $problems "ingress.enabled is set without ingress.host: it is the host name of the status page." -}}
 {{- end -}}
 {{- range .Values.prometheusRule.criticalProviders -}}
 {{- if has . $.Values.prometheusRule.mutedProviders -}}
-{{- $problems = append $problems (printf "prometheusRule.criticalProviders and prometheusRule.mutedProviders both name %s: leave it in one of them." .) -}}
+{{- $problems = append $problems (printf "prometheusRule.criticalProviders and prometheusRule.mutedProviders both contain %s: remove it from one of them." .) -}}
 {{- end -}}
 {{- end -}}
 {{- with $problems -}}

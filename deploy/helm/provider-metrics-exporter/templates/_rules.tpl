@@ -1,4 +1,4 @@
-{{/* An expression for each of the jobs, joined by "or"; form has %q for the job's name. */}}
+{{/* An expression for each job, joined by "or"; form has %q for the job name. */}}
 {{- define "exporter.forEachJob" -}}
 {{- $terms := list -}}
 {{- range .jobs -}}
@@ -7,7 +7,7 @@
 {{- join " or " $terms -}}
 {{- end }}
 
-{{/* GatewayzServerDown for the servers that have a name; empty without any. */}}
+{{/* Expression of GatewayzServerDown for the servers with a name; empty without any. */}}
 {{- define "exporter.serverDown" -}}
 {{- $jobs := list -}}
 {{- $patterns := list -}}
@@ -23,7 +23,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* What the rules say of jobs, as YAML: each text and what replaces it. A rule whose text becomes empty is left out. */}}
+{{/* Replacements of job names in the rules, as YAML. A rule is omitted if the replacement is empty. */}}
 {{- define "exporter.ruleTexts" -}}
 {{- $rule := .Values.prometheusRule -}}
 {{- $jobs := concat (list .Values.job) ($rule.otherJobs | default list) | uniq -}}
@@ -41,7 +41,7 @@
 {{- toYaml $texts -}}
 {{- end }}
 
-{{/* What the values say of providers: the rules of prometheus/local.example.yml, as YAML; empty without any. */}}
+{{/* Rules of prometheus/local.example.yml from the values, as YAML; empty without any. */}}
 {{- define "exporter.localRules" -}}
 {{- $rules := list -}}
 {{- range $severity, $providers := dict "critical" .criticalProviders "none" .mutedProviders -}}
