@@ -189,7 +189,10 @@ def test_golden(render: Renderer, name: str) -> None:
             "danger",
         ),
         (
-            [alert("GatewayzProviderSlow", provider="x")],
+            [
+                alert("GatewayzProviderSlow", provider="x"),
+                alert("GatewayzProviderSlow", "resolved", provider="y"),
+            ],
             "[FIRING:1] GatewayzProviderSlow (warning): x",
             "warning",
         ),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from exporter.metrics.instruments import CERTIFICATE_EXPIRY
 from tests.certificates import MUTUAL, PASSWORD, USER, Folder, hashed
 from tests.process import Program, program
 from tests.replay import ReplayGateway
@@ -94,6 +95,7 @@ def test_right_certificate_and_password(guarded: Guarded) -> None:
 
     assert wait_until(lambda: value(server, UP) == 1)
     assert 40 == wait_until(lambda: value(server, "gatewayz_providers_total"))
+    assert wait_until(lambda: value(server, f'{CERTIFICATE_EXPIRY.name}{{file="cert_file"}}'))
 
 
 def test_wrong_password(guarded: Guarded) -> None:

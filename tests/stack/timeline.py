@@ -217,7 +217,9 @@ class _Exporter:
             self._exposition, self._samples = published.current, self._read(self._rig)
         return dict(self._samples)
 
-    def _client(self, endpoint: Endpoint, url: str, key: object, clock: Clock) -> _Gateway:
+    def _client(
+        self, endpoint: Endpoint, url: str, key: object, clock: Clock, authorities: object
+    ) -> _Gateway:
         return _Gateway(endpoint, lambda: self._scenario(clock.date()), clock)
 
     def _read(self, exporter: Rig) -> dict[tuple[str, Labels], float]:
