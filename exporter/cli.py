@@ -23,7 +23,7 @@ from exporter.config.environment import prepare
 from exporter.config.flags import FLAGS, Flag
 from exporter.config.settings import VARIABLES, Settings, load_web_settings
 from exporter.configuration import WEB_CONFIG_FILES, Given, load_given
-from exporter.doctor.targets import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
+from exporter.doctor.targets import CREDENTIAL_VARIABLES, DEFAULT_JOB, JOB, SERVERS, load_targets
 from exporter.errors import ListenError, SettingsError
 from exporter.system.signals import handle_hangup, handle_stop
 from exporter.system.terminal import printable
@@ -174,7 +174,7 @@ def healthcheck(environ: Mapping[str, str]) -> None:
 
 def _address_flags(command: Command) -> Command:
     """Give a command a flag for each address."""
-    for stage in reversed(STAGES):
+    for stage in reversed(SERVERS):
         command = click.option(stage.flag, stage.name, metavar="URL", help=f"Instead of {stage.variable}.")(
             command
         )
@@ -184,9 +184,9 @@ def _address_flags(command: Command) -> Command:
 @cli.command(
     epilog=_environment_help(
         [
-            *((stage.variable, stage.meaning, stage.default) for stage in STAGES),
+            *((stage.variable, stage.meaning, stage.default) for stage in SERVERS),
             (JOB, "Label `job` of the exporter in Prometheus", DEFAULT_JOB),
-            *((name, meaning, "") for name, meaning in CREDENTIALS),
+            *((name, meaning, "") for name, meaning in CREDENTIAL_VARIABLES),
         ]
     )
 )
@@ -203,14 +203,14 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     """
     _be_interruptible()
     try:
-        addresses = load_addresses(environ, flags)
+        addresses = load_targets(environ, flags)
     except SettingsError as error:
         _refuse(error)
     from exporter.doctor import report as diagnosis
-    from exporter.doctor.checks import examine
+    from exporter.doctor.checks import diagnose
 
     results = []
-    for result in examine(environ, addresses, SystemClock()):
+    for result in diagnose(environ, addresses, SystemClock()):
         results.append(result)
         if not as_json:
             click.echo(diagnosis.as_text(result))
