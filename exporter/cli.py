@@ -243,7 +243,8 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
 
     Neither a gateway nor a key is needed. The script of the day is printed.
     """
-    from exporter.demo.gateway import DemoGateway, describe
+    from exporter.demo.gateway import DemoGateway
+    from exporter.demo.script import describe
 
     host, port = listen
     if gateway_only and not os.environ.get("ADMIN_KEY"):
@@ -262,9 +263,6 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
         handle_hangup(signal.SIG_DFL)
         gateway.serve_forever()
         sys.exit(0)
-    # A proxy of the environment does not know this machine's own gateway.
-    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{others},{host}" if others else host
     with gateway:
         given = _everything(_demo_environment(environ, gateway.url, key, day_seconds))
         listeners, web = _bind(given.settings), given.settings.web
