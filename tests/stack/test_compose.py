@@ -588,7 +588,7 @@ def test_access_rules_are_applied(own: Tree) -> None:
     settings = load_access_settings(environment, None)
     assert ("http://grafana:3000", own["grafana"]["environment"]["GF_SECURITY_ADMIN_USER"]) == (
         settings.url,
-        settings.user,
+        settings.credentials.user,
     )
     assert urlsplit(settings.url).hostname in environment["NO_PROXY"].split(",")
 
