@@ -36,10 +36,6 @@ ERRORS = MappingProxyType(
     }
 )
 
-FLAG_DEFAULTS = MappingProxyType({"is_active_only": "true", "include_inactive": "false"})
-TRUE_TEXTS = frozenset({"true", "1", "yes", "on", "t"})
-FALSE_TEXTS = frozenset({"false", "0", "no", "off", "f"})
-
 Clock = Callable[[], float]
 
 
@@ -79,12 +75,7 @@ class _Endpoints:
     async def providers(self, request: Request) -> Response:
         """Return the active providers, or all providers on request."""
         state = await self._state(request)
-        flags = {name: request.query_params.get(name, default) for name, default in FLAG_DEFAULTS.items()}
-        wrong = {name: text for name, text in flags.items() if text.lower() not in TRUE_TEXTS | FALSE_TEXTS}
-        if wrong:
-            return JSONResponse({"detail": [_bad_boolean(*flag) for flag in wrong.items()]}, 422)
-        is_true = {name: text.lower() in TRUE_TEXTS for name, text in flags.items()}
-        show_all = is_true["include_inactive"] or not is_true["is_active_only"]
+        show_all = request.query_params.get("include_inactive") == "true"
         return JSONResponse([record for record in state.records if show_all or record["is_active"]])
 
     async def stats(self, request: Request) -> Response:
@@ -134,20 +125,11 @@ def _check_key(authorization: str, key: str) -> None:
         raise HTTPException(401)
 
 
-def _bad_boolean(name: str, text: str) -> dict[str, object]:
-    """Return the gateway's error for an invalid query parameter."""
-    msg = "Input should be a valid boolean, unable to interpret input"
-    return {"type": "bool_parsing", "loc": ("query", name), "msg": msg, "input": text}
-
-
 async def _identify(request: Request, call_next: RequestResponseEndpoint) -> Response:
     """Add the request id to the response headers."""
-    request.state.request_id = "req_" + request.headers.get("x-request-id", secrets.token_hex(6))
+    request.state.request_id = "req_" + secrets.token_hex(6)
     response = await call_next(request)
     response.headers["x-request-id"] = request.state.request_id
-    # Responses of the gateway with status 500 lack this header.
-    if response.status_code != 500:
-        response.headers["x-correlation-id"] = request.state.request_id
     return response
 
 

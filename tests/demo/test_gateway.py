@@ -69,11 +69,6 @@ def ask(url: str, authorization: str = f"Bearer {KEY}", method: str = "GET") -> 
     return requests.request(method, url, headers=headers, allow_redirects=False, timeout=5)
 
 
-def names(response: requests.Response) -> list[str]:
-    """Return the names in a list."""
-    return [record["name"] for record in response.json()]
-
-
 @pytest.mark.parametrize(
     ("path", "target"),
     [
@@ -124,41 +119,14 @@ def test_refusals(url: str, path: str, authorization: str, expected: tuple[int, 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", error["timestamp"])
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_scheme(url: str, scheme: str) -> None:
-    """Accepts the scheme in any case."""
-    assert 200 == ask(f"{url}/providers/", f"{scheme} {KEY}").status_code
-
-
 @pytest.mark.parametrize(
-    ("query", "inactive"),
-    [
-        ("", False),
-        ("?include_inactive=false&is_active_only=true&unknown=1", False),
-        ("?include_inactive=true", True),
-        ("?include_inactive=YES", True),
-        ("?include_inactive=1&is_active_only=1", True),
-        ("?is_active_only=false", True),
-        ("?is_active_only=Off", True),
-        ("?is_active_only=f&include_inactive=0", True),
-    ],
+    ("query", "inactive"), [("", False), ("?include_inactive=false", False), ("?include_inactive=true", True)]
 )
 def test_inactive_providers(url: str, query: str, inactive: bool) -> None:
-    """The list has inactive providers only where a parameter requests them."""
-    found = names(ask(f"{url}/providers/{query}"))
+    """The list has inactive providers only on request; the scheme of the key can have any case."""
+    names = [record["name"] for record in ask(f"{url}/providers/{query}", f"bearer {KEY}").json()]
 
-    assert (inactive, len(PROVIDERS) - (not inactive)) == ("Lepton" in found, len(found))
-
-
-def test_invalid_parameters(url: str) -> None:
-    """Returns 422 with each parameter that is not boolean."""
-    response = ask(f"{url}/providers/?include_inactive=maybe&is_active_only=")
-
-    assert 422 == response.status_code
-    assert [
-        ("bool_parsing", ["query", "is_active_only"], ""),
-        ("bool_parsing", ["query", "include_inactive"], "maybe"),
-    ] == [(problem["type"], problem["loc"], problem["input"]) for problem in response.json()["detail"]]
+    assert (inactive, len(PROVIDERS) - (not inactive)) == ("Lepton" in names, len(names))
 
 
 def test_stats(url: str) -> None:
@@ -188,24 +156,13 @@ def test_compression(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/providers", "/providers/", "/nope"])
 def test_request_ids(url: str, path: str) -> None:
-    """Every response has a request id in two headers."""
-    headers = ask(url + path).headers
-
-    assert re.fullmatch("req_[0-9a-f]{12}", headers["x-request-id"])
-    assert headers["x-request-id"] == headers["x-correlation-id"]
+    """Every response has a request id."""
+    assert re.fullmatch("req_[0-9a-f]{12}", ask(url + path).headers["x-request-id"])
 
 
-def test_request_id_of_the_client(url: str) -> None:
-    """Returns the client's request id with a prefix."""
-    response = requests.get(url, headers={"x-request-id": "poll-1"}, timeout=5)
-
-    assert "req_poll-1" == response.headers["x-request-id"]
-
-
-@pytest.mark.parametrize("path", ["/nope", "/v1/providers/", "/providers/stats/x"])
-def test_unknown_paths(url: str, path: str) -> None:
+def test_unknown_path(url: str) -> None:
     """Returns 404 in the short error format."""
-    response = ask(url + path)
+    response = ask(f"{url}/v1/providers/")
 
     assert (404, '{"detail":"Not Found"}') == (response.status_code, response.text)
 
@@ -228,29 +185,20 @@ def test_root(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hour", "status", "code", "has_correlation_id"),
+    ("hour", "status", "code"),
     [
-        (REFUSING_HOUR, 401, "INVALID_API_KEY", True),
-        (FAILING_HOUR, 500, "INTERNAL_ERROR", False),
-        (24 + FAILING_HOUR, 500, "INTERNAL_ERROR", False),
+        (REFUSING_HOUR, 401, "INVALID_API_KEY"),
+        (FAILING_HOUR, 500, "INTERNAL_ERROR"),
+        (24 + FAILING_HOUR, 500, "INTERNAL_ERROR"),
     ],
     ids=["401", "500", "next day"],
 )
-def test_error_faults(
-    url: str, clock: Clock, hour: float, status: int, code: str, has_correlation_id: bool
-) -> None:
+def test_error_faults(url: str, clock: Clock, hour: float, status: int, code: str) -> None:
     """Both endpoints return the error in its hours of each day, for the valid key."""
     clock.move_to(hour)
     responses = [ask(url + path) for path in ("/providers/", "/providers/stats")]
 
     assert [(status, code)] * 2 == [(one.status_code, one.json()["error"]["code"]) for one in responses]
-    assert has_correlation_id is ("x-correlation-id" in responses[0].headers)
-
-
-def test_key_is_checked_before_a_fault(url: str, clock: Clock) -> None:
-    """Returns 403 without a key, also while the gateway fails."""
-    clock.move_to(FAILING_HOUR)
-
     assert 403 == ask(f"{url}/providers/", authorization="").status_code
 
 

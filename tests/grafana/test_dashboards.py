@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from exporter.metrics.instruments import INSTRUMENTS
 from grafana.generator.boards import BOARDS, render
+from grafana.generator.management import COLUMNS
 from tests.grafana.dashboards import (
     ALL_QUERIES,
     FILES,
@@ -43,38 +44,14 @@ ROWS = {
     "Correlation": ["Latest Polls", "Failed Fetches by Outcome", "Recent Polls", "Trace of a Poll"],
 }
 """Rows and panels of the home dashboard, in order."""
-COLUMNS = [
-    "Name",
-    "Provider",
-    "Health",
-    "Active",
-    "Response Time",
-    "Last Health Check",
-    "Health Check",
-    "Streaming",
-    "Function Calling",
-    "Vision",
-    "Image Generation",
-    "Uptime 24 h",
-]
 SOURCES = {"prometheus": "${datasource}", "loki": "${loki}", "tempo": "${tempo}"}
 FOREIGN_METRICS = {
-    "ALERTS",
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "otelcol_exporter_enqueue_failed_log_records",
-    "otelcol_exporter_enqueue_failed_spans",
+    *("ALERTS", "up", "scrape_duration_seconds", "scrape_samples_scraped"),
+    *(f"process_{name}" for name in ("cpu_seconds_total", "max_fds", "open_fds")),
+    *(f"process_{name}" for name in ("resident_memory_bytes", "start_time_seconds")),
+    *(f"otelcol_exporter_{name}_log_records" for name in ("enqueue_failed", "send_failed", "sent")),
+    *(f"otelcol_exporter_{name}_spans" for name in ("enqueue_failed", "send_failed", "sent")),
     "otelcol_exporter_queue_size",
-    "otelcol_exporter_send_failed_log_records",
-    "otelcol_exporter_send_failed_spans",
-    "otelcol_exporter_sent_log_records",
-    "otelcol_exporter_sent_spans",
 }
 """Metrics of Prometheus, the Python client and the collector."""
 FOREIGN_LABELS = {"job", "le", "count", "exporter", "alertname", "alertstate", "category", "severity"}
@@ -167,7 +144,9 @@ def test_columns_of_the_table() -> None:
     (organized,) = [row for row in table["transformations"] if row["id"] == "organize"]
     titles, order = organized["options"]["renameByName"], organized["options"]["indexByName"]
 
-    assert COLUMNS == [titles[name] for name in sorted(order, key=order.__getitem__)]
+    assert ["Name", "Provider", *(column.title for column in COLUMNS)] == [
+        titles[name] for name in sorted(order, key=order.__getitem__)
+    ]
     filled = {f"Value #{target['refId']}" for target in table["targets"]}
     assert filled - {"Value #A"} == {name for name in titles if name.startswith("Value")}
     overrides = {row["matcher"]["options"]: row["properties"] for row in table["fieldConfig"]["overrides"]}
