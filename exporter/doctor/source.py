@@ -105,11 +105,7 @@ def exporter(context: Context) -> Finding:
     if exposition.version is None:
         return failed("no metrics of this exporter", NOT_OURS)
     context.exposition = exposition
-    age = (
-        f", started {duration(exposition.now - exposition.started)} ago"
-        if exposition.started is not None
-        else ""
-    )
+    age = "" if exposition.started is None else f", started {_ago(exposition, exposition.started)}"
     return ok(f"version {sanitized(exposition.version)}{age}")
 
 

@@ -135,18 +135,6 @@ def test_tls(peer: Gateway, tmp_path: Path) -> None:
     assert "certificate required" in strict.detail
 
 
-def test_proxy(peer: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy of the environment is used for all but the loopback."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    peer.become(State({"/x": Says(answer(200, b"ok"))}))
-
-    assert b"ok" == get(f"http://{peer.address}/x", CLOCK).body
-    with pytest.raises(ProbeError) as caught:
-        get("http://elsewhere.invalid/", CLOCK)
-    expected = "http://127.0.0.1:9 from HTTP_PROXY: Connection refused"
-    assert (Outcome.PROXY, expected) == (caught.value.outcome, caught.value.detail)
-
-
 @pytest.mark.parametrize(
     ("credentials", "expected"),
     [
