@@ -1,7 +1,7 @@
-"""Looks for secrets in every tracked file, and for known faults of what is pinned: `make audit`.
+"""Scans tracked files for secrets, and pinned packages for vulnerabilities: `make audit`.
 
-A finding is exit code 1. That the registry does not answer is no fault of a change and must not stop it: it
-is asked twice, and then a line says what was not audited.
+A finding is exit code 1. An unreachable registry is not a finding: after a second attempt, the output says
+what was not audited.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ LOCKS = tuple(f"--requirement=requirements/{name}.txt" for name in ("run", "test
 DOCKERFILE = Path(__file__).parent.parent / "Dockerfile"
 IMAGE_PYTHON = re.compile(r"^FROM python:(\d+\.\d+)", re.MULTILINE)
 PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_40", "linux/arm64": "aarch64-manylinux_2_40"}
-"""What the image is built for, and uv's names of it; the C library of the image is newer than that."""
+"""Platforms of the image, with uv's names; the C library of the image is newer than these."""
 PLUGIN = Path(__file__).parent / "gateway_key.py"
 NOT_SCANNED = r"^requirements/"
-"""Hashes of packages, which look like keys."""
-MADE_UP = (
-    # What tests and the demo use in the place of secrets.
+"""Hashes of packages look like keys."""
+NO_SECRETS = (
+    # Secrets of tests and of the demo.
     r"sesame|secret|hush|p%40ss|s3cret|hidden(\\nhidden)?|very-secret-word|own-password|pässwörd→",
     "a-pass-word that-nobody-prints|demo-password-that-protects-nothing",
-    # Fields and files that are named after a secret: the name of a variable, of an account, of a file.
+    # Values of fields for secrets: names of variables, accounts and files.
     r"[A-Z]+(_[A-Z]+)+|alerts|password|empty",
-    # Names of Kubernetes' Secrets, which hold what is secret elsewhere.
+    # Names of Kubernetes Secrets.
     r"gateway|exporter-(web|certificate)(-mutual)?|providers-certificate|mimir-write",
-    # An error of Grafana, by its number.
+    # Error numbers of Grafana.
     r"ACE\d+",
 )
-"""What looks like a secret and is none, as a whole."""
+"""Complete values that look like secrets and are not."""
 UNREACHABLE = re.compile(
     r"Retrying \(|[Tt]imed ?out|Timeout|ConnectionError|ProxyError|Could not connect|[Ss]erver [Ee]rror"
     r"|error sending request"
 )
-"""What pip, pip-audit and uv write when the registry does not answer, or only with an error of its own."""
+"""Messages of pip, pip-audit and uv for an unreachable or failing registry."""
 NOT_AUDITED = "not audited: the registry did not answer, twice"
 LONGEST_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one check came to: a line for a person, and what must be mended."""
+    """The result of a check: a summary, and findings to fix."""
 
     summary: str
     findings: Sequence[str] = ()
 
 
 def main() -> int:
-    """Run every check, print what they came to, and return the exit code."""
+    """Run all checks, print the results, and return the exit code."""
     results = [check() for check in (secrets, pins, wheels, advisories)]
     for result in results:
         print(result.summary)
@@ -63,10 +63,10 @@ def main() -> int:
 
 
 def secrets() -> Result:
-    """Scan the tracked files; nothing is sent anywhere to try whether a secret works."""
+    """Scan the tracked files, without verification of secrets over the network."""
     files = run("git", "ls-files", "-z").stdout.split("\0")[:-1]
     options = ["--no-verify", "--json", f"--plugin={PLUGIN}", f"--exclude-files={NOT_SCANNED}"]
-    options.append(f"--exclude-secrets=^(?:{'|'.join(MADE_UP)})$")
+    options.append(f"--exclude-secrets=^(?:{'|'.join(NO_SECRETS)})$")
     scan = run("detect-secrets-hook", *options, *files)
     if not files or scan.returncode not in (0, 1):
         return Result("Secrets: the scan failed", lines(scan))
@@ -76,7 +76,7 @@ def secrets() -> Result:
 
 
 def pins() -> Result:
-    """Let pip get what is pinned and compare the hashes, without installing; it tells what was withdrawn."""
+    """Download the pinned packages and compare hashes without installing; report yanked versions."""
     options = ("--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet", "--report=-")
     install = ask("pip", "install", "--disable-pip-version-check", *options, *LOCKS)
     if install.returncode == 0:
@@ -90,7 +90,7 @@ def pins() -> Result:
 
 
 def wheels() -> Result:
-    """Install what the image installs, for each of its platforms, in a folder that goes; none of it runs."""
+    """Install the image's packages for each platform into a temporary folder, without running them."""
     version = IMAGE_PYTHON.findall(DOCKERFILE.read_text(encoding="utf-8"))[0]
     options = (
         "--quiet",
@@ -113,7 +113,7 @@ def wheels() -> Result:
 
 
 def advisories() -> Result:
-    """Ask for known vulnerabilities of what is pinned."""
+    """Look up known vulnerabilities of the pinned packages."""
     options = ("--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json")
     audit = ask("pip-audit", *options, *LOCKS)
     try:
@@ -122,26 +122,26 @@ def advisories() -> Result:
         if is_unreachable(audit):
             return Result(f"Advisories: {NOT_AUDITED}")
         return Result("Advisories: the audit failed", lines(audit)[-1:])
-    known = [package for package in packages if "skip_reason" not in package]
+    audited = [package for package in packages if "skip_reason" not in package]
     findings = [
-        f"{package['name']} {package['version']}: {fault['id']}, mended in {', '.join(fault['fix_versions'])}"
-        for package in known
+        f"{package['name']} {package['version']}: {fault['id']}, fixed in {', '.join(fault['fix_versions'])}"
+        for package in audited
         for fault in package["vulns"]
     ]
-    unknown = len(packages) - len(known)
-    parts = [f"{len(known)} packages, {len(findings) or 'no'} known vulnerabilities"] if known else []
+    unknown = len(packages) - len(audited)
+    parts = [f"{len(audited)} packages, {len(findings) or 'no'} known vulnerabilities"] if audited else []
     parts += [f"{unknown} packages: the registry gives no advisories"] if unknown else []
     return Result(f"Advisories: {'; '.join(parts)}", findings)
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run what needs the registry, and once more if that does not answer."""
+    """Run a command that needs the registry, a second time if the registry is unreachable."""
     completed = run(*command)
     return run(*command) if is_unreachable(completed) else completed
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the PATH; one that takes far too long ends as it does when the registry is silent."""
+    """Run a program of the PATH; a timeout counts as an unreachable registry."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -149,16 +149,14 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_unreachable(completed: subprocess.CompletedProcess[str]) -> bool:
-    """Tell whether a program failed for want of the registry; a wrong hash is a finding all the same."""
+    """Return whether a program failed because of the registry; a wrong hash is a finding."""
     hashes_differ = any(text in completed.stderr for text in ("DO NOT MATCH THE HASHES", "Hash mismatch"))
     return completed.returncode != 0 and not hashes_differ and bool(UNREACHABLE.search(completed.stderr))
 
 
 def lines(completed: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what a program complained of."""
-    return [line.strip() for line in completed.stderr.splitlines() if line.strip()] or [
-        "no word of the reason"
-    ]
+    """Return the error output of a program."""
+    return [line.strip() for line in completed.stderr.splitlines() if line.strip()] or ["no error output"]
 
 
 if __name__ == "__main__":

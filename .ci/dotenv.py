@@ -1,7 +1,6 @@
-"""Starts a program with the variables of `.env`, if that file is there: `make run`.
+"""Starts a program with the variables of `.env`, if the file exists: `make run`.
 
-The file is read as Docker Compose reads it, but nothing in it is expanded or executed. Variables that are
-already set win.
+The syntax is that of Docker Compose, without expansion. Existing variables take precedence.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def variables(text: str) -> Iterator[tuple[str, str]]:
     """Yield name and value of each line that sets one.
 
     Raises:
-        ValueError: With the number of a line that cannot be read; its text may be a secret.
+        ValueError: With the number of an invalid line, without its text, which may be a secret.
     """
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -43,7 +42,7 @@ def variables(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(text: str) -> str | None:
-    """Return what a value means, None where that is not certain."""
+    """Return a value, None for invalid or ambiguous syntax."""
     if match := SINGLE.fullmatch(text):
         return match[1]
     if match := DOUBLE.fullmatch(text):
@@ -53,7 +52,7 @@ def _value(text: str) -> str | None:
 
 
 def main(command: list[str]) -> NoReturn:
-    """Become the program, or exit with 2 where the file cannot be used."""
+    """Execute the program, or exit with 2 for an invalid file."""
     found: dict[str, str] = {}
     if FILE.is_file():
         try:

@@ -1,4 +1,4 @@
-"""Teaches detect-secrets the keys of the gateway, which look like nothing that it knows."""
+"""A detector of the gateway's keys for detect-secrets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from detect_secrets.plugins.base import RegexBasedDetector
 
 
 class GatewayKeyDetector(RegexBasedDetector):
-    """Finds keys by the prefix that the gateway gives them."""
+    """Finds keys by their prefix."""
 
-    # The name of the kind, as reports show it.
+    # The name in reports.
     secret_type = "Gateway Key"  # noqa: S105  # pragma: allowlist secret
     denylist = (re.compile(r"\bgw_(?:live|test)_[A-Za-z0-9_-]{16,}"),)

@@ -1,7 +1,7 @@
-"""Writes what the program is made of as CycloneDX 1.6, from the packages that are pinned: `make sbom`.
+"""Writes an SBOM of the pinned packages as CycloneDX 1.6: `make sbom`.
 
-`cyclonedx-py` lists the packages with their hashes. It knows neither the version, which stands in the package
-alone, nor which packages the program asks for itself: both are added here.
+`cyclonedx-py` lists the packages with their hashes. Version and direct dependencies of the
+exporter are added here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS = ("--output-format=JSON", "--output-reproducible")
 
 
 def main(target: Path) -> int:
-    """Write the document, if it is valid, and return the exit code."""
+    """Write the document if it is valid, and return the exit code."""
     text = json.dumps(completed(listed()), indent=2) + "\n"
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem is not None:
@@ -37,15 +37,15 @@ def main(target: Path) -> int:
 
 
 def listed() -> dict[str, Any]:
-    """Return what `cyclonedx-py` makes of the pins."""
-    # Its warning is that the main component depends on nothing, which is mended here.
+    """Return the output of `cyclonedx-py`."""
+    # It warns that the main component has no dependencies; `completed` adds them.
     command = (sys.executable, "-W", "ignore", "-m", "cyclonedx_py", *PACKAGES, *OPTIONS)
     document: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))
     return document
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """Give the main component its version and its dependencies."""
+    """Add version and dependencies of the main component."""
     main_component = document["metadata"]["component"]
     main_component["version"] = __version__
     by_name = {component["name"]: component["bom-ref"] for component in document["components"]}

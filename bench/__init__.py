@@ -1,5 +1,4 @@
-"""What the exporter costs, beside what people would otherwise use and beside the limit: `make bench`.
+"""A benchmark of the exporter against other exporters and against static files from nginx: `make bench`.
 
-The way of a run: a fleet → a gateway that serves it → contestants that poll it → measurements of each, by
-turns → a report. Nothing here asserts a figure.
+A run: a fleet → a gateway that serves it → contestants that poll it → measurements → a report.
 """

@@ -27,7 +27,7 @@ BEGIN, END = "<!-- bench: written by `make bench` -->", "<!-- end of the bench -
 BEGIN_LARGE, END_LARGE = "<!-- bench of large fleets -->", "<!-- end of the bench of large fleets -->"
 SIZES = (30, 1_000, 10_000)
 PROGRAMS = {"nginx": "nginx-light", "wrk": "wrk"}
-"""Needed of the system, with Debian's names of the packages."""
+"""Required programs, and their Debian packages."""
 
 Moments = Mapping[int, bytes]
 
@@ -42,16 +42,16 @@ Moments = Mapping[int, bytes]
     show_default=True,
     help="Number of providers.",
 )
-@click.option("--rounds", default=3, show_default=True, help="Times that everything is measured.")
-@click.option("--large", "is_large", is_flag=True, help="Try what becomes of very large fleets instead.")
-@click.option("--write", type=click.Path(path_type=Path), help="Document that takes the report.")
+@click.option("--rounds", default=3, show_default=True, help="Number of rounds.")
+@click.option("--large", "is_large", is_flag=True, help="Measure very large fleets instead.")
+@click.option("--write", type=click.Path(path_type=Path), help="Document to write the report into.")
 def main(sizes: Sequence[int], rounds: int, is_large: bool, write: Path | None) -> None:
-    """Measure what the exporter costs, beside others, and print the report."""
+    """Measure the exporter and others, and print the report."""
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if missing:
         click.echo(f"bench: programs are missing: apt-get install {' '.join(missing)}", err=True)
         sys.exit(2)
-    # Ended from outside, it still ends what it has started.
+    # SIGTERM also ends the child processes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         if is_large:
@@ -103,14 +103,14 @@ def _measure(results: Results, folder: Path, size: int, rounds: int, begun: floa
             _say(begun, paused.name)
             with (
                 start(paused, running_gateway.url, folder, interval) as running,
-                running_gateway.turning(len(moments), interval),
+                running_gateway.cycling(len(moments), interval),
             ):
                 first_data(running)
                 results.add(size, paused.name, dict(differing(running, interval, known[contestant.name])))
 
 
 def _check(running_gateway: Gateway, folder: Path) -> tuple[float, Mapping[Ask, bytes]]:
-    """See that all publish the same; return the seconds of the slowest scrape, and our bodies."""
+    """Check that all publish the same; return the seconds of the slowest scrape, and our bodies."""
     published: dict[str, Series] = {}
     bodies: dict[Ask, bytes] = {}
     slowest = 0.0
@@ -125,7 +125,7 @@ def _check(running_gateway: Gateway, folder: Path) -> tuple[float, Mapping[Ask, 
 
 
 def _learn(running_gateway: Gateway, folder: Path, moments: int, interval: float) -> Mapping[str, Moments]:
-    """Return the fingerprints of what each publishes at each moment."""
+    """Return the fingerprints of all contestants at each moment."""
     known: dict[str, Moments] = {}
     for contestant in CONTESTANTS:
         with start(contestant, running_gateway.url, folder, interval) as running:

@@ -1,4 +1,4 @@
-"""An exporter with prometheus_client only: a custom collector makes the families at each scrape."""
+"""An exporter with prometheus_client only: a custom collector creates the families at each scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All contestants publish the same, before anything is measured."""
+"""Checks that all contestants publish the same."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bench.scrape import Scrape, Scraper, Series, fingerprint, last_update, scra
 
 FIRST_SECONDS = 120.0
 RETRY_SECONDS = 0.002
-PASSING = ("gatewayz_provider_metrics_last_update[]",)
-"""Series whose values differ from poll to poll, whatever the gateway says."""
-SHOWN = 3
+CHANGING = ("gatewayz_provider_metrics_last_update[]",)
+"""Series whose values change with each poll."""
+MAX_SHOWN = 3
 
 
 class DiffersError(Exception):
-    """A contestant does not publish what ours does."""
+    """A contestant publishes other series or values than the exporter."""
 
 
 def first_data(running: Running, seconds: float = FIRST_SECONDS) -> Scrape:
-    """Wait until a contestant answers with data, and return that answer."""
+    """Wait for the first scrape with data, and return it."""
     ends = time.monotonic() + seconds
     while True:
         try:
@@ -39,7 +39,7 @@ def first_data(running: Running, seconds: float = FIRST_SECONDS) -> Scrape:
 
 
 def after(running: Running, date: float, seconds: float = FIRST_SECONDS) -> Scrape:
-    """Wait until a contestant publishes a poll that began at or after a Unix time, and return that answer."""
+    """Wait for a scrape with data of a poll that began at or after a Unix time, and return it."""
     ends = time.monotonic() + seconds
     scraper = Scraper(running.url)
     while last_update((answer := scraper.scrape()).text) < date:
@@ -51,40 +51,40 @@ def after(running: Running, date: float, seconds: float = FIRST_SECONDS) -> Scra
 
 
 def learn_moments(running: Running, gateway: Gateway, moments: int) -> Mapping[int, bytes]:
-    """Return the fingerprint of what a contestant publishes at each moment, nothing else going on."""
+    """Return the fingerprint of a contestant's data at each moment, without other load."""
     known = {}
     for moment in range(moments):
         gateway.show(moment)
         poll = gateway.wait_for_poll(time.time(), FIRST_SECONDS)
-        # A scrape that begins before the poll is over may have some of both.
+        # A scrape during the poll can contain data of two moments.
         wait_for_rest(running.pid)
         known[moment] = fingerprint(after(running, poll).text)
     return known
 
 
 def compare(expected: Series, actual: Series, name: str) -> None:
-    """Tell what is not the same.
+    """Compare series.
 
     Raises:
-        DiffersError: With the first few differences.
+        DiffersError: With the first differences.
     """
     differences = list(_differences(expected, actual))
     if differences:
-        shown = "\n".join(differences[:SHOWN])
+        shown = "\n".join(differences[:MAX_SHOWN])
         raise DiffersError(f"{name} differs from ours in {len(differences)} series, such as\n{shown}")
 
 
-def strangers(answers: Sequence[Scrape], known: Mapping[int, bytes]) -> int:
-    """Return how many answers are none of the known moments: torn, or short of series."""
+def torn(answers: Sequence[Scrape], known: Mapping[int, bytes]) -> int:
+    """Return the number of scrapes that match no known moment: mixed or incomplete data."""
     good = set(known.values())
-    # Thousands may share one body.
+    # Many scrapes share one body.
     bodies = {id(answer.body): answer for answer in answers}
-    torn = {key for key, answer in bodies.items() if fingerprint(answer.text) not in good}
-    return sum(id(answer.body) in torn for answer in answers)
+    differing = {key for key, answer in bodies.items() if fingerprint(answer.text) not in good}
+    return sum(id(answer.body) in differing for answer in answers)
 
 
 def _differences(expected: Series, actual: Series) -> Iterator[str]:
     for key in sorted(expected.keys() | actual.keys()):
         here, there = expected.get(key), actual.get(key)
-        if (here is None) is not (there is None) or (key not in PASSING and here != there):
+        if (here is None) is not (there is None) or (key not in CHANGING and here != there):
             yield f"{key}: {here} in ours, {there} there"

@@ -1,4 +1,4 @@
-"""The contestants, and how to start them."""
+"""The contestants, and their start."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ CONTESTANTS = (
     Contestant(BY_HAND, ("bench.by_hand",)),
 )
 PAUSED = tuple(Contestant(f"{one.name}, paused", ("bench.paused", *one.arguments)) for one in CONTESTANTS[:2])
-"""The contestants with the OpenTelemetry reader, with a pause in it."""
+"""The contestants with the OpenTelemetry reader, with a pause in the reader."""
 QUIET_INTERVAL = 3600.0
-"""Seconds between polls of a contestant that polls only once."""
+"""Seconds; a contestant polls only once."""
 STALE_AFTER = "36000"
 
 LIMIT_HTTP = "map $http_accept $exposition { default text; ~openmetrics openmetrics; }"
@@ -61,8 +61,8 @@ def start(
 
     Args:
         contestant: The program.
-        gateway_url: Of the gateway.
-        folder: For the log.
+        gateway_url: URL of the gateway.
+        folder: Folder for the log.
         interval: Seconds between polls.
         more: Further environment variables.
     """
@@ -71,7 +71,7 @@ def start(
         "GATEWAY_API_URL": gateway_url,
         "ADMIN_KEY": "sesame",
         "SCRAPE_INTERVAL": f"{interval:g}",
-        # On a busy machine a poll may take several intervals.
+        # On a loaded machine a poll can take several intervals.
         "STALE_AFTER": STALE_AFTER,
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": str(port),
@@ -84,7 +84,7 @@ def start(
 
 @contextmanager
 def start_limit(folder: Path, bodies: Mapping[Ask, bytes]) -> Iterator[Running]:
-    """Run nginx with an exposition as plain and compressed files until the block ends."""
+    """Run nginx with the exposition as static files until the block ends."""
     folder.mkdir(exist_ok=True)
     for ask, body in bodies.items():
         (folder / f"{FORMATS[ask.format].file}{'.gz' if ask.gzip else ''}").write_bytes(body)

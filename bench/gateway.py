@@ -1,4 +1,4 @@
-"""A stand-in for the gateway that is fast enough not to matter: static files from nginx."""
+"""A stub of the gateway: static files from nginx, so that its cost is negligible."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SERVER = """
 
 @dataclass(frozen=True)
 class Gateway:
-    """Shows one moment of a fleet at a time; asks for no key."""
+    """Serves one moment of a fleet at a time, without authentication."""
 
     url: str
     folder: Path
 
     def show(self, moment: int) -> None:
-        """Show another moment of the fleet from now on, at once for all."""
+        """Switch to another moment of the fleet atomically."""
         link = self.folder / "next"
         link.symlink_to(str(moment))
         link.replace(self.folder / "current")
 
     @contextmanager
-    def turning(self, moments: int, seconds: float) -> Iterator[None]:
-        """Show one moment after the other, each for so long, until the block ends."""
+    def cycling(self, moments: int, seconds: float) -> Iterator[None]:
+        """Cycle through the moments, each for `seconds`, until the block ends."""
         stopping = threading.Event()
-        thread = threading.Thread(target=self._turn, args=(moments, seconds, stopping))
+        thread = threading.Thread(target=self._cycle, args=(moments, seconds, stopping))
         thread.start()
         try:
             yield
@@ -45,22 +45,22 @@ class Gateway:
             thread.join()
 
     def polls(self, since: float) -> Sequence[float]:
-        """Return the Unix times since then at which somebody began to fetch the list."""
+        """Return the Unix times of requests for the list since a Unix time."""
         lines = (self.folder / "polls.log").read_text(encoding="ascii").splitlines()
         ends_and_durations = (line.split()[:2] for line in lines)
         begins = [float(end) - float(duration) for end, duration in ends_and_durations]
         return [begin for begin in begins if begin >= since]
 
     def wait_for_poll(self, since: float, seconds: float) -> float:
-        """Return when the first poll since then began, and wait for it for at most so long."""
+        """Wait for the first poll since a Unix time, and return its Unix time."""
         deadline = time.monotonic() + seconds
         while not (polls := self.polls(since)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"nobody has polled for {seconds:g} s")
+                raise RuntimeError(f"no poll within {seconds:g} s")
             time.sleep(0.01)
         return polls[0]
 
-    def _turn(self, moments: int, seconds: float, stopping: threading.Event) -> None:
+    def _cycle(self, moments: int, seconds: float, stopping: threading.Event) -> None:
         moment = 0
         while not stopping.wait(seconds):
             moment = (moment + 1) % moments
@@ -69,7 +69,7 @@ class Gateway:
 
 @contextmanager
 def gateway(folder: Path, moments: Sequence[Documents]) -> Iterator[Gateway]:
-    """Serve a fleet, its first moment at first, until the block ends."""
+    """Serve a fleet, starting with its first moment, until the block ends."""
     for number, documents in enumerate(moments):
         place = folder / str(number)
         place.mkdir(parents=True)

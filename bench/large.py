@@ -1,4 +1,4 @@
-"""What becomes of fleets larger than any: ours alone, going from a small fleet to a large one."""
+"""Measures the exporter with very large fleets, after a small one."""
 
 from __future__ import annotations
 
@@ -27,48 +27,54 @@ SIZES = (SMALL, 20_000, 50_000, 100_000)
 INTERVAL = 20.0
 LONGEST_SECONDS = 180.0
 ENDS = ("Updated provider metrics", "Updated provider metrics in part", "Fetch failed")
-"""Messages of which one tells what came of a poll."""
+"""Messages at the end of a poll."""
 LISTED = b"\ngatewayz_providers_listed "
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one poll of a fleet."""
+    """The result of one poll of a fleet."""
 
     size: int
     megabytes: float
-    """Of the list."""
-    said: str
-    """In the log."""
+    """Size of the list."""
+    message: str
+    """The log message."""
     seconds: float
-    """From the request for the list until the log said what came of it."""
+    """From the request for the list to the log message."""
     cpu: float
     """Seconds."""
     peak: float
     listed: str
-    """What `/metrics` says of the list afterwards."""
+    """Value of `gatewayz_providers_listed` after the poll."""
     refused: int
-    """Scrapes without an answer in the meantime, of those tried twice a second."""
+    """Failed scrapes during the poll, of two per second."""
 
 
 def report_on(folder: Path) -> str:
-    """Try each size, and return what came of it as Markdown."""
+    """Measure each size, and return the results as Markdown."""
     load = os.getloadavg()[0]
-    outcomes = [_try(folder / str(size), size) for size in SIZES]
+    outcomes = [_measure(folder / str(size), size) for size in SIZES]
     rows = []
     for outcome in outcomes:
         per_provider = outcome.cpu / outcome.size / (outcomes[0].cpu / outcomes[0].size)
         figures = (outcome.megabytes, outcome.seconds, outcome.cpu, per_provider, outcome.peak)
         rows.append(
-            [f"{outcome.size:,}", *map(number, figures), outcome.said, outcome.listed, str(outcome.refused)]
+            [
+                f"{outcome.size:,}",
+                *map(number, figures),
+                outcome.message,
+                outcome.listed,
+                str(outcome.refused),
+            ]
         )
     head = ["Providers", "List, MB", "Poll, s", "CPU, s", f"CPU a provider, against {SMALL:,}", "Peak, MiB"]
-    head += ["Log", "Listed afterwards", "Scrapes refused meanwhile"]
+    head += ["Log", "Listed", "Failed scrapes"]
     return f"{machine([load], 'python -m bench --large', version())}\n\n{table(head, rows)}"
 
 
-def _try(folder: Path, size: int) -> Outcome:
-    """Let the exporter poll a small fleet, then twice the one in question, and look at the second time."""
+def _measure(folder: Path, size: int) -> Outcome:
+    """Measure the second poll of a fleet, after polls of a small one."""
     documents = [*fleet(SMALL)[:1], *fleet(size)[1:]]
     with (
         gateway(folder, documents) as running_gateway,
@@ -86,7 +92,7 @@ def _try(folder: Path, size: int) -> Outcome:
         return Outcome(
             size=size,
             megabytes=len(documents[1].providers) / 1e6,
-            said=": ".join(record[name] for name in ("message", "outcome") if name in record),
+            message=": ".join(record[name] for name in ("message", "outcome") if name in record),
             seconds=seconds,
             cpu=cpu,
             peak=memory(running.pid).peak,
@@ -96,7 +102,7 @@ def _try(folder: Path, size: int) -> Outcome:
 
 
 class _Watch:
-    """Scrapes twice a second and counts what fails, until told to stop."""
+    """Scrapes twice a second, and counts failures, until `stop`."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
@@ -106,7 +112,7 @@ class _Watch:
         self._thread.start()
 
     def stop(self) -> int:
-        """Return how many have failed."""
+        """Stop, and return the number of failures."""
         self._stopping.set()
         self._thread.join()
         return self._refused
@@ -120,7 +126,7 @@ class _Watch:
 
 
 def _end_of_poll(running: Running, lines_before: int) -> Mapping[str, Any]:
-    """Wait for the record that tells the end of a poll, behind so many lines."""
+    """Wait for the log record at the end of a poll, after so many lines."""
     ends = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < ends:
         for line in _lines(running)[lines_before:]:
@@ -128,7 +134,7 @@ def _end_of_poll(running: Running, lines_before: int) -> Mapping[str, Any]:
             if record["message"] in ENDS:
                 return record
         time.sleep(0.05)
-    return {"message": f"nothing for {LONGEST_SECONDS:g} s"}
+    return {"message": f"no record within {LONGEST_SECONDS:g} s"}
 
 
 def _lines(running: Running) -> Sequence[str]:

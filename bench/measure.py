@@ -1,4 +1,4 @@
-"""What is measured of one contestant at one size, each bounded in time and count."""
+"""Measurements of one contestant at one size, limited in time and number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.check import after, first_data, strangers
+from bench.check import after, first_data, torn
 from bench.contestants import Running
 from bench.gateway import Gateway
 from bench.processes import cpu_seconds, memory, wait_for_rest
@@ -23,17 +23,17 @@ Figures = Mapping[str, float]
 
 WRK_SCRIPT = Path(__file__).parent / "wrk.lua"
 WRK_SECONDS, WRK_SCRAPES = 1.0, 12
-"""As long as this, or as so many scrapes take one after the other, if that is longer."""
+"""Duration of a load test: seconds, or the time of so many successive scrapes if that is longer."""
 CONNECTIONS = (1, 8)
 SLOW_SECONDS = 0.25
-"""Whose scrape takes longer is counted scrape by scrape: wrk would leave most of them half done."""
+"""Slower scrapes are measured one by one: wrk would end before most of them."""
 COUNTED_SCRAPES, COUNTED_SECONDS, FEWEST = 200, 1.0, 3
 MEMORY_SCRAPES, MEMORY_SECONDS = 50, 5.0
 CROWD, CROWD_SCRAPES, CROWD_SECONDS = 8, 500, 4.0
 POLLS, POLLS_SECONDS = 2, 3.0
-"""So many, or as many as there are in this time, if that is more."""
+"""Number of polls, or those within this time if there are more."""
 CPU_SECONDS = 15.0
-"""The same for the time on CPU: that of a few short polls differs by a fifth from run to run."""
+"""The same for CPU time, which differs by 20 % between runs of few short polls."""
 PAUSE_SECONDS = 0.002
 LONGEST_SECONDS = 120.0
 LEAST_INTERVAL, REST_FACTOR = 0.5, 3
@@ -42,12 +42,12 @@ START, IDLE = "start", "cpu at rest"
 
 
 def interval_for(scrape_seconds: float) -> float:
-    """Return the seconds from poll to poll that leave rest to all, the slowest scrape being this long."""
+    """Return a poll interval that leaves idle time, from the seconds of the slowest scrape."""
     return max(LEAST_INTERVAL, REST_FACTOR * scrape_seconds)
 
 
 def at_rest(running: Running, begun: float) -> Iterator[tuple[str, float]]:
-    """Measure scrapes of a contestant that does not poll meanwhile; `begun` is when it was started."""
+    """Measure scrapes of an idle contestant; `begun` is the monotonic time of its start."""
     first_data(running)
     yield START, time.monotonic() - begun
     wait_for_rest(running.pid)
@@ -58,25 +58,25 @@ def at_rest(running: Running, begun: float) -> Iterator[tuple[str, float]]:
 
 
 def scrapes(running: Running) -> Iterator[tuple[str, float]]:
-    """Measure scrapes in each format, plain and with gzip, with one connection and with more."""
+    """Measure scrapes in each format, plain and with gzip, with one and several connections."""
     for ask in ASKS:
-        # The first may have to be encoded, as it is after a start alone.
+        # The first scrape after the start can include encoding.
         scrape(running.url, ask)
         single, cpu, answers = _counted(running, ask)
         yield f"cpu {ask}", cpu
         yield f"bytes {ask}", len(answers[-1].body)
         for connections in CONNECTIONS:
             yield from _load(running, ask, connections, single, answers)
-            # wrk leaves without its last answers, which are still being made.
+            # The server still handles the last requests of wrk.
             wait_for_rest(running.pid)
 
 
 def while_polling(
     running: Running, gateway: Gateway, interval: float, known: Mapping[int, bytes]
 ) -> Iterator[tuple[str, float]]:
-    """Measure a contestant that polls, while the gateway shows one moment after the other."""
+    """Measure a contestant that polls, while the gateway cycles through its moments."""
     after(running, gateway.wait_for_poll(time.time(), LONGEST_SECONDS))
-    with gateway.turning(len(known), interval):
+    with gateway.cycling(len(known), interval):
         yield "cpu poll and scrape", _poll_and_scrape(running, gateway, interval)
         during = _during_polls(running, gateway, interval)
         yield "scrapes during polls", len(during)
@@ -88,17 +88,17 @@ def while_polling(
 def polls_alone(
     running: Running, gateway: Gateway, interval: float, moments: int
 ) -> Iterator[tuple[str, float]]:
-    """Measure what polls cost, and nothing else."""
-    with gateway.turning(moments, interval):
+    """Measure CPU and memory of polls only."""
+    with gateway.cycling(moments, interval):
         yield "cpu poll and scrape", _poll_and_scrape(running, gateway, interval)
     yield from _memory(running)
 
 
 def differing(running: Running, interval: float, known: Mapping[int, bytes]) -> Iterator[tuple[str, float]]:
-    """Count bodies that are of no moment of the gateway, under several scrapers, polls included."""
+    """Count bodies that match no moment of the gateway, under load of several scrapers during polls."""
     answers = crowd(running.url, CROWD, CROWD_SCRAPES, max(CROWD_SECONDS, POLLS * interval))
     yield "bodies", len(answers)
-    yield "differing bodies", strangers(answers, known)
+    yield "differing bodies", torn(answers, known)
 
 
 def _memory(running: Running) -> Iterator[tuple[str, float]]:
@@ -108,13 +108,13 @@ def _memory(running: Running) -> Iterator[tuple[str, float]]:
             scraper.scrape()
             if time.monotonic() > ends:
                 break
-    held = memory(running.pid)
-    yield "resident", held.resident
-    yield "peak", held.peak
+    used = memory(running.pid)
+    yield "resident", used.resident
+    yield "peak", used.peak
 
 
 def _counted(running: Running, ask: Ask) -> tuple[float, float, Sequence[Scrape]]:
-    """Scrape one after the other; return the time of one, the time on CPU of one, and the answers."""
+    """Scrape successively; return the median time and the mean CPU time of a scrape, and the scrapes."""
     with closing(Scraper(running.url, ask)) as scraper:
         answers = [scraper.scrape()]
         before, ends = cpu_seconds(running.pid), time.monotonic() + COUNTED_SECONDS
@@ -127,7 +127,7 @@ def _counted(running: Running, ask: Ask) -> tuple[float, float, Sequence[Scrape]
 def _load(
     running: Running, ask: Ask, connections: int, single: float, counted: Sequence[Scrape]
 ) -> Iterator[tuple[str, float]]:
-    """Measure rate and latency with so many connections that are kept."""
+    """Measure rate and latency with persistent connections."""
     name = f"{connections} {ask}"
     if single < SLOW_SECONDS:
         load = _wrk(running.url, ask, connections, max(WRK_SECONDS, WRK_SCRAPES * single))
@@ -146,7 +146,7 @@ def _load(
 
 @dataclass(frozen=True)
 class Load:
-    """Scrapes a second, and seconds of a scrape."""
+    """Scrapes per second, and percentiles of the seconds of a scrape."""
 
     rate: float
     p50: float
@@ -154,7 +154,7 @@ class Load:
 
     @classmethod
     def of(cls, answers: Sequence[Scrape], seconds: float) -> Load:
-        """Return what came of these answers."""
+        """Return the load of these scrapes."""
         latencies = [answer.seconds for answer in answers]
         return cls(len(answers) / seconds, statistics.median(latencies), _percentile(latencies, 99))
 
@@ -171,10 +171,10 @@ def _wrk(url: str, ask: Ask, connections: int, seconds: float) -> Load:
 
 
 def _poll_and_scrape(running: Running, gateway: Gateway, interval: float) -> float:
-    """Return the time on CPU of one poll with one scrape after it, as seen over some of them."""
+    """Return the mean CPU time of a poll with a scrape after it."""
     enough = max(POLLS, round(CPU_SECONDS / interval))
     with closing(Scraper(running.url)) as scraper:
-        # What the next poll has to prepare.
+        # The next poll prepares this format.
         scraper.scrape()
         gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
         wait_for_rest(running.pid)
@@ -187,16 +187,15 @@ def _poll_and_scrape(running: Running, gateway: Gateway, interval: float) -> flo
             scraper.scrape()
             scrapes += 1
             wait_for_rest(running.pid)
-            # A slow scrape may have seen more than one.
+            # A slow scrape can span several polls.
             cpu, polls = cpu_seconds(running.pid) - before, len(gateway.polls(since))
         return cpu / polls
 
 
 def _during_polls(running: Running, gateway: Gateway, interval: float) -> Sequence[float]:
-    """Return the seconds of those scrapes that had to do with a poll.
+    """Return the seconds of the scrapes during polls.
 
-    A poll runs from the request for the list until its data are published: from there on until the first
-    answer with a later time of the last poll.
+    A poll lasts from the request for the list to the first scrape with a later time of the last poll.
     """
     since, ends = time.time(), time.monotonic() + max(POLLS * interval, POLLS_SECONDS)
     answers: list[tuple[float, float, float]] = []

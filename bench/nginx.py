@@ -1,4 +1,4 @@
-"""nginx as one process in the foreground, with a configuration and a folder of its own."""
+"""nginx as a foreground process with its own configuration and folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """A server that listens."""
+    """A running server."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -51,9 +51,9 @@ def nginx(folder: Path, server: str, http: str = "") -> Iterator[Nginx]:
     """Serve the files of a folder until the block ends.
 
     Args:
-        folder: Root of what is served, and place of all that nginx writes.
-        server: Directives of its one virtual server.
-        http: Directives around it.
+        folder: Root of the files, also for files that nginx writes.
+        server: Directives in the block `server`.
+        http: Directives in the block `http`.
     """
     port = free_port()
     configuration = folder / "nginx.conf"
@@ -66,8 +66,8 @@ def nginx(folder: Path, server: str, http: str = "") -> Iterator[Nginx]:
 
 def version() -> str:
     """Return the version of nginx."""
-    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
-    return said.strip().rpartition("/")[2]
+    output = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return output.strip().rpartition("/")[2]
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

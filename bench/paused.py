@@ -1,4 +1,4 @@
-"""Runs a contestant with a short pause in the OpenTelemetry reader, where another scrape can come between.
+"""Runs a contestant with a short pause in the OpenTelemetry reader, to provoke races between scrapes.
 
 `python -m bench.paused MODULE ARGUMENTS...`
 """
@@ -16,16 +16,16 @@ PAUSE_SECONDS = 0.0001
 
 
 class PausingCollector(prometheus._CustomCollector):
-    """Takes a nap between the moment that it is given a collection and the moment that it uses it."""
+    """Pauses between receiving and using a collection."""
 
     def add_metrics_data(self, metrics_data: Any) -> None:
-        """Take in a collection."""
+        """Receive a collection."""
         super().add_metrics_data(metrics_data)
         time.sleep(PAUSE_SECONDS)
 
 
 if __name__ == "__main__":
-    # The reader has no seam for its collector.
+    # The reader has no parameter for its collector.
     prometheus._CustomCollector = PausingCollector  # type: ignore[misc]
     module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]

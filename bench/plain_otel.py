@@ -1,4 +1,4 @@
-"""An exporter with OpenTelemetry as documented: the reader collects at each scrape."""
+"""An exporter as in OpenTelemetry's documentation: the reader collects at each scrape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SINGLES = (
 def main() -> None:
     """Publish and poll until the process ends."""
     feed = Feed()
-    # The default limit is 2000 series per metric. Labels of the scope are not in the contract.
+    # The default limit is 2000 series per metric.
     reader = PrometheusMetricReader(
         scope_info_enabled=False, cardinality_limits={ObservableGauge: sys.maxsize}
     )

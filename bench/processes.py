@@ -1,4 +1,4 @@
-"""Processes that are measured: started with PATH alone, ended by their id, asked of the system."""
+"""Child processes, and their CPU time and memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 END_SECONDS = 10.0
 REST_SECONDS, REST_LOOKS = 0.1, 5
 REST_CPU_SECONDS = 0.001
-"""Of a look: what a process that waits uses for its clocks."""
+"""CPU time of an idle process between two looks."""
 CPU_CLOCK_OF_PROCESS = 2
-"""Low bits of the number of a clock that counts the time on CPU of all threads of another process."""
+"""Low bits of the id of the clock for the CPU time of another process, as in the Linux kernel."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """In MiB."""
+    """Memory of a process in MiB."""
 
     resident: float
     peak: float
@@ -31,7 +31,7 @@ class Memory:
 def child(
     command: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process until the block ends; its output goes to a file."""
+    """Run a process until the block ends, with PATH as its only inherited variable; log its output."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -52,26 +52,26 @@ def child(
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody has, for now."""
+    """Return a free port of the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the time on CPU of a process, all threads that it ever had included, to the nanosecond."""
+    """Return the CPU time of a process, ended threads included."""
     return time.clock_gettime(~pid << 3 | CPU_CLOCK_OF_PROCESS)
 
 
 def wait_for_rest(pid: int) -> None:
-    """Wait until a process has nothing to do; one that waits for a CPU has."""
+    """Wait until no thread of a process runs or waits for a CPU."""
     observed = cpu_seconds(pid)
     quiet = 0
     while quiet < REST_LOOKS:
         time.sleep(REST_SECONDS / REST_LOOKS)
         before, observed = observed, cpu_seconds(pid)
-        at_work = observed - before > REST_CPU_SECONDS or any(map(_is_runnable, _threads(pid)))
-        quiet = 0 if at_work else quiet + 1
+        is_busy = observed - before > REST_CPU_SECONDS or any(map(_is_runnable, _threads(pid)))
+        quiet = 0 if is_busy else quiet + 1
 
 
 def _threads(pid: int) -> Iterator[Path]:
@@ -79,7 +79,7 @@ def _threads(pid: int) -> Iterator[Path]:
 
 
 def _is_runnable(thread: Path) -> bool:
-    """Tell whether a thread has, or waits for, a CPU; the state stands behind the name in brackets."""
+    """Return whether a thread runs or waits for a CPU; the state follows the name in parentheses."""
     try:
         return (thread / "stat").read_text(encoding="utf-8").rpartition(") ")[2].startswith("R")
     except (FileNotFoundError, ProcessLookupError):
@@ -87,7 +87,7 @@ def _is_runnable(thread: Path) -> bool:
 
 
 def memory(pid: int) -> Memory:
-    """Return what a process holds, and the most that it ever held."""
+    """Return resident memory and its peak."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     values = dict(line.split(":\t", 1) for line in lines)
     return Memory(*(int(values[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")))

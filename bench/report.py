@@ -1,4 +1,4 @@
-"""The figures of a run as Markdown: goals with what became of them, then every figure."""
+"""The results of a run as Markdown: goals, then all figures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.measure import CONNECTIONS, IDLE, START, Figures
 from bench.scrape import AS_PROMETHEUS, ASKS, OPENMETRICS
 
 SUMMED = ("bodies", "differing bodies")
-"""Figures that are added up over the rounds; of all others the median counts."""
+"""Figures that are summed over the rounds; others are medians."""
 COLUMNS = (*(contestant.name for contestant in CONTESTANTS), LIMIT)
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-exporter-prometheus", "prometheus-client", "uvicorn")
 WIDTH = 120
-"""Of a line of text."""
+"""Length of a line of text."""
 MILLI, BARE, KILOBYTE, MINUTE = 1000.0, 1.0, 0.001, 60_000.0
 
 
@@ -32,19 +32,19 @@ class Results:
 
     values: defaultdict[tuple[int, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     loads: list[float] = field(default_factory=list)
-    """Load averages of the machine before each round."""
+    """Load average of the machine before each round."""
 
     def add(self, size: int, contestant: str, figures: Figures) -> None:
-        """Take in what one round brought."""
+        """Add the figures of one round."""
         for name, value in figures.items():
             self.values[size, contestant, name].append(value)
 
     def note_load(self) -> None:
-        """Take in how busy the machine is."""
+        """Add the current load average."""
         self.loads.append(os.getloadavg()[0])
 
     def get(self, size: int, contestant: str, name: str) -> float | None:
-        """Return the figure of a run, None where it was not measured."""
+        """Return a figure over all rounds, None where it was not measured."""
         values = self.values.get((size, contestant, name))
         if not values:
             return None
@@ -56,12 +56,12 @@ class Results:
 
 
 Get = Callable[[str], float | None]
-"""Returns a figure of one contestant at one size."""
+"""Returns a figure of one contestant at one size by name."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio between ours and another contestant, and its limit at each size."""
+    """A ratio of the exporter to another contestant, and its limit by size."""
 
     title: str
     other: str
@@ -75,7 +75,7 @@ def _figure(name: str) -> Callable[[Get], float | None]:
 
 
 def _poll_and_scrapes(get: Get) -> float | None:
-    """Time on CPU of a poll and four scrapes: the first is measured with the poll, the others alone."""
+    """Return the CPU time of a poll and four scrapes, the first of which is measured with the poll."""
     first, more = get("cpu poll and scrape"), get(f"cpu {AS_PROMETHEUS}")
     return None if first is None or more is None else first + 3 * more
 
@@ -116,7 +116,7 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One figure of all contestants, in a unit that is read easily."""
+    """A figure of all contestants, and the factor to its unit."""
 
     title: str
     name: str
@@ -143,14 +143,14 @@ def _lines() -> Iterator[Line]:
 
 
 def as_markdown(results: Results, command: str, nginx: str) -> str:
-    """Return the whole report; `nginx` is the version of that program."""
+    """Return the report; `nginx` is the version of nginx."""
     parts = [machine(results.loads, command, nginx), _goals(results), _bodies(results)]
     parts += [f"### {size:,} providers\n\n{_figures(results, size)}" for size in results.sizes()]
     return "\n\n".join(parts)
 
 
 def machine(loads: Sequence[float], command: str, nginx: str) -> str:
-    """Return what was run on what."""
+    """Return command, machine and versions."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     text = (
@@ -189,7 +189,7 @@ def _bodies(results: Results) -> str:
         for contestant in (*CONTESTANTS, *PAUSED)
     ]
     sizes = [f"{size:,}" for size in results.sizes()]
-    return "### Bodies that are of no moment of the gateway\n\n" + table(["", *sizes], rows)
+    return "### Bodies that match no moment of the gateway\n\n" + table(["", *sizes], rows)
 
 
 def _differing(results: Results, size: int, contestant: str) -> str:
@@ -212,7 +212,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a figure with three digits that say something."""
+    """Return a number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

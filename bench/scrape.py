@@ -1,4 +1,4 @@
-"""Scrapes as Prometheus makes them, and what is in their bodies."""
+"""Scrapes as by Prometheus, and the content of their bodies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TIMEOUT = 60.0
 GZIP_WBITS = 31
 LAST_UPDATE = b"\ngatewayz_provider_metrics_last_update "
 DATA = (b"gatewayz_provider_", b"gatewayz_providers_")
-"""Beginning of the lines whose values are those of one moment of the gateway, but for the next."""
+"""Prefixes of lines with data of the gateway, except for NOT_DATA."""
 NOT_DATA = (b"gatewayz_provider_metrics_last_update", b"gatewayz_provider_scrape_errors")
 OWN = ("gatewayz_exporter_", "process_", "python_", "target_info")
-"""Beginning of the names of what a contestant tells of itself, which need not be the same."""
+"""Prefixes of metrics about the contestant itself."""
 
 Series = Mapping[str, float]
 
@@ -38,7 +38,7 @@ class Format:
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "text": Format("text/plain;version=0.0.4", "text"),
-        # What Prometheus 3 sends.
+        # As sent by Prometheus 3.
         "OpenMetrics": Format(
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
             "application/openmetrics-text;version=0.0.1;q=0.4,"
@@ -51,21 +51,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 @dataclass(frozen=True, order=True)
 class Ask:
-    """What a scraper asks for."""
+    """Format and encoding of a scrape."""
 
     format: str
     gzip: bool
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of its request."""
+        """The request headers."""
         return {
             "Accept": FORMATS[self.format].accept,
             "Accept-Encoding": "gzip" if self.gzip else "identity",
         }
 
     def __str__(self) -> str:
-        """Name it as in the report."""
+        """Return the name in the report."""
         return f"{self.format}, gzip" if self.gzip else self.format
 
 
@@ -75,7 +75,7 @@ TEXT, TEXT_GZIP, OPENMETRICS, AS_PROMETHEUS = ASKS
 
 @dataclass(frozen=True)
 class Scrape:
-    """One answer."""
+    """A scrape and its response."""
 
     ask: Ask
     body: bytes
@@ -85,23 +85,23 @@ class Scrape:
 
     @property
     def text(self) -> bytes:
-        """The exposition, unpacked."""
+        """The decompressed exposition."""
         return zlib.decompress(self.body, GZIP_WBITS) if self.ask.gzip else self.body
 
 
 class Scraper:
-    """Scrapes over one connection, which is kept where the server keeps it."""
+    """Scrapes over one persistent connection."""
 
     def __init__(self, url: str, ask: Ask = AS_PROMETHEUS) -> None:
-        """Connect at the first scrape."""
+        """Create a scraper; it connects at the first scrape."""
         self._pool = urllib3.connection_from_url(url, maxsize=1, timeout=TIMEOUT, retries=False)
         self._ask = ask
 
     def scrape(self) -> Scrape:
-        """Ask once, and read the answer to its end.
+        """Scrape once, and read the complete response.
 
         Raises:
-            urllib3.exceptions.HTTPError: When there is no answer, or one without the metrics.
+            urllib3.exceptions.HTTPError: Without a response with status 200.
         """
         begun, started = time.time(), time.perf_counter()
         response = self._pool.request("GET", "/metrics", headers=self._ask.headers, decode_content=False)
@@ -111,12 +111,12 @@ class Scraper:
         return Scrape(self._ask, response.data, begun, seconds)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._pool.close()
 
 
 def scrape(url: str, ask: Ask = AS_PROMETHEUS) -> Scrape:
-    """Scrape once, over a connection of its own."""
+    """Scrape once over a new connection."""
     scraper = Scraper(url, ask)
     try:
         return scraper.scrape()
@@ -125,23 +125,22 @@ def scrape(url: str, ask: Ask = AS_PROMETHEUS) -> Scrape:
 
 
 def crowd(url: str, scrapers: int, count: int, seconds: float) -> Sequence[Scrape]:
-    """Scrape with so many at once, `count` times in all, spread over the time; one each at the least.
+    """Scrape `count` times by concurrent scrapers, evenly over `seconds`, each at least once.
 
-    Who is late leaves out what is due after the end. A body that was seen before is the very same object, so
-    that many need no memory.
+    A late scraper stops at the end of that time. Equal bodies are one object, to save memory.
 
     Raises:
-        urllib3.exceptions.HTTPError: When one of them has no answer.
+        urllib3.exceptions.HTTPError: When a scrape fails.
     """
     answers: list[Scrape] = []
     known: dict[bytes, bytes] = {}
     begun = time.monotonic()
-    beats = [begun + number * seconds * scrapers / count for number in range(count // scrapers + 1)]
+    times = [begun + number * seconds * scrapers / count for number in range(count // scrapers + 1)]
 
     def run() -> None:
         scraper = Scraper(url)
-        for number, beat in enumerate(beats):
-            time.sleep(max(0, beat - time.monotonic()))
+        for number, planned in enumerate(times):
+            time.sleep(max(0, planned - time.monotonic()))
             if number and time.monotonic() > begun + seconds:
                 break
             answer = scraper.scrape()
@@ -156,13 +155,13 @@ def crowd(url: str, scrapers: int, count: int, seconds: float) -> Sequence[Scrap
 
 
 def last_update(text: bytes) -> float:
-    """Return the Unix time of the last good poll that an exposition tells, 0 before the first."""
+    """Return the Unix time of the last successful poll in an exposition, 0 before the first."""
     _, _, rest = text.partition(LAST_UPDATE)
     return float(rest[: rest.index(b"\n")]) if rest else 0.0
 
 
 def fingerprint(text: bytes) -> bytes:
-    """Return a digest of all values that come from the gateway, for bodies of one contestant and format."""
+    """Return a digest of all data of the gateway, comparable within one contestant and format."""
     lines = sorted(
         line for line in text.splitlines() if line.startswith(DATA) and not line.startswith(NOT_DATA)
     )
@@ -170,7 +169,7 @@ def fingerprint(text: bytes) -> bytes:
 
 
 def series(text: bytes) -> Series:
-    """Return all series of an exposition in the text format but those that a contestant tells of itself."""
+    """Return all series of an exposition in the text format, except for OWN."""
     return {
         sample.name + str(sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())

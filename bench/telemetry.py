@@ -1,4 +1,4 @@
-"""What traces and logs by OTLP cost the exporter, be the collector there, absent or silent."""
+"""Measures traces and logs by OTLP with a collector that is present, absent or silent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bench.report import Results, number, table
 from tests.otlp import OtlpReceiver
 
 LARGEST = 1_000
-"""Sizes above this are left out: what is sent does not grow with the fleet."""
+"""Larger sizes are left out: telemetry does not grow with the fleet."""
 DELAYED = 1.5
-"""Intervals from poll to poll from which on a poll was delayed."""
+"""A poll is delayed from this number of intervals after the previous one."""
 FIGURES = ("cpu poll and scrape", "resident", "polls", "delayed polls")
 
 
 @contextmanager
-def _nobody() -> Iterator[str]:
+def _absent() -> Iterator[str]:
     yield f"http://127.0.0.1:{free_port()}"
 
 
@@ -44,7 +44,7 @@ def _receiver() -> Iterator[str]:
 COLLECTORS: Mapping[str, Callable[[], AbstractContextManager[str]] | None] = {
     "off": None,
     "collector present": _receiver,
-    "collector absent": _nobody,
+    "collector absent": _absent,
     "collector silent": _silent,
 }
 
@@ -52,7 +52,7 @@ COLLECTORS: Mapping[str, Callable[[], AbstractContextManager[str]] | None] = {
 def measure(
     results: Results, size: int, gateway: Gateway, interval: float, moments: int, folder: Path
 ) -> None:
-    """Measure ours with each kind of collector, where the size asks for it."""
+    """Measure the exporter with each kind of collector, for sizes up to LARGEST."""
     for name, collector in COLLECTORS.items() if size <= LARGEST else ():
         with collector() if collector else _off() as url:
             more = {"OTEL_EXPORTER_OTLP_ENDPOINT": url} if url else {}
@@ -68,7 +68,7 @@ def measure(
 
 
 def as_markdown(results: Results) -> str:
-    """Return the price as a table; ratios are against the exporter without."""
+    """Return the results as a table; ratios are to the exporter without telemetry."""
     rows = []
     for size in (size for size in results.sizes() if size <= LARGEST):
         off = [results.get(size, "off", figure) for figure in FIGURES[:2]]

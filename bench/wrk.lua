@@ -1,4 +1,4 @@
--- Tells what wrk has measured as one JSON object; latencies are in microseconds.
+-- Prints the results of wrk as one JSON object; wrk has latencies in microseconds.
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

@@ -23,7 +23,7 @@ from exporter.config.environment import prepare
 from exporter.config.flags import FLAGS, Flag
 from exporter.config.settings import VARIABLES, Settings, load_web_settings
 from exporter.configuration import WEB_CONFIG_FILES, Configuration, load_configuration
-from exporter.doctor.targets import CREDENTIALS, DEFAULT_JOB, JOB, STAGES, load_addresses
+from exporter.doctor.targets import CREDENTIAL_VARIABLES, DEFAULT_JOB, JOB, SERVERS, load_targets
 from exporter.errors import ListenError, SettingsError
 from exporter.system.signals import handle_hangup, handle_stop
 from exporter.system.terminal import printable
@@ -174,7 +174,7 @@ def healthcheck(environ: Mapping[str, str]) -> None:
 
 def _address_flags(command: Command) -> Command:
     """Add a flag for each address to a command."""
-    for stage in reversed(STAGES):
+    for stage in reversed(SERVERS):
         command = click.option(stage.flag, stage.name, metavar="URL", help=f"Instead of {stage.variable}.")(
             command
         )
@@ -184,9 +184,9 @@ def _address_flags(command: Command) -> Command:
 @cli.command(
     epilog=_environment_help(
         [
-            *((stage.variable, stage.meaning, stage.default) for stage in STAGES),
+            *((stage.variable, stage.meaning, stage.default) for stage in SERVERS),
             (JOB, "Label `job` of the exporter in Prometheus", DEFAULT_JOB),
-            *((name, meaning, "") for name, meaning in CREDENTIALS),
+            *((name, meaning, "") for name, meaning in CREDENTIAL_VARIABLES),
         ]
     )
 )
@@ -203,14 +203,14 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     """
     _restore_default_signals()
     try:
-        addresses = load_addresses(environ, flags)
+        addresses = load_targets(environ, flags)
     except SettingsError as error:
         _fail_settings(error)
     from exporter.doctor import report as diagnosis
-    from exporter.doctor.checks import examine
+    from exporter.doctor.checks import diagnose
 
     results = []
-    for result in examine(environ, addresses, SystemClock()):
+    for result in diagnose(environ, addresses, SystemClock()):
         results.append(result)
         if not as_json:
             click.echo(diagnosis.as_text(result))
@@ -243,7 +243,8 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
 
     Needs neither a gateway nor a key. Prints the script of the day.
     """
-    from exporter.demo.gateway import DemoGateway, describe
+    from exporter.demo.gateway import DemoGateway
+    from exporter.demo.script import describe
 
     host, port = listen
     if gateway_only and not os.environ.get("ADMIN_KEY"):
@@ -262,9 +263,6 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
         handle_hangup(signal.SIG_DFL)
         gateway.serve_forever()
         sys.exit(0)
-    # A proxy of the environment cannot reach the gateway on this machine.
-    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{hosts},{host}" if hosts else host
     with gateway:
         given = _load(_demo_environment(environ, gateway.url, key, day_seconds))
         listeners, web = _bind(given.settings), given.settings.web

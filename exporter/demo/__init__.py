@@ -1,1 +1,1 @@
-"""The `demo` command: a gateway that plays a scripted day."""
+"""The `demo` command: a gateway that plays a scripted day over HTTP."""

@@ -1,4 +1,4 @@
-"""Walk the whole chain, from the settings to Grafana, and say what works and what to do about the rest."""
+"""The checks of `doctor` in the order of the data flow, and the loop that runs them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import MappingProxyType
 from exporter import check
 from exporter.clock import Clock
 from exporter.doctor import grafana, metrics, source, telemetry
-from exporter.doctor.context import Case
-from exporter.doctor.probe import NoAnswer, authorization
-from exporter.doctor.report import Finding, Result, State, cut, failed, ok
+from exporter.doctor.context import Context
+from exporter.doctor.probe import ProbeError, authorization
+from exporter.doctor.report import Finding, Result, State, failed, ok, truncated
 from exporter.doctor.targets import (
     ALERTMANAGER,
     COLLECTOR,
@@ -19,22 +19,20 @@ from exporter.doctor.targets import (
     GRAFANA,
     LOKI,
     PROMETHEUS,
-    STAGES,
+    SERVERS,
     TEMPO,
-    Addresses,
-    Stage,
+    Server,
+    Targets,
 )
 from exporter.errors import Outcome
 from exporter.transport.authorities import AUTHORITIES, find_authorities
 
-WALK_SECONDS = 120.0
-"""After this, what was not tried yet is not tried any more."""
 CLOCK_SECONDS = 30.0
-"""What clocks may differ; a Date header is cut to seconds."""
+"""Tolerated difference between clocks; a Date header has a resolution of one second."""
 SHORTEST_SECRET = 4
-"""To mask shorter ones would leave no text, and protect nothing."""
+"""Masking shorter secrets would leave no readable text."""
 BLOCKING = frozenset({State.FAILED, State.WAITING, State.NOT_TRIED})
-BY_NAME: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in STAGES})
+SERVER_BY_NAME: Mapping[str, Server] = MappingProxyType({server.name: server for server in SERVERS})
 
 REMEDIES: Mapping[Outcome, str] = MappingProxyType(
     {
@@ -42,25 +40,26 @@ REMEDIES: Mapping[Outcome, str] = MappingProxyType(
         "this machine.",
         Outcome.CONNECT: "Check that {name} runs, and that host, port and http:// or https:// in "
         "{variable} are right.",
-        Outcome.TIMEOUT: "Look at the load and the log of {name}, and at what is between it and here.",
+        Outcome.TIMEOUT: "Check the load and the log of {name}, and the network between it and this machine.",
         Outcome.TLS: "Check the certificate's dates, name and issuer; a private CA goes into "
         "{authorities}; https:// needs a TLS port.",
-        Outcome.PROXY: "The proxy on the way to {name} did not let the request through: check its address, "
-        "credentials and rules; NO_PROXY takes hosts that need no proxy.",
+        Outcome.PROXY: "The proxy in front of {name} did not let the request through: check its address, "
+        "credentials and rules; a host that needs no proxy goes into NO_PROXY.",
         Outcome.REDIRECT: "It redirects elsewhere: set {variable} to the final address.",
         Outcome.RATE_LIMITED: "It limits requests: run this again in a minute.",
-        Outcome.CLIENT_ERROR: "Set {variable} to the root of {name}, with its sub path if it has one.",
-        Outcome.SERVER_ERROR: "It is just starting, or it fails: wait a minute, then look into the log of "
-        "{name}.",
-        Outcome.INTERNAL: "The exporter itself failed: look at the limits of threads and memory where the "
+        Outcome.CLIENT_ERROR: "Set {variable} to the root of {name}, with its sub-path if it has one.",
+        Outcome.SERVER_ERROR: "It is starting, or it fails: wait a minute, then check the log of {name}.",
+        Outcome.INTERNAL: "The exporter itself failed: check the limits of threads and memory where the "
         "system refuses a thread. All else is a bug: please report it.",
     }
 )
 WRONG_SERVER = "Check that {variable} is the root of {name}, and not a login page or proxy before it."
-"""For every other outcome."""
-NOT_ASKED = "It asks who we are, and nothing is sent there: set {variable} to an address that does not ask."
-REFUSED = "It asks who we are, or does not take what it was told: check {credentials}, and what they may do."
-CLOCKS_DIFFER = "Ages, alerts and searches by time go wrong: let all machines take their time by NTP."
+"""For all other outcomes."""
+NO_CREDENTIALS = (
+    "It requires credentials, which are not supported there: set {variable} to a URL without them."
+)
+WRONG_CREDENTIALS = "It did not accept the credentials: check {credentials}, and their permissions."
+CLOCKS_DIFFER = "Data ages, alerts and searches by time go wrong: synchronize all machines by NTP."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,44 +67,43 @@ class Check:
     """One line of the diagnosis."""
 
     name: str
-    examine: Callable[[Case], Finding]
-    stage: str = ""
-    """The server that is asked; without an address of it, the check is skipped."""
+    run: Callable[[Context], Finding]
+    server: str = ""
+    """The check is skipped where this server has no URL."""
     needs: tuple[str, ...] = ()
-    """Checks without whose success there is nothing to be found out."""
+    """Checks that must have passed before."""
 
 
-def clocks(case: Case) -> Finding:
-    """Compare the clocks of all who told their time with the exporter's, or with ours if it did not."""
-    if not case.ahead:
-        return Finding(State.SKIPPED, "no server told its time")
-    reference = case.ahead.get(EXPORTER, 0.0)
-    apart = {stage: ahead - reference for stage, ahead in case.ahead.items()}
-    wrong = {stage: seconds for stage, seconds in apart.items() if abs(seconds) > CLOCK_SECONDS}
+def clocks(context: Context) -> Finding:
+    """Compare the clocks of all servers with the exporter's, or with this machine's."""
+    if not context.clock_offsets:
+        return Finding(State.SKIPPED, "no server sent its time")
+    reference = context.clock_offsets.get(EXPORTER, 0.0)
+    offsets = {server: offset - reference for server, offset in context.clock_offsets.items()}
+    wrong = [f"{server} {offset:+.0f} s" for server, offset in offsets.items() if abs(offset) > CLOCK_SECONDS]
     if wrong:
-        told = ", ".join(f"{stage} {seconds:+.0f} s" for stage, seconds in wrong.items())
-        than = "the exporter" if EXPORTER in case.ahead else "this machine"
-        return failed(f"apart from {than}: {told}", CLOCKS_DIFFER)
-    return ok(f"{len(apart)} agree")
+        base = "the exporter" if EXPORTER in context.clock_offsets else "this machine"
+        return failed(f"differ from {base}: {', '.join(wrong)}", CLOCKS_DIFFER)
+    return ok(f"{len(offsets)} agree")
 
 
-def _gateway(link: str) -> Check:
-    before = source.LINKS[: source.LINKS.index(link)]
+def _gateway(step: str) -> Check:
+    before = source.STEPS[: source.STEPS.index(step)]
     return Check(
-        f"gateway {link}", source.gateway(link), needs=("settings", *(f"gateway {name}" for name in before))
+        f"gateway {step}", source.gateway(step), needs=("settings", *(f"gateway {name}" for name in before))
     )
 
 
 CHECKS: tuple[Check, ...] = (
     Check("settings", source.settings),
-    *map(_gateway, source.LINKS),
+    *map(_gateway, source.STEPS),
     Check("exporter", source.exporter, EXPORTER),
     Check("exporter poll", source.exporter_poll, EXPORTER, ("exporter",)),
     Check("prometheus", metrics.prometheus, PROMETHEUS),
     Check("prometheus target", metrics.target, PROMETHEUS, ("prometheus",)),
     Check("prometheus series", metrics.series, PROMETHEUS, ("prometheus", "prometheus target")),
     Check("prometheus rules", metrics.rules, PROMETHEUS, ("prometheus",)),
-    Check("prometheus alerting", metrics.alert_way, PROMETHEUS, ("prometheus",)),
+    Check("prometheus alerting", metrics.alerting, PROMETHEUS, ("prometheus",)),
     Check("alertmanager", metrics.alertmanager, ALERTMANAGER),
     Check("collector", telemetry.collector, COLLECTOR),
     Check("loki", telemetry.ready(LOKI), LOKI),
@@ -113,77 +111,73 @@ CHECKS: tuple[Check, ...] = (
     Check("tempo", telemetry.ready(TEMPO), TEMPO),
     Check("tempo trace", telemetry.trace, TEMPO, ("tempo", "loki record")),
     Check("grafana", grafana.grafana, GRAFANA),
-    Check("grafana data sources", grafana.sources, GRAFANA, ("grafana",)),
+    Check("grafana data sources", grafana.data_sources, GRAFANA, ("grafana",)),
     Check("grafana dashboards", grafana.dashboards, GRAFANA, ("grafana",)),
     Check("clocks", clocks),
 )
-"""In the order of the way that the data take."""
+"""In the order of the data flow."""
 
 
-def examine(environ: Mapping[str, str], addresses: Addresses, clock: Clock) -> Iterator[Result]:
-    """Yield the result of every check, each as soon as it is known.
+def diagnose(environ: Mapping[str, str], targets: Targets, clock: Clock) -> Iterator[Result]:
+    """Yield the result of each check as soon as it is known.
 
     Args:
         environ: The environment of the exporter.
-        addresses: Where the other servers are.
-        clock: For waits and bounds.
+        targets: URLs of and credentials for the other servers.
+        clock: For waits and deadlines.
     """
-    own = {} if EXPORTER in addresses.urls else {EXPORTER: source.own_address(environ)}
-    urls = {**addresses.urls, **{name: url for name, url in own.items() if url}}
-    yield from walk(Case(environ, replace(addresses, urls=urls), clock, check.poll), CHECKS)
+    own = None if EXPORTER in targets.urls else source.own_url(environ)
+    urls = {**targets.urls, EXPORTER: own} if own else targets.urls
+    yield from run_checks(Context(environ, replace(targets, urls=urls), clock, check.poll), CHECKS)
 
 
-def walk(case: Case, checks: Sequence[Check]) -> Iterator[Result]:
-    """Yield the result of each check, no secret in any."""
-    end = case.clock.age() + WALK_SECONDS
+def run_checks(context: Context, checks: Sequence[Check]) -> Iterator[Result]:
+    """Yield the result of each check, secrets masked."""
     states: dict[str, State] = {}
     for one in checks:
-        if case.clock.age() >= end:
-            finding = Finding(State.NOT_TRIED, f"{WALK_SECONDS:g} s have passed")
-        else:
-            finding = _examine(one, case, states)
+        finding = _run(one, context, states)
         states[one.name] = finding.state
-        hidden = _secrets(case)
-        found = cut(_masked(finding.found, hidden))
-        masked = Finding(finding.state, found, _masked(finding.remedy, hidden))
-        yield Result(one.name, case.addresses.urls.get(one.stage), masked)
+        secrets = _secrets(context)
+        # Truncated last: a part of a secret at the limit would not be masked.
+        found = truncated(_masked(finding.found, secrets))
+        masked = Finding(finding.state, found, _masked(finding.remedy, secrets))
+        yield Result(one.name, context.targets.urls.get(one.server), masked)
 
 
-def _examine(one: Check, case: Case, states: Mapping[str, State]) -> Finding:
-    if one.stage and one.stage not in case.addresses.urls:
-        stage = BY_NAME[one.stage]
-        return Finding(State.SKIPPED, f"{stage.variable} is not set")
+def _run(one: Check, context: Context, states: Mapping[str, State]) -> Finding:
+    if one.server and one.server not in context.targets.urls:
+        return Finding(State.SKIPPED, f"{SERVER_BY_NAME[one.server].variable} is not set")
     blocking = [need for need in one.needs if states.get(need) in BLOCKING]
     if blocking:
-        return Finding(State.NOT_TRIED, f"it needs {blocking[0]}")
+        return Finding(State.NOT_TRIED, f"needs {blocking[0]}")
     try:
-        return one.examine(case)
-    except NoAnswer as error:
-        return failed(f"{case.addresses.urls[one.stage]}: {error.detail}", _remedy(error, case, one.stage))
+        return one.run(context)
+    except ProbeError as error:
+        return failed(f"{context.targets.urls[one.server]}: {error.detail}", _remedy(error, context, one))
 
 
-def _remedy(error: NoAnswer, case: Case, name: str) -> str:
-    stage = BY_NAME[name]
+def _remedy(error: ProbeError, context: Context, one: Check) -> str:
+    server = SERVER_BY_NAME[one.server]
     if error.outcome in (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN):
-        text = REFUSED if stage.credentials else NOT_ASKED
+        text = WRONG_CREDENTIALS if server.credentials else NO_CREDENTIALS
     else:
         text = REMEDIES.get(error.outcome, WRONG_SERVER)
-    authorities = find_authorities(case.environ)
+    authorities = find_authorities(context.environ)
     return text.format(
-        name=stage.title,
-        variable=stage.variable,
-        credentials=stage.credentials,
+        name=server.title,
+        variable=server.variable,
+        credentials=server.credentials,
         authorities=authorities.variable if authorities else AUTHORITIES[0],
     )
 
 
-def _secrets(case: Case) -> list[str]:
-    """Return every text that must not be shown, the longest first."""
-    identities = case.addresses.identities.values()
-    secrets = [identity.secret.reveal() for identity in identities]
-    secrets += [(authorization(identity) or "").partition(" ")[2] for identity in identities]
-    secrets += [case.environ.get("ADMIN_KEY", "").strip()]
-    secrets += [case.settings.admin_key.reveal()] if case.settings else []
+def _secrets(context: Context) -> list[str]:
+    """Return the texts to mask, the longest first."""
+    all_credentials = context.targets.credentials.values()
+    secrets = [credentials.secret.reveal() for credentials in all_credentials]
+    secrets += [(authorization(credentials) or "").partition(" ")[2] for credentials in all_credentials]
+    secrets += [context.environ.get("ADMIN_KEY", "").strip()]
+    secrets += [context.settings.admin_key.reveal()] if context.settings else []
     return sorted((text for text in secrets if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
 
 

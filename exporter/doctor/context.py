@@ -1,4 +1,4 @@
-"""What the checks of `doctor` are given and what they leave for those after them."""
+"""The state of one diagnosis: targets, results of earlier checks, clock offsets."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import TypeVar
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.doctor.probe import Reply, get
-from exporter.doctor.targets import Addresses
+from exporter.doctor.targets import Targets
 from exporter.model.snapshot import Snapshot
 from exporter.transport.authorities import find_authorities
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 15.0
-"""How long a record or a trace may be on its way: it leaves in batches, and is stored in others."""
-NOTHING: Mapping[str, str | list[str]] = MappingProxyType({})
+RETRY_SECONDS = 15.0
+"""How long to wait for a record or a trace: both are sent and stored in batches."""
+NO_PARAMETERS: Mapping[str, str | list[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What the exporter says of itself on `/metrics`; times are Unix seconds by its own clock."""
+class Exposition:
+    """What `/metrics` of the exporter contains; times are Unix seconds by the exporter's clock."""
 
     version: str | None
-    """None: the page is not that of this exporter."""
+    """None: another program answered."""
     up: bool
     fetches: float
     """Fetches since the start, failed ones included."""
@@ -34,12 +34,11 @@ class Page:
     started: float | None
     last_update: float | None
     now: float
-    """By the exporter's clock, or by ours where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollRecord:
-    """A poll in Loki."""
+    """A poll's log record in Loki."""
 
     trace_id: str
     """Empty where spans are off."""
@@ -48,50 +47,54 @@ class PollRecord:
 
 
 @dataclass
-class Case:
-    """One walk: where to ask, and what was learned on the way."""
+class Context:
+    """The input of the checks, and the results that later checks need."""
 
     environ: Mapping[str, str]
-    addresses: Addresses
+    targets: Targets
     clock: Clock
     poll: Callable[[Settings], Snapshot]
     settings: Settings | None = None
     snapshot: Snapshot | None = None
-    page: Page | None = None
+    exposition: Exposition | None = None
     record: PollRecord | None = None
-    ahead: dict[str, float] = field(default_factory=dict)
-    """Seconds that the clock of a server is ahead of ours, by stage."""
+    clock_offsets: dict[str, float] = field(default_factory=dict)
+    """Seconds by which a server's clock is ahead of this machine's, by server."""
 
-    def ask(self, stage: str, path: str, parameters: Mapping[str, str | list[str]] = NOTHING) -> Reply:
-        """Ask a server that has an address.
+    def get(self, server: str, path: str, parameters: Mapping[str, str | list[str]] = NO_PARAMETERS) -> Reply:
+        """Send a GET request to a server that has a URL, and note its clock.
 
         Raises:
-            NoAnswer: When it does not answer well.
+            ProbeError: For anything but a complete reply with status 200 to 299.
         """
-        url = self.addresses.urls[stage] + path
-        identity = self.addresses.identities.get(stage)
-        reply = get(url, self.clock, parameters, identity, authorities=find_authorities(self.environ))
+        url = self.targets.urls[server] + path
+        credentials = self.targets.credentials.get(server)
+        reply = get(url, self.clock, parameters, credentials, authorities=find_authorities(self.environ))
         if reply.date is not None:
-            self.ahead[stage] = reply.date - self.clock.date()
+            self.clock_offsets[server] = reply.date - self.clock.date()
         return reply
 
-    def ask_for(
-        self, kind: type[T], stage: str, path: str, parameters: Mapping[str, str | list[str]] = NOTHING
+    def get_json(
+        self,
+        kind: type[T],
+        server: str,
+        path: str,
+        parameters: Mapping[str, str | list[str]] = NO_PARAMETERS,
     ) -> T:
-        """Ask a server that has an address for a JSON document.
+        """Send a GET request, and return the JSON document of the reply.
 
         Raises:
-            NoAnswer: When it does not answer well, or with something else.
+            ProbeError: Also when the body is not a document of this type.
         """
-        return self.ask(stage, path, parameters).decoded(kind)
+        return self.get(server, path, parameters).decode(kind)
 
-    def now(self, stage: str) -> float:
-        """Return the Unix time by the clock of a server, as far as it is known."""
-        return self.clock.date() + self.ahead.get(stage, 0.0)
+    def now(self, server: str) -> float:
+        """Return the Unix time by a server's clock, by this machine's where the server sent none."""
+        return self.clock.date() + self.clock_offsets.get(server, 0.0)
 
-    def patiently(self, look: Callable[[], T], has_come: Callable[[T], bool]) -> T:
-        """Look again and again until what is on its way has come, or the patience is over."""
-        end = self.clock.age() + PATIENCE_SECONDS
-        while not has_come(seen := look()) and self.clock.age() < end:
+    def retry(self, look: Callable[[], T], is_done: Callable[[T], bool]) -> T:
+        """Call `look` once a second until `is_done`, for at most RETRY_SECONDS; return its last value."""
+        end = self.clock.age() + RETRY_SECONDS
+        while not is_done(seen := look()) and self.clock.age() < end:
             self.clock.sleep(1.0)
         return seen

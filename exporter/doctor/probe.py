@@ -1,7 +1,4 @@
-"""Questions of `doctor` to any server: one GET, bounded in time and size, that follows no redirect.
-
-Every exception of the layers below becomes a `NoAnswer`.
-"""
+"""One GET request, limited in time and size, without redirects; every failure is a `ProbeError`."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ import msgspec
 
 from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
-from exporter.doctor.targets import Identity
+from exporter.doctor.targets import Credentials
 from exporter.errors import ExporterError, GatewayError, Outcome, ThreadError
 from exporter.system.threads import start
 from exporter.transport.auth import HeaderAuth, basic, bearer
@@ -30,20 +27,19 @@ from exporter.transport.session import Response, Session
 T = TypeVar("T")
 
 REQUEST_SECONDS = 5.0
-"""From the beginning of a request to the last byte of its answer."""
+"""From the start of a request to the last byte of the response."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Of an answer; the exposition of 10,000 providers has a quarter of it."""
+"""Limit of a response body; the exposition of 10,000 providers has a quarter of it."""
 CHUNK_BYTES = 64 * 1024
-WRONG_ANSWER = frozenset({Outcome.NOT_JSON, Outcome.WRONG_SHAPE})
 
 
-class NoAnswer(ExporterError):  # noqa: N818 - it is no error of ours, but what was found
-    """A server did not answer as it should.
+class ProbeError(ExporterError):
+    """A request failed.
 
     Attributes:
-        outcome: What kind of failure it is, never `ok`.
-        detail: What was seen, in a few words that hold no secret and no body text.
-        status: HTTP status, if there was an answer.
+        outcome: The kind of failure, never `ok`.
+        detail: What was seen, in a few words without secrets or body text.
+        status: HTTP status, if there was a response.
     """
 
     def __init__(self, outcome: Outcome, detail: str, status: int | None = None) -> None:
@@ -56,89 +52,89 @@ class NoAnswer(ExporterError):  # noqa: N818 - it is no error of ours, but what 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer: status 200 to 299, the body decompressed."""
+    """A complete response with status 200 to 299, decompressed."""
 
     body: bytes
     date: float | None
-    """Unix time by the server's clock, if it told."""
+    """Unix time of the Date header, None without one."""
 
-    def decoded(self, kind: type[T]) -> T:
+    def decode(self, kind: type[T]) -> T:
         """Return the JSON document in the body.
 
         Raises:
-            NoAnswer: When it is none, or of another shape.
+            ProbeError: `not_json`, or `wrong_shape` for a document of another type.
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.ValidationError as error:
-            raise NoAnswer(Outcome.WRONG_SHAPE, "JSON of another shape") from error
+            raise ProbeError(Outcome.WRONG_SHAPE, "JSON of another shape") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise NoAnswer(Outcome.NOT_JSON, "no JSON") from error
+            raise ProbeError(Outcome.NOT_JSON, "not JSON") from error
 
 
 def get(
     url: str,
     clock: Clock,
     parameters: Mapping[str, str | list[str]] = MappingProxyType({}),
-    identity: Identity | None = None,
+    credentials: Credentials | None = None,
     seconds: float = REQUEST_SECONDS,
     authorities: Authorities | None = None,
 ) -> Reply:
-    """Ask once.
+    """Send one GET request.
 
     Args:
-        url: What is asked, without query.
-        clock: Whose `receive` bounds the time.
+        url: The URL without query.
+        clock: Measures the deadline.
         parameters: The query.
-        identity: As whom; None sends nothing, not even what ~/.netrc has.
-        seconds: Until the answer is complete.
-        authorities: Whose certificates are trusted; None: those that requests ships.
+        credentials: None sends no credentials, not even those of ~/.netrc.
+        seconds: Deadline for the complete response.
+        authorities: Trusted certificate authorities; None: those that requests ships.
 
     Raises:
-        NoAnswer: When the status is not one of success, or no complete answer came in time.
+        ProbeError: For anything but a complete response with status 200 to 299.
     """
-    request = _Request(url, parameters, identity, seconds, authorities)
-    inbox: queue.SimpleQueue[Reply | NoAnswer] = queue.SimpleQueue()
+    request = _Request(url, parameters, credentials, seconds, authorities)
+    results: queue.SimpleQueue[Reply | ProbeError] = queue.SimpleQueue()
     try:
-        start(threading.Thread(target=request.run, args=(inbox,), name="inquiry", daemon=True))
+        start(threading.Thread(target=request.run, args=(results,), name="probe", daemon=True))
     except ThreadError as error:
-        raise NoAnswer(Outcome.INTERNAL, str(error)) from error
-    result = clock.receive(inbox, seconds)
+        raise ProbeError(Outcome.INTERNAL, str(error)) from error
+    result = clock.receive(results, seconds)
     if result is None:
         request.connection.abort()
-        raise NoAnswer(Outcome.TIMEOUT, f"no complete answer within {seconds:g} s")
-    if isinstance(result, NoAnswer):
+        raise ProbeError(Outcome.TIMEOUT, f"no complete response within {seconds:g} s")
+    if isinstance(result, ProbeError):
         raise result
     return result
 
 
 class _Request:
-    """One request in a thread of its own, so that a peer that drips byte by byte holds nobody."""
+    """One request, made in a thread of its own: a socket timeout does not limit a slow stream of bytes."""
 
     def __init__(
         self,
         url: str,
         parameters: Mapping[str, str | list[str]],
-        identity: Identity | None,
+        credentials: Credentials | None,
         seconds: float,
         authorities: Authorities | None,
     ) -> None:
         self._url = url
         self._parameters = parameters
         self._seconds = seconds
-        self._auth = HeaderAuth(partial(authorization, identity))
+        self._auth = HeaderAuth(partial(authorization, credentials))
         self._authorities = authorities
         self.connection = ActiveConnection()
 
-    def run(self, inbox: queue.SimpleQueue[Reply | NoAnswer]) -> None:
-        """Bring the answer, or why there is none, to `inbox`."""
+    def run(self, results: queue.SimpleQueue[Reply | ProbeError]) -> None:
+        """Put the reply or the error into `results`."""
         try:
             with translated():
-                inbox.put(self._get())
+                results.put(self._get())
         except GatewayError as error:
-            inbox.put(NoAnswer(error.outcome, error.detail, error.status))
+            results.put(ProbeError(error.outcome, error.detail, error.status))
         except Exception as error:
-            inbox.put(NoAnswer(Outcome.INTERNAL, type(error).__name__))
+            results.put(ProbeError(Outcome.INTERNAL, type(error).__name__))
 
     def _get(self) -> Reply:
         with Session(self.connection) as session:
@@ -149,11 +145,15 @@ class _Request:
                 return _reply(response)
 
 
-def authorization(identity: Identity | None) -> str | None:
-    """Return the `Authorization` header for an identity, None for an anonymous request."""
-    if identity is None:
+def authorization(credentials: Credentials | None) -> str | None:
+    """Return the `Authorization` header for an credentials, None for an anonymous request."""
+    if credentials is None:
         return None
-    return bearer(identity.secret) if identity.user is None else basic(identity.user, identity.secret)
+    return (
+        bearer(credentials.secret)
+        if credentials.user is None
+        else basic(credentials.user, credentials.secret)
+    )
 
 
 def _reply(response: Response) -> Reply:

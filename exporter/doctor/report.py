@@ -1,4 +1,4 @@
-"""What `doctor` found, and how it is told to a person or to a program."""
+"""Findings of `doctor`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ NAME_WIDTH = 24
 MARK_WIDTH = 11
 LINE_WIDTH = 110
 MAX_TEXT = 300
-"""Characters of what was found that are shown."""
+"""Characters of a finding that are shown."""
 
 
 class State(StrEnum):
-    """How a check ended; the value is that of the JSON form."""
+    """The result of a check; values are those of the JSON output."""
 
     OK = "ok"
     FAILED = "failed"
     WAITING = "waiting"
-    """Nothing is broken as far as can be told, but what is looked for is not there yet."""
+    """Too early to tell: nothing was polled or scraped yet."""
     SKIPPED = "skipped"
-    """There is no address for it."""
+    """Its server has no URL, or there is nothing to check."""
     NOT_TRIED = "not_tried"
-    """What it needs is not well."""
+    """A check that it needs did not pass."""
 
 
 MARKS = MappingProxyType(
@@ -42,20 +42,20 @@ MARKS = MappingProxyType(
         State.NOT_TRIED: "not tried",
     }
 )
-WELL = frozenset({State.OK, State.SKIPPED})
+PASSED = frozenset({State.OK, State.SKIPPED})
 SECRET_PARTS = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s\"]+")
-"""Of a URL: user and password, and the query."""
+"""User, password and query of a URL."""
 DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found, and what to do about it."""
+    """What a check found, and what to do."""
 
     state: State
     found: str
     remedy: str = ""
-    """Sentences, one a line; empty where there is nothing to do."""
+    """One sentence per line; empty where there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +64,32 @@ class Result:
 
     check: str
     address: str | None
-    """Of the server that was asked."""
+    """URL of the server."""
     finding: Finding
 
 
 def ok(found: str) -> Finding:
-    """Return the finding of a check that went well."""
+    """Return the finding of a check that passed."""
     return Finding(State.OK, found)
 
 
 def failed(found: str, remedy: str) -> Finding:
-    """Return the finding that something is broken."""
+    """Return the finding of a check that failed."""
     return Finding(State.FAILED, found, remedy)
 
 
 def is_ok(finding: Finding) -> bool:
-    """Tell whether a check went well."""
+    """Return whether a check passed."""
     return finding.state is State.OK
 
 
 def is_well(results: Sequence[Result]) -> bool:
-    """Tell whether nothing is left to do."""
-    return all(result.finding.state in WELL for result in results)
+    """Return whether every check passed or was skipped."""
+    return all(result.finding.state in PASSED for result in results)
 
 
 def as_text(result: Result) -> str:
-    """Return one line, and what to do on further ones."""
+    """Return one line for the finding, and further lines for the remedy."""
     finding = result.finding
     line = f"{MARKS[finding.state]:<{MARK_WIDTH}}{result.check:<{NAME_WIDTH}}{finding.found}"
     margin = " " * (MARK_WIDTH + NAME_WIDTH)
@@ -104,18 +104,18 @@ def as_text(result: Result) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return the last line for a person."""
+    """Return the last line of the text output."""
     by_state = {
         state: [result.check for result in results if result.finding.state is state] for state in State
     }
     skipped = f", {len(by_state[State.SKIPPED])} skipped" if by_state[State.SKIPPED] else ""
     if by_state[State.FAILED]:
         count = len(by_state[State.FAILED])
-        return f"Not well: {count} failed{skipped}. Begin with {by_state[State.FAILED][0]}."
+        return f"{plural(count, 'check')} failed{skipped}. Start with {by_state[State.FAILED][0]}."
     if not is_well(results):
         count = len(results) - len(by_state[State.OK]) - len(by_state[State.SKIPPED])
-        return f"Nothing has failed, but {count} cannot be told yet{skipped}. Run this again in a minute."
-    return f"All is well: {counted(len(by_state[State.OK]), 'check')}{skipped}."
+        return f"No check failed, {count} not complete yet{skipped}. Run this again in a minute."
+    return f"{plural(len(by_state[State.OK]), 'check')} passed{skipped}."
 
 
 def as_json(results: Sequence[Result]) -> str:
@@ -136,23 +136,23 @@ def as_json(results: Sequence[Result]) -> str:
     return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
-def shown(text: str) -> str:
-    """Return what a server said: on one line, and without what may be a key in a URL or steer a terminal."""
+def sanitized(text: str) -> str:
+    """Return a server's text on one line, without control characters and without credentials in URLs."""
     return printable(" ".join(SECRET_PARTS.sub("...", text).split()))
 
 
-def cut(text: str) -> str:
-    """Return as much of a text as is shown; not before its secrets are masked, of which a part might stay."""
+def truncated(text: str) -> str:
+    """Return at most MAX_TEXT characters of a text."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number of things."""
+def plural(number: int, noun: str) -> str:
+    """Return a number and its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def spoken(seconds: float) -> str:
-    """Return a duration in one unit, rounded down."""
+def duration(seconds: float) -> str:
+    """Return a duration in its largest unit, rounded down."""
     for length, unit in DURATIONS:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"

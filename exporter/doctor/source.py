@@ -1,10 +1,9 @@
-"""The checks of `doctor` on where the data come from: settings, gateway, exporter."""
+"""Checks of settings, gateway and exporter."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -12,21 +11,21 @@ from exporter.check import NO_PROVIDERS, empty_answer
 from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
 from exporter.config.values import address
 from exporter.configuration import load_configuration, read_web_file
-from exporter.doctor.context import Case, Page
-from exporter.doctor.probe import NoAnswer, Reply
-from exporter.doctor.report import Finding, State, counted, failed, ok, shown, spoken
+from exporter.doctor.context import Context, Exposition
+from exporter.doctor.probe import ProbeError, Reply
+from exporter.doctor.report import Finding, State, duration, failed, ok, plural, sanitized
 from exporter.doctor.targets import EXPORTER
 from exporter.errors import Outcome, SettingsError
 from exporter.model.snapshot import Fetch, Snapshot
 from exporter.transport.connecting import NO_CONNECTION
 from exporter.web.healthcheck import ANY_ADDRESS
 
-NAME, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
-LINKS = (NAME, CONNECTION, TLS, KEY, ANSWERS)
-"""What has to work one after the other when the gateway is asked."""
-LINK_BY_OUTCOME = MappingProxyType(
+DNS, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"
+STEPS = (DNS, CONNECTION, TLS, KEY, ANSWERS)
+"""Steps of a request to the gateway, in order."""
+STEP_BY_OUTCOME = MappingProxyType(
     {
-        Outcome.DNS: NAME,
+        Outcome.DNS: DNS,
         Outcome.CONNECT: CONNECTION,
         Outcome.PROXY: CONNECTION,
         Outcome.TLS: TLS,
@@ -34,20 +33,19 @@ LINK_BY_OUTCOME = MappingProxyType(
         Outcome.FORBIDDEN: KEY,
     }
 )
-"""Every other outcome belongs to the answers."""
+"""All other outcomes belong to ANSWERS."""
 
-POLLER_DEAD = "Its poller has died or hangs: read the end of its log, and restart it."
+POLLER_DEAD = "The poller has ended or hangs: read the end of the exporter's log, and restart the exporter."
 NOT_OURS = "Set EXPORTER_URL to the root of the exporter."
 POLL_FAILS = (
-    'If the checks of the gateway above went well, read the records "Fetch failed" in the exporter\'s log.'
+    'If the checks of the gateway above passed, read the records "Fetch failed" in the exporter\'s log.'
 )
-FIRST_POLL = "The first poll is under way: run this again in a few seconds."
-LONGEST_POLL_SECONDS = 60.0
+FIRST_POLL = "The first poll is running: run this again in a few seconds."
 SAMPLE = r"^{name}(?:\{{([^}}]*)\}})? (\S+)$"
 
 
-def own_address(environ: Mapping[str, str]) -> str | None:
-    """Return where the exporter of this environment listens, None where that cannot be told."""
+def own_url(environ: Mapping[str, str]) -> str | None:
+    """Return the URL of the exporter with these settings, None where it is unknown."""
     try:
         web = load_web_settings(environ)
     except SettingsError:
@@ -67,100 +65,102 @@ def _telemetry_path(environ: Mapping[str, str]) -> str:
         return TELEMETRY_PATH
 
 
-def settings(case: Case) -> Finding:
-    """Read everything that the exporter would read at its start."""
+def settings(context: Context) -> Finding:
+    """Read all that the exporter reads at its start."""
     try:
-        case.settings = load_configuration(case.environ).settings
+        context.settings = load_configuration(context.environ).settings
     except SettingsError as error:
-        return failed(counted(len(error.problems), "problem"), "\n".join(error.problems))
-    return Finding(State.OK, _described(case.settings), "\n".join(case.settings.warnings))
+        return failed(plural(len(error.problems), "problem"), "\n".join(error.problems))
+    return Finding(State.OK, _described(context.settings), "\n".join(context.settings.warnings))
 
 
-def gateway(link: str) -> Callable[[Case], Finding]:
-    """Return the check of one link; the first one polls, as the exporter would."""
+def gateway(step: str) -> Callable[[Context], Finding]:
+    """Return the check of one step; the first one polls the gateway."""
 
-    def check(case: Case) -> Finding:
-        if case.settings is None:
-            return Finding(State.NOT_TRIED, "the settings are not known")
-        if case.snapshot is None:
-            seconds = min(case.settings.fetch_timeout, LONGEST_POLL_SECONDS)
-            case.snapshot = case.poll(replace(case.settings, fetch_timeout=seconds))
-        fetches = case.snapshot.last_poll.fetches if case.snapshot.last_poll else ()
-        broken = [fetch for fetch in fetches if fetch.outcome is not Outcome.OK and _link(fetch) == link]
+    def check(context: Context) -> Finding:
+        if context.settings is None:
+            return Finding(State.NOT_TRIED, "the settings are invalid")
+        if context.snapshot is None:
+            context.snapshot = context.poll(context.settings)
+        fetches = context.snapshot.last_poll.fetches if context.snapshot.last_poll else ()
+        broken = [fetch for fetch in fetches if fetch.outcome is not Outcome.OK and _step(fetch) == step]
         if broken:
-            # Where the whole gateway is at fault, both endpoints say the same.
+            # The same failure of both endpoints has the same hint.
             hints = dict.fromkeys(fetch.hint for fetch in broken)
             return failed(", ".join(map(_failure, broken)), "\n".join(hints))
-        return _well(link, case.settings, case.snapshot)
+        return _passed(step, context.settings, context.snapshot)
 
     return check
 
 
-def exporter(case: Case) -> Finding:
+def exporter(context: Context) -> Finding:
     """Read the exporter's `/metrics`."""
     try:
-        reply = case.ask(EXPORTER, _telemetry_path(case.environ))
-    except NoAnswer as error:
+        reply = context.get(EXPORTER, _telemetry_path(context.environ))
+    except ProbeError as error:
         if error.status == 503:
             return failed(error.detail, POLLER_DEAD)
         raise
-    page = _page(reply, case)
-    if page.version is None:
-        return failed("an answer without metrics of this exporter", NOT_OURS)
-    case.page = page
-    age = f", started {spoken(page.now - page.started)} ago" if page.started is not None else ""
-    return ok(f"version {shown(page.version)}{age}")
+    exposition = _exposition(reply, context)
+    if exposition.version is None:
+        return failed("no metrics of this exporter", NOT_OURS)
+    context.exposition = exposition
+    age = "" if exposition.started is None else f", started {_ago(exposition, exposition.started)}"
+    return ok(f"version {sanitized(exposition.version)}{age}")
 
 
-def exporter_poll(case: Case) -> Finding:
-    """Judge what the exporter publishes."""
-    page = case.page
-    if page is None:
-        return Finding(State.NOT_TRIED, "nothing is known of the exporter")
-    last = (
-        "none since the start" if page.last_update is None else f"{spoken(page.now - page.last_update)} ago"
-    )
-    if page.up:
-        listed = f", {page.listed:.0f} providers" if page.listed is not None else ""
-        return ok(f"last good poll {last}{listed}")
-    if page.fetches == 0:
+def exporter_poll(context: Context) -> Finding:
+    """Check the last poll by the metrics of the exporter."""
+    exposition = context.exposition
+    if exposition is None:
+        return Finding(State.NOT_TRIED, "the metrics of the exporter are unknown")
+    updated = exposition.last_update
+    last = "none since the start" if updated is None else _ago(exposition, updated)
+    if exposition.up:
+        listed = f", {exposition.listed:.0f} providers" if exposition.listed is not None else ""
+        return ok(f"last successful poll {last}{listed}")
+    if exposition.fetches == 0:
         return Finding(State.WAITING, "no poll has ended yet", FIRST_POLL)
-    return failed(f"the last poll failed; last good one: {last}", POLL_FAILS)
+    return failed(f"the last poll failed; last successful poll: {last}", POLL_FAILS)
+
+
+def _ago(exposition: Exposition, moment: float) -> str:
+    return f"{duration(exposition.now - moment)} ago"
 
 
 def _described(settings: Settings) -> str:
-    # Without their paths and queries, which may hold a key.
+    # Without paths and queries of the URLs, which may contain a key.
     telemetry = settings.telemetry
     sends = telemetry.traces_protocol or telemetry.logs_protocol or telemetry.metrics_protocol
     urls = [urlsplit(endpoint) for endpoint in telemetry.endpoints] if sends else []
-    places = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
-    sent = f"telemetry to {', '.join(places)}" if places else "no telemetry is sent"
+    servers = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
+    sent = f"telemetry to {', '.join(servers)}" if servers else "no telemetry is sent"
     return f"{settings.gateway_url} every {settings.interval:g} s; {sent}"
 
 
-def _link(fetch: Fetch) -> str:
+def _step(fetch: Fetch) -> str:
     if fetch.outcome is Outcome.TIMEOUT and NO_CONNECTION in fetch.hint:
         return CONNECTION
-    return LINK_BY_OUTCOME.get(fetch.outcome, ANSWERS)
+    return STEP_BY_OUTCOME.get(fetch.outcome, ANSWERS)
 
 
 def _failure(fetch: Fetch) -> str:
     return f"{fetch.endpoint.path}: {fetch.outcome}"
 
 
-def _well(link: str, settings: Settings, snapshot: Snapshot) -> Finding:
+def _passed(step: str, settings: Settings, snapshot: Snapshot) -> Finding:
     url = urlsplit(settings.gateway_url)
-    if link == TLS and url.scheme == "http":
-        return Finding(State.SKIPPED, "http:// has none")
-    if link == ANSWERS:
+    if step == TLS and url.scheme == "http":
+        return Finding(State.SKIPPED, "http:// has no TLS")
+    if step == ANSWERS:
         return _answers(snapshot)
     found = {
-        NAME: f"{url.hostname} is found",
-        CONNECTION: "is made",
-        TLS: "the certificate is trusted",
-        KEY: "is accepted",
+        DNS: f"{url.hostname} resolved",
+        CONNECTION: "established",
+        TLS: "certificate trusted",
+        KEY: "accepted",
     }
-    return ok(found[link])
+    return ok(found[step])
 
 
 def _answers(snapshot: Snapshot) -> Finding:
@@ -171,23 +171,23 @@ def _answers(snapshot: Snapshot) -> Finding:
     if empty_answer(snapshot):
         return failed(empty_answer(snapshot), NO_PROVIDERS)
     invalid = sum(snapshot.invalid_fields.values())
-    left_out = f", {counted(invalid, 'value')} not understood" if invalid else ""
-    listed = counted(len(providers), "provider")
-    return ok(f"{listed}, {active} active, in {slowest * 1000:.0f} ms{left_out}")
+    dropped = f", {plural(invalid, 'value')} invalid" if invalid else ""
+    listed = plural(len(providers), "provider")
+    return ok(f"{listed}, {active} active, in {slowest * 1000:.0f} ms{dropped}")
 
 
-def _page(reply: Reply, case: Case) -> Page:
+def _exposition(reply: Reply, context: Context) -> Exposition:
     text = reply.body.decode("utf-8", "replace")
     version = re.search(r'^gatewayz_exporter_build_info\{[^}]*version="([^"]+)"', text, re.MULTILINE)
     fetches = (_number(value) or 0.0 for _, value in _samples(text, "gatewayz_exporter_fetches_total"))
-    return Page(
+    return Exposition(
         version=version[1] if version else None,
         up=_value(text, "gatewayz_up") == 1,
         fetches=sum(fetches),
         listed=_value(text, "gatewayz_providers_listed"),
         started=_value(text, "process_start_time_seconds"),
         last_update=_value(text, "gatewayz_provider_metrics_last_update"),
-        now=case.now(EXPORTER),
+        now=context.now(EXPORTER),
     )
 
 

@@ -1,7 +1,4 @@
-"""Where `doctor` finds the servers, and as whom it asks them: flags first, then the environment.
-
-All problems at once, and no secret in any of them.
-"""
+"""URLs and credentials of the servers that `doctor` checks, from flags and the environment."""
 
 from __future__ import annotations
 
@@ -26,26 +23,26 @@ JOB = "PROMETHEUS_JOB"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A server that is asked, and what says where it is."""
+class Server:
+    """A server, and the settings of its URL and credentials."""
 
     name: str
     title: str
-    """As it is called in a sentence."""
+    """Its name in a sentence."""
     variable: str
     default: str
     meaning: str
     credentials: str = ""
-    """What says as whom it is asked; empty where nothing does."""
+    """Variables of its credentials; empty for a server to which none are sent."""
 
     @property
     def flag(self) -> str:
-        """The flag that goes before the variable."""
+        """The flag that overrides the variable."""
         return f"--{self.name}-url"
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage(
+SERVERS: tuple[Server, ...] = (
+    Server(
         EXPORTER,
         "the exporter",
         "EXPORTER_URL",
@@ -53,30 +50,30 @@ STAGES: tuple[Stage, ...] = (
         "Root of the exporter; https:// by default where WEB_CONFIG_FILE has TLS",
         "EXPORTER_USER with EXPORTER_PASSWORD or EXPORTER_PASSWORD_FILE",
     ),
-    Stage(
+    Server(
         PROMETHEUS,
         "Prometheus",
         "PROMETHEUS_URL",
         "",
         "Root of Prometheus, for example http://localhost:9090",
     ),
-    Stage(
+    Server(
         ALERTMANAGER,
         "Alertmanager",
         "ALERTMANAGER_URL",
         "",
         "Root of Alertmanager, for example http://localhost:9093",
     ),
-    Stage(
+    Server(
         COLLECTOR,
         "the collector",
         "COLLECTOR_URL",
         "",
         "Health check of the OpenTelemetry Collector, for example http://localhost:13133",
     ),
-    Stage(LOKI, "Loki", "LOKI_URL", "", "Root of Loki, for example http://localhost:3100"),
-    Stage(TEMPO, "Tempo", "TEMPO_URL", "", "Root of Tempo, for example http://localhost:3200"),
-    Stage(
+    Server(LOKI, "Loki", "LOKI_URL", "", "Root of Loki, for example http://localhost:3100"),
+    Server(TEMPO, "Tempo", "TEMPO_URL", "", "Root of Tempo, for example http://localhost:3200"),
+    Server(
         GRAFANA,
         "Grafana",
         "GRAFANA_URL",
@@ -86,7 +83,7 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
-CREDENTIALS: tuple[tuple[str, str], ...] = (
+CREDENTIAL_VARIABLES: tuple[tuple[str, str], ...] = (
     ("EXPORTER_USER", "User at the exporter, where it asks for one"),
     ("EXPORTER_PASSWORD", "Password of that user"),
     ("EXPORTER_PASSWORD_FILE", "File that holds the password, instead of EXPORTER_PASSWORD"),
@@ -96,97 +93,99 @@ CREDENTIALS: tuple[tuple[str, str], ...] = (
     ("GRAFANA_ADMIN_PASSWORD", "Password of that user"),
     ("GRAFANA_ADMIN_PASSWORD_FILE", "File that holds the password, instead of GRAFANA_ADMIN_PASSWORD"),
 )
-"""Every variable that says as whom a server is asked, and its meaning; there are no flags for them."""
+"""Variables of credentials and their meaning; flags would be visible in the list of processes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """As whom a server is asked."""
+class Credentials:
+    """Credentials for a server."""
 
     user: str | None
-    """None: the secret is a token, else it is this user's password."""
+    """None: the secret is a token, else it is the password of this user."""
     secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """What is known of the servers."""
+class Targets:
+    """URLs and credentials of the servers."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
-    """By stage, without a trailing slash; a stage that has none is left out."""
-    identities: Mapping[str, Identity] = field(default_factory=dict)
-    """By stage; a stage that is asked as nobody is left out."""
+    """By server, without a trailing slash; a server without a URL is not in it."""
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    """By server; a server without credentials is not in it."""
     job: str = DEFAULT_JOB
     """The label `job` of the exporter in Prometheus."""
 
 
-def load_addresses(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Addresses:
-    """Read flags, which go first, and variables; an empty value counts as unset.
+def load_targets(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Targets:
+    """Read flags, which override variables, and variables; an empty value counts as unset.
 
     Args:
         environ: The variables.
-        flags: The URL by name of its stage, and the job by the name of its variable.
+        flags: URLs by name of the server, and the job by name of its variable.
 
     Raises:
-        SettingsError: With every problem that was found.
+        SettingsError: With all problems, without secrets.
     """
-    return _Reader(environ, flags).addresses()
+    return _Reader(environ, flags).read()
 
 
 class _Reader:
-    """One pass over flags and environment; it collects problems and goes on."""
+    """Reads flags and environment, and collects problems."""
 
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> None:
         self._environ = {name: value.strip() for name, value in environ.items() if value.strip()}
         self._flags = {name: value.strip() for name, value in flags.items() if value and value.strip()}
         self._problems = Problems()
 
-    def addresses(self) -> Addresses:
-        urls = {stage.name: self._url(stage) for stage in STAGES}
-        identities = {EXPORTER: self._exporter(), GRAFANA: self._grafana()}
+    def read(self) -> Targets:
+        urls = {server.name: self._url(server) for server in SERVERS}
+        credentials = {EXPORTER: self._exporter(), GRAFANA: self._grafana()}
         job = self._flags.get(JOB) or self._environ.get(JOB, DEFAULT_JOB)
         self._problems.raise_any()
-        return Addresses(
+        return Targets(
             {name: url for name, url in urls.items() if url},
-            {name: identity for name, identity in identities.items() if identity},
+            {name: credentials for name, credentials in credentials.items() if credentials},
             job,
         )
 
-    def _url(self, stage: Stage) -> str:
-        source = stage.flag if stage.name in self._flags else stage.variable
-        text = self._flags.get(stage.name) or self._environ.get(stage.variable, "")
-        instead = f"they go into {stage.credentials}" if stage.credentials else "none is sent there"
-        problem = url_problem(text, instead) if text else None
+    def _url(self, server: Server) -> str:
+        source = server.flag if server.name in self._flags else server.variable
+        text = self._flags.get(server.name) or self._environ.get(server.variable, "")
+        hint = f"they go into {server.credentials}" if server.credentials else "none is sent there"
+        problem = url_problem(text, hint) if text else None
         if problem:
             self._problems.append(f"{source} {problem}")
         return text.rstrip("/")
 
-    def _exporter(self) -> Identity | None:
+    def _exporter(self) -> Credentials | None:
         user = self._environ.get("EXPORTER_USER", "")
         password = self._secret("EXPORTER_PASSWORD")
         if bool(user) != bool(password):
             self._problems.append(
-                "EXPORTER_USER and EXPORTER_PASSWORD, or its file, go together: set both or none."
+                "EXPORTER_USER and EXPORTER_PASSWORD (or its file) belong together: set both or none."
             )
         self._check_user("EXPORTER_USER", user)
-        return Identity(user, Secret(password)) if user and password else None
+        return Credentials(user, Secret(password)) if user and password else None
 
-    def _grafana(self) -> Identity | None:
+    def _grafana(self) -> Credentials | None:
         user = self._environ.get("GRAFANA_ADMIN_USER", DEFAULT_GRAFANA_USER)
         token, password = self._secret("GRAFANA_TOKEN"), self._secret("GRAFANA_ADMIN_PASSWORD")
         if not (token.isascii() and " " not in token):
             self._problems.append("GRAFANA_TOKEN, or its file, must be printable ASCII without whitespace.")
         self._check_user("GRAFANA_ADMIN_USER", user)
         if token:
-            return Identity(None, Secret(token))
-        return Identity(user, Secret(password)) if password else None
+            return Credentials(None, Secret(token))
+        return Credentials(user, Secret(password)) if password else None
 
     def _check_user(self, name: str, user: str) -> None:
         if ":" in user or not user.isprintable():
-            self._problems.append(f"{name} has a colon or control characters, which no sign-in allows.")
+            self._problems.append(
+                f"{name} has a colon or control characters, which basic authentication does not allow."
+            )
 
     def _secret(self, name: str) -> str:
-        """Return the value of the variable or the text of its file, empty if neither is valid."""
+        """Return the value of the variable or the content of its file, empty without both."""
         text = ""
         with self._problems.collect():
             text = secret_or_file(self._environ, name)

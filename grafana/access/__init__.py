@@ -1,4 +1,4 @@
-"""Brings teams and folder permissions of Grafana to what a file says: `python -m grafana.access`.
+"""Applies access rules to teams and folder permissions of Grafana: `python -m grafana.access`.
 
-rules (the file) and settings (the environment) ─▶ state (what Grafana has) ─▶ plan (the difference) ─▶ apply
+rules (the file) and settings (the environment) ─▶ state (of Grafana) ─▶ plan (the difference) ─▶ apply
 """

@@ -1,4 +1,4 @@
-"""Makes the changes of a plan, one after the other."""
+"""Applies the changes of a plan in order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from grafana.access.rules import Kind, Subject
 
 
 def apply_plan(grafana: Grafana, plan: Plan, state: State) -> None:
-    """Make the changes, in their order.
+    """Apply all changes.
 
     Raises:
-        GrafanaError: At the first change that fails, naming it; those after it are not made. A second run
-            goes on from there.
+        GrafanaError: For the first change that fails, with its line of the plan.
     """
     teams = dict(state.team_ids)
     users = {user.login: user.user_id for user in state.users.values()}
@@ -49,7 +48,7 @@ def _apply(grafana: Grafana, change: Change, teams: dict[str, int], users: Mappi
             grafana.set_grants(
                 change.uid,
                 [
-                    (subject.kind, _which(subject, teams, users), permission)
+                    (subject.kind, _key(subject, teams, users), permission)
                     for subject, permission in change.after.items()
                 ],
             )
@@ -58,11 +57,11 @@ def _apply(grafana: Grafana, change: Change, teams: dict[str, int], users: Mappi
 def _create_team(grafana: Grafana, change: CreateTeam) -> int:
     team_id = grafana.create_team(change.team)
     if team_id is None:
-        # Somebody else was faster since the state was read; then the members are theirs.
+        # Another admin has created it since the state was read, and its members remain.
         team_id = grafana.team_id(change.team)
         if team_id is None:
             raise GrafanaError(
-                "Grafana says that the name is taken, and finds no team with it. Look into its log."
+                "Grafana reports that the name exists, and finds no team with it. Check its log."
             )
         return team_id
     for member in grafana.members(team_id):
@@ -71,7 +70,7 @@ def _create_team(grafana: Grafana, change: CreateTeam) -> int:
     return team_id
 
 
-def _which(subject: Subject, teams: Mapping[str, int], users: Mapping[str, int]) -> str | int:
+def _key(subject: Subject, teams: Mapping[str, int], users: Mapping[str, int]) -> str | int:
     match subject.kind:
         case Kind.TEAM:
             return teams[subject.name]

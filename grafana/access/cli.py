@@ -1,7 +1,7 @@
 """The command line.
 
-Exit codes: 0 all is as the file says, or was only planned; 1 Grafana did not take it, or a user does not
-exist; 2 wrong file, environment or command line.
+Exit codes: 0 success or dry run, 1 Grafana failed or a user is unknown, 2 invalid file, environment or
+command line.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import NoReturn
 
 import click
 
+from exporter.errors import SettingsError
 from grafana.access.apply import apply_plan
 from grafana.access.client import Grafana
-from grafana.access.errors import GrafanaError, InputError
+from grafana.access.errors import GrafanaError
 from grafana.access.plan import Plan, make_plan, read_state
 from grafana.access.rules import Rules, load_rules
 from grafana.access.settings import VARIABLES, Settings, load_settings
 
 PROGRAM = "grafana.access"
-EXIT_NOT_TAKEN = 1
+EXIT_FAILED = 1
 EXIT_INPUT = 2
 DEFAULT_FILE = Path(__file__).parent.parent / "access.yaml"
 
@@ -36,7 +37,7 @@ def _environment_help() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog=_environment_help(),
 )
-@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without applying it.")
 @click.option(
     "--file",
     "path",
@@ -47,34 +48,34 @@ def _environment_help() -> str:
 )
 @click.option("--url", help="Root of Grafana, instead of GRAFANA_URL.")
 def main(dry_run: bool, path: Path, url: str | None) -> None:
-    """Bring teams and folder permissions of Grafana to what the file says.
+    """Apply the access rules of a file to teams and folder permissions of Grafana.
 
-    Each change is printed as one line before any is made. A second run changes nothing.
+    The plan is printed first, one line per change. A second run changes nothing.
 
-    Exit codes: 0 all is as the file says, or was only planned; 1 Grafana did not take it, or a user does
-    not exist; 2 wrong file, environment or command line.
+    Exit codes: 0 success or dry run, 1 Grafana failed or a user is unknown, 2 invalid file, environment or
+    command line.
     """
     rules, settings = _read(path, os.environ, url)
     try:
         plan = run(rules, Grafana(settings), dry_run=dry_run)
     except GrafanaError as error:
-        _fail(EXIT_NOT_TAKEN, str(error))
+        _fail(EXIT_FAILED, str(error))
     if plan.problems:
-        sys.exit(EXIT_NOT_TAKEN)
+        sys.exit(EXIT_FAILED)
 
 
 def run(rules: Rules, grafana: Grafana, *, dry_run: bool) -> Plan:
-    """Wait for Grafana, print the plan and its problems, and make the changes unless it is a dry run.
+    """Wait for Grafana, print the plan and its problems, and apply it unless it is a dry run.
 
     Raises:
-        GrafanaError: When Grafana does not answer as it should; what was planned before is printed.
+        GrafanaError: When a request fails.
     """
     grafana.wait_until_healthy()
     state = read_state(grafana, rules)
     plan = make_plan(rules, state)
     for change in plan.changes:
         click.echo(str(change))
-    _tell(plan.problems)
+    _print_errors(plan.problems)
     if not plan.changes:
         click.echo("nothing to change")
     elif dry_run:
@@ -86,16 +87,16 @@ def run(rules: Rules, grafana: Grafana, *, dry_run: bool) -> Plan:
 
 
 def _read(path: Path, environ: Mapping[str, str], url: str | None) -> tuple[Rules, Settings]:
-    """Read file and environment, and tell the problems of both at once."""
+    """Read file and environment, and report the problems of both."""
     problems: list[str] = []
     rules, settings = None, None
     try:
         rules = load_rules(path)
-    except InputError as error:
+    except SettingsError as error:
         problems += error.problems
     try:
         settings = load_settings(environ, url)
-    except InputError as error:
+    except SettingsError as error:
         problems += error.problems
     if rules is None or settings is None:
         _fail(EXIT_INPUT, *problems)
@@ -103,10 +104,10 @@ def _read(path: Path, environ: Mapping[str, str], url: str | None) -> tuple[Rule
 
 
 def _fail(code: int, *problems: str) -> NoReturn:
-    _tell(problems)
+    _print_errors(problems)
     sys.exit(code)
 
 
-def _tell(problems: Sequence[str]) -> None:
+def _print_errors(problems: Sequence[str]) -> None:
     for problem in problems:
         click.echo(f"{PROGRAM}: {problem}", err=True)

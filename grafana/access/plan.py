@@ -1,4 +1,4 @@
-"""What Grafana has, what the rules want, and the changes that lie between."""
+"""The state of Grafana, and the changes from it to the rules."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from grafana.access.rules import Folder, Kind, Permission, Rules, Subject, Team
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What Grafana has of what the rules name."""
+    """The state of the teams, users and folders that the rules name."""
 
     users: Mapping[str, User]
-    """By login and by e-mail address, both without capitals; empty if the rules name no user."""
+    """By login and by e-mail address in lower case; empty where the rules name no user."""
     team_ids: Mapping[str, int]
-    """Of the teams that are there."""
+    """Ids of existing teams."""
     members: Mapping[str, Mapping[str, User]]
-    """By team and login, for teams that are there and whose members the rules list."""
+    """By team and login, for existing teams whose members are in the rules."""
     access: Mapping[str, Mapping[Subject, int]]
-    """By uid, for folders that are there, with the numbers of Grafana's API."""
+    """By uid of existing folders; permissions are numbers of Grafana's API."""
     admins: frozenset[Subject]
-    """The role Admin, and the admin who asks: they may do all, whatever a folder says of them."""
+    """The role Admin and the account of the client, whose permissions on a folder have no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTeam:
-    """Make a team, and take out who made it unless it is kept: Grafana adds that user by itself."""
+    """Create a team. Grafana adds the creator as member; only members in `keep` remain."""
 
     team: str
     keep: frozenset[int]
@@ -39,7 +39,7 @@ class CreateTeam:
 
 @dataclass(frozen=True, slots=True)
 class AddMember:
-    """Put a user into a team."""
+    """Add a member to a team."""
 
     team: str
     user: User
@@ -51,7 +51,7 @@ class AddMember:
 
 @dataclass(frozen=True, slots=True)
 class RemoveMember:
-    """Take a user out of a team."""
+    """Remove a member from a team."""
 
     team: str
     user: User
@@ -63,7 +63,7 @@ class RemoveMember:
 
 @dataclass(frozen=True, slots=True)
 class CreateFolder:
-    """Make a folder."""
+    """Create a folder."""
 
     uid: str
     title: str
@@ -75,7 +75,7 @@ class CreateFolder:
 
 @dataclass(frozen=True, slots=True)
 class SetAccess:
-    """Replace who may do what in a folder."""
+    """Replace the permissions on a folder."""
 
     uid: str
     before: Mapping[Subject, int]
@@ -83,19 +83,19 @@ class SetAccess:
 
     def __str__(self) -> str:
         """Return the line of the plan."""
-        gone = [
+        removed = [
             f"- {subject} {_word(number)}"
             for subject, number in self.before.items()
             if subject not in self.after
         ]
-        rest = [
+        changed = [
             f"~ {subject} {_word(self.before[subject])} to {permission.word}"
             if subject in self.before
             else f"+ {subject} {permission.word}"
             for subject, permission in self.after.items()
             if self.before.get(subject) != permission
         ]
-        return f"~ folder {self.uid}: {', '.join(gone + rest) or 'admins only'}"
+        return f"~ folder {self.uid}: {', '.join(removed + changed) or 'admins only'}"
 
 
 Change = CreateTeam | AddMember | RemoveMember | CreateFolder | SetAccess
@@ -103,17 +103,17 @@ Change = CreateTeam | AddMember | RemoveMember | CreateFolder | SetAccess
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes, in the order in which they can be made, and what cannot be done, one sentence each."""
+    """Changes in the order in which to apply them, and problems, one sentence each."""
 
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
 
 
 def read_state(grafana: Grafana, rules: Rules) -> State:
-    """Ask Grafana for all that the rules name; nothing is changed.
+    """Read the state of all that the rules name.
 
     Raises:
-        GrafanaError: For anything but an answer.
+        GrafanaError: When a request fails.
     """
     found = {team.name: grafana.team_id(team.name) for team in rules.teams}
     team_ids = {name: number for name, number in found.items() if number is not None}
@@ -135,7 +135,7 @@ def read_state(grafana: Grafana, rules: Rules) -> State:
 
 
 def make_plan(rules: Rules, state: State) -> Plan:
-    """Compare; what a rule wants of a user who does not exist becomes a problem and nothing else."""
+    """Return the difference between state and rules; an unknown user is a problem and no change."""
     planner = _Planner(state)
     changes = [change for team in rules.teams for change in planner.team(team)]
     changes += [change for folder in rules.folders for change in planner.folder(folder)]
@@ -143,7 +143,7 @@ def make_plan(rules: Rules, state: State) -> Plan:
 
 
 class _Planner:
-    """Compares one team or folder after the other, and collects problems."""
+    """Compares teams and folders, and collects problems."""
 
     def __init__(self, state: State) -> None:
         self.problems: list[str] = []
@@ -164,14 +164,14 @@ class _Planner:
         found = self._state.access.get(folder.uid)
         if found is None:
             yield CreateFolder(folder.uid, folder.title)
-        untold = self._state.admins - wanted.keys()
-        present = {subject: number for subject, number in (found or {}).items() if subject not in untold}
-        # What a new folder allows is Grafana's own choice.
+        ignored = self._state.admins - wanted.keys()
+        present = {subject: number for subject, number in (found or {}).items() if subject not in ignored}
+        # Grafana sets default permissions on a new folder.
         if found is None or present != wanted:
             yield SetAccess(folder.uid, present, wanted)
 
     def _wanted(self, folder: Folder) -> Mapping[Subject, Permission]:
-        """Return the folder's rules with logins for e-mail addresses, without users who do not exist."""
+        """Return the folder's permissions, with logins for e-mail addresses and without unknown users."""
         wanted: dict[Subject, Permission] = {}
         for subject, permission in folder.access.items():
             if subject.kind is not Kind.USER:
@@ -180,8 +180,8 @@ class _Planner:
             for user in self._user(subject.name, f"folder {folder.uid}"):
                 if wanted.setdefault(Subject(Kind.USER, user.login), permission) != permission:
                     self.problems.append(
-                        f"folder {folder.uid}: {subject.name!r} is user {user.login}, whom another rule "
-                        "allows something else. Keep one of them; until then the first counts."
+                        f"folder {folder.uid}: {subject.name!r} is user {user.login}, who has "
+                        "another permission by another rule. Keep one; until then the first one applies."
                     )
         return wanted
 
@@ -190,7 +190,7 @@ class _Planner:
         if user is None:
             self.problems.append(
                 f"{where}: no user of Grafana has the login or e-mail address {name!r}. Correct it, or let "
-                "that person sign in first; the rest does not wait for it."
+                "that person sign in first; all other changes are made."
             )
         return [user] if user else []
 
@@ -202,7 +202,7 @@ def _names_users(rules: Rules) -> bool:
 
 
 def _by_name(users: Iterable[User]) -> Mapping[str, User]:
-    """Return users by what a person may call them; a login goes before an e-mail address."""
+    """Return users by login and e-mail address; logins take precedence."""
     users = list(users)
     return {user.email.casefold(): user for user in users} | {user.login.casefold(): user for user in users}
 

@@ -1,1 +1,1 @@
-"""Makes the dashboards in `grafana/dashboards/`: `python -m grafana.generator` writes them."""
+"""Generates the dashboards in `grafana/dashboards/`: `python -m grafana.generator`."""

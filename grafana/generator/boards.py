@@ -1,4 +1,4 @@
-"""Which dashboards there are, and their text."""
+"""The dashboards, and their rendering as JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BOARDS: Mapping[str, Callable[[], Dashboard]] = MappingProxyType(
         "gatewayz-exporter.json": exporter.board,
     }
 )
-"""What makes each file in `FOLDER`."""
+"""Generators by file in `FOLDER`."""
 
 
 class Encoder(JSONEncoder):
-    """The SDK's, but for links and marks, which it would hide in a menu."""
+    """The encoder of the SDK, without the placement of links and annotations in a menu."""
 
     def default(self, obj: Any) -> Any:
-        """Return what JSON knows."""
+        """Return an object as JSON types."""
         tree = super().default(obj)
         if isinstance(obj, DashboardLink | AnnotationQuery):
             del tree["placement"]
@@ -37,5 +37,5 @@ class Encoder(JSONEncoder):
 
 
 def render(dashboard: Dashboard) -> str:
-    """Return the JSON that Grafana reads: keys sorted, so that a change shows as small as it is."""
+    """Return a dashboard as JSON with sorted keys."""
     return json.dumps(dashboard, cls=Encoder, sort_keys=True, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""The dashboard of the exporter itself, and of the servers that carry what it has to tell."""
+"""The dashboard of the exporter and of the servers for its telemetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLLECTOR = 'job="otel-collector"'
 NOT_SCRAPED = "The exporter is not scraped"
 DURATION = "gatewayz_exporter_fetch_duration_seconds_bucket"
 ITEMS = {"log_records": "records", "spans": "spans"}
-"""What the collector counts, and how people call it."""
+"""Signals in the collector's metrics, and in legends."""
 QUANTILES = {"0.5": "median", "0.95": "95 %"}
 LEVELS = (
     f'{STREAM} | json | level=~"warning|error|critical"'
@@ -32,7 +32,7 @@ def board() -> Dashboard:
     frame = Frame(
         uid=links.EXPORTER,
         title="GatewayZ Exporter",
-        description="Whether the numbers can be trusted: polls, the exporter's process, what carries them.",
+        description="State of the exporter: polls, data quality, process, delivery of telemetry.",
         variables=[job_variable()],
         annotations=[alerts('category="exporter"')],
         links=[links.board("All providers", links.MANAGEMENT), links.board("One provider", links.PROVIDER)],
@@ -40,7 +40,7 @@ def board() -> Dashboard:
     sections = [
         Section("Now", _now()),
         Section("Polls", _polls()),
-        Section("What the Gateway Sends", _quality()),
+        Section("Data Quality", _quality()),
         Section("Process", _process()),
         Section("Delivery", _delivery()),
     ]
@@ -53,8 +53,8 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Replicas Up",
-                "Exporters of this job that answer. One is enough for all numbers; if one of two is "
-                "missing, start it before the other fails.",
+                "Exporters of this job that Prometheus can scrape. One is enough for all data; if one of two "
+                "is missing, start it before the other fails.",
                 "Not scraped",
             ),
             "short",
@@ -62,7 +62,7 @@ def _now() -> Sequence[PanelBuilder]:
             colors=thresholds(states.RED, (1, states.GREEN)),
         ),
         word(
-            Text("Version", "Versions that run. Two at once are normal only during an upgrade.", NOT_SCRAPED),
+            Text("Version", "Running versions. Two at once are normal only during an upgrade.", NOT_SCRAPED),
             "version",
             column(f"max by (version) (gatewayz_exporter_build_info{{{JOB}}})"),
         ),
@@ -70,7 +70,7 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Last Poll",
-                "How long the last poll took. Near FETCH_TIMEOUT nothing is left for a retry: see "
+                "Duration of the last poll. Near FETCH_TIMEOUT there is no time for a retry: see "
                 "which fetch is slow.",
                 NOT_SCRAPED,
             ),
@@ -80,8 +80,8 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Failed Fetches",
-                "Requests to the gateway that failed within the last minutes. The panel of outcomes below "
-                "says of which kind, and when.",
+                "Requests to the gateway that failed within the last minutes. For outcomes and times see the "
+                "panel below.",
                 NOT_SCRAPED,
             ),
             "short",
@@ -97,16 +97,16 @@ def _polls() -> Sequence[PanelBuilder]:
     )
     failed = Text(
         "Failed Fetches by Outcome",
-        "Failures by endpoint and kind. The bars overlap a little. Click one for its traces, in Explore; "
-        "the log below says what to do.",
+        "Failures by endpoint and outcome. The bars overlap a little. Click one for its traces in Explore; "
+        "the log below has hints.",
         "No fetch has failed",
     )
     return [
         lines(
             Text(
                 "Fetches by Outcome",
-                "Requests to the gateway per second and replica. Each endpoint should show one line, ok, at "
-                "one per interval of polls; less means that polls are late.",
+                "Requests to the gateway per second and replica. Each endpoint should have one line, ok, at "
+                "one per SCRAPE_INTERVAL; less means that polls are late.",
                 NOT_SCRAPED,
             ),
             "reqps",
@@ -118,9 +118,9 @@ def _polls() -> Sequence[PanelBuilder]:
         latencies(
             Text(
                 "Fetch Latency",
-                "How many fetches of all replicas took how long, retries and decoding included. A second "
-                "band above the first is a gateway that is slow at times, such as one whose database is "
-                "away.",
+                "Durations of the fetches of all replicas, retries and decoding included. A second "
+                "band above the first means that the gateway is slow at times, for example without its "
+                "database.",
                 NOT_SCRAPED,
             ),
             "s",
@@ -129,7 +129,7 @@ def _polls() -> Sequence[PanelBuilder]:
         lines(
             Text(
                 "Fetch Latency by Endpoint",
-                "Median and 95 % of the fetch times. Near FETCH_TIMEOUT the next fetches will fail: look at "
+                "Median and 95th percentile. Near FETCH_TIMEOUT the next fetches will fail: check "
                 "the gateway.",
                 NOT_SCRAPED,
             ),
@@ -147,7 +147,7 @@ def _polls() -> Sequence[PanelBuilder]:
         lines(
             Text(
                 "Staleness",
-                "Time since each endpoint last answered well. Beyond STALE_AFTER the series of the "
+                "Time since the last successful fetch of each endpoint. Beyond STALE_AFTER the series of the "
                 "providers disappear.",
                 "No fetch has succeeded yet",
             ),
@@ -162,8 +162,8 @@ def _polls() -> Sequence[PanelBuilder]:
         lines(
             Text(
                 "Poll Duration",
-                "Time of each poll. It is bounded by FETCH_TIMEOUT; if it grows with the number of "
-                "providers, the gateway needs an eye.",
+                "Duration of each poll, limited by FETCH_TIMEOUT. If it grows with the number of "
+                "providers, check the gateway.",
                 NOT_SCRAPED,
             ),
             "s",
@@ -172,8 +172,8 @@ def _polls() -> Sequence[PanelBuilder]:
         events(
             Text(
                 "Warnings and Errors",
-                "What the exporter complains of, and its hint what to do.",
-                "Nothing to complain of in this time",
+                "Warnings and errors of the exporter, with hints.",
+                "No warning or error in this time range",
             ),
             records(LEVELS),
         ).span(24),
@@ -184,9 +184,9 @@ def _quality() -> Sequence[PanelBuilder]:
     return [
         lines(
             Text(
-                "Values That Were Left Out",
-                "Values of the last list that could not be understood, by field. If any, see the runbook of "
-                "GatewayzInvalidFields.",
+                "Invalid Values",
+                "Values of the last list that were dropped as invalid, by field. If there are any, see the "
+                "runbook of GatewayzInvalidFields.",
                 NOT_SCRAPED,
             ),
             "short",
@@ -196,10 +196,10 @@ def _quality() -> Sequence[PanelBuilder]:
         ),
         lines(
             Text(
-                "List Against Counts",
-                "By how much the gateway's own counts differ from its list. If it lasts, see the runbook of "
+                "Difference of List and Counts",
+                "Difference between the gateway's counts and its list. If it lasts, see the runbook of "
                 "GatewayzListAndStatsDisagree.",
-                "No complete poll in this time",
+                "No complete poll in this time range",
             ),
             "short",
             metric(
@@ -219,42 +219,41 @@ def _process() -> Sequence[PanelBuilder]:
     return [
         per_replica(
             "Memory",
-            "Resident memory. It grows with the number of providers and then stays; one that keeps growing "
-            "is a bug: restart, and report it.",
+            "Resident memory. It grows with the number of providers only; steady growth "
+            "is a bug: restart the exporter, and report it.",
             "bytes",
             (f"process_resident_memory_bytes{{{JOB}}}", "{{instance}}"),
         ),
         per_replica(
             "CPU",
-            "Share of one core. A poll costs, a scrape hardly does; much more means many scrapers.",
+            "Share of one core. Polls use CPU, scrapes hardly any; much more means many scrapers.",
             "percentunit",
             (f"rate(process_cpu_seconds_total{{{JOB}}}[$__rate_interval])", "{{instance}}"),
         ),
         per_replica(
             "Open Files",
-            "Open descriptors, and how many may be. Near that new connections fail: look for scrapers that "
-            "do not close theirs.",
+            "Open file descriptors, and their limit. Near the limit new connections fail: look for scrapers "
+            "that do not close theirs.",
             "short",
             (f"process_open_fds{{{JOB}}}", "{{instance}}"),
-            (f"process_max_fds{{{JOB}}}", "{{instance}} at most"),
+            (f"process_max_fds{{{JOB}}}", "{{instance}} limit"),
         ),
         per_replica(
             "Scrape Duration",
-            "Time that Prometheus takes to scrape the exporter. It serves ready bytes: more than a tenth of "
-            "a second is the network or a machine without CPU to spare.",
+            "Duration of a scrape by Prometheus. The response is cached: more than 0.1 s means a slow "
+            "network, or a machine without spare CPU.",
             "s",
             (f"scrape_duration_seconds{{{JOB}}}", "{{instance}}"),
         ),
         per_replica(
             "Samples per Scrape",
-            "Samples that Prometheus gets. A fall is a gateway that lists fewer, or data gone stale.",
+            "Samples of each scrape. A drop means fewer listed providers, or stale data.",
             "short",
             (f"scrape_samples_scraped{{{JOB}}}", "{{instance}}"),
         ),
         per_replica(
             "Uptime of the Process",
-            "Time since the start. If it keeps falling back, the exporter is restarted: see its last log "
-            "lines.",
+            "Time since the start. If it drops to 0 repeatedly, see the last log lines before each restart.",
             "s",
             (f"time() - process_start_time_seconds{{{JOB}}}", "{{instance}}"),
         ),
@@ -264,31 +263,31 @@ def _process() -> Sequence[PanelBuilder]:
 def _delivery() -> Sequence[PanelBuilder]:
     servers = Text(
         "Servers",
-        "Whether each server answers Prometheus. One that is down loses its part: the collector, Loki and "
-        "Tempo logs and traces, Alertmanager notifications, the exporter everything.",
-        "Prometheus scrapes nothing",
+        "Whether Prometheus can scrape each server. Without the collector, Loki or Tempo, logs and traces "
+        "are missing; without Alertmanager, notifications; without the exporter, all data.",
+        "Prometheus has no targets",
     )
     sent = Text(
-        "Delivered",
-        "Spans and log records that the collector handed on, per second, by destination. If one is 0 while "
-        "the other is not, look at that server.",
-        "The collector is not scraped, or nothing was sent",
+        "Sent",
+        "Spans and log records that the collector sent, per second, by destination. If one is 0 while "
+        "the other is not, check that server.",
+        "The collector is not scraped, or has sent nothing",
     )
-    waiting = Text(
-        "Waiting",
-        "What waits in the collector for each destination. A line that does not come back to 0 is a server "
-        "that is away: see the runbook of GatewayzTelemetryNotDelivered.",
+    queued = Text(
+        "Queue Size",
+        "Batches in the collector's queue for each destination. A line that does not return to 0 means that "
+        "the server is down: see the runbook of GatewayzTelemetryNotDelivered.",
         "The collector is not scraped",
     )
-    failing = Text(
+    lost_items = Text(
         "Refused or Dropped",
-        "Items that Loki or Tempo refused for good, and those that found the collector's queue full, within "
-        "the interval. They are lost: see the runbook of GatewayzTelemetryNotDelivered.",
-        "Nothing was lost",
+        "Spans and log records that Loki or Tempo refused, or that the collector dropped because its queue "
+        "was full, within the interval. They are lost: see the runbook of GatewayzTelemetryNotDelivered.",
+        "Nothing was lost in this time range",
     )
-    # One query, as a counter of drops is not there before the first one; `why` keeps one from hiding another.
+    # One query: a counter of drops does not exist before the first drop. `why` makes its series distinct.
     lost = " or ".join(
-        _told(_per_destination("increase", f"{kind}_failed_{item}"), f"{why} {words}")
+        _labelled(_per_destination("increase", f"{kind}_failed_{item}"), f"{why} {words}")
         for kind, why in (("send", "refused"), ("enqueue", "dropped"))
         for item, words in ITEMS.items()
     )
@@ -307,7 +306,7 @@ def _delivery() -> Sequence[PanelBuilder]:
             ),
         ).span(8),
         lines(
-            waiting,
+            queued,
             "short",
             metric(
                 f"sum by (exporter) (otelcol_exporter_queue_size{{{COLLECTOR}}})",
@@ -315,7 +314,7 @@ def _delivery() -> Sequence[PanelBuilder]:
                 over_time=True,
             ),
         ).span(8),
-        lines(failing, "short", metric(lost, "{{exporter}} {{why}}", over_time=True)).span(8),
+        lines(lost_items, "short", metric(lost, "{{exporter}} {{why}}", over_time=True)).span(8),
     ]
 
 
@@ -323,5 +322,5 @@ def _per_destination(function: str, counter: str) -> str:
     return f"sum by (exporter) ({function}(otelcol_exporter_{counter}{{{COLLECTOR}}}[$__rate_interval]))"
 
 
-def _told(expr: str, why: str) -> str:
+def _labelled(expr: str, why: str) -> str:
     return f'label_replace({expr}, "why", "{why}", "", "")'

@@ -1,4 +1,4 @@
-"""What all dashboards have around their panels."""
+"""The parts of all dashboards: head, rows, annotations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Frame:
-    """A dashboard but for its panels."""
+    """A dashboard without its panels."""
 
     uid: str
     title: str
@@ -55,22 +55,22 @@ def build(frame: Frame, sections: Sequence[Section]) -> dashboard.Dashboard:
 
 
 def health_changes(matcher: str) -> AnnotationQuery:
-    """Return marks where a provider's health changed, as the log tells it."""
+    """Return annotations for health changes in the log."""
     changed = f'{STREAM} |= "Provider health changed" | json | message="Provider health changed"'
-    mark = AnnotationQuery().name("Health changes").datasource(LOGS).enable(True).icon_color(BLUE)
-    return mark.expr(f"{changed} | {matcher}").title_format("{{provider}}").text_format("{{from}} → {{to}}")
+    query = AnnotationQuery().name("Health changes").datasource(LOGS).enable(True).icon_color(BLUE)
+    return query.expr(f"{changed} | {matcher}").title_format("{{provider}}").text_format("{{from}} → {{to}}")
 
 
 def alerts(matchers: str) -> AnnotationQuery:
-    """Return marks where alerts fired that somebody is notified of; the Watchdog always fires."""
-    mark = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
+    """Return annotations for firing alerts, without the Watchdog, which always fires."""
+    query = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
     firing = 'alertstate="firing", alertname=~"Gatewayz.+", severity=~"warning|critical"'
-    mark = mark.expr(f"ALERTS{{{firing}, {matchers}}}").step("60s")
-    return mark.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
+    query = query.expr(f"ALERTS{{{firing}, {matchers}}}").step("60s")
+    return query.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
 
 
 def _numbered(board: dashboard.Dashboard) -> dashboard.Dashboard:
-    """Give each panel its number, by which links name it."""
+    """Set the panels' ids, which links contain."""
     for number, panel in enumerate(board.panels or (), start=1):
         panel.id_val = number
     return board

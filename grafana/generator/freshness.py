@@ -1,4 +1,4 @@
-"""The panels that tell whether the others can be believed."""
+"""The panels for age of data and state of the exporter."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from grafana.generator.sources import metric
 
 SHARE = "Of STALE_AFTER"
 SHARE_COLORS = states.thresholds(states.GREEN, (0.66, states.ORANGE), (1, states.RED))
-"""By default orange is one missed poll: the age is two of the three intervals then."""
+"""With default settings orange means one missed poll: the age is two of three intervals."""
 
 
 def data_age() -> stat.Panel:
-    """Return the age of the last complete poll."""
+    """Return the panel for the age of the last complete poll."""
     text = Text(
         "Data Age",
-        "Time since the last complete poll, as Prometheus knows it: at most the poll and the scrape interval "
-        "while all is well. The share is that of STALE_AFTER at the last scrape: at 100 % the data are "
-        "dropped. See the runbook of GatewayzDataStale.",
+        "Time since the last complete poll, as scraped by Prometheus: normally at most the poll interval "
+        "plus the scrape interval. The share is that of STALE_AFTER at the last scrape: at 100 % the data "
+        "are dropped. See the runbook of GatewayzDataStale.",
         "No complete poll within a day",
     )
     panel = value(text, "s", metric(DATA_AGE, "Age"), metric(DATA_AGE_SHARE, SHARE))
@@ -30,11 +30,11 @@ def data_age() -> stat.Panel:
 
 
 def exporter_state() -> stat.Panel:
-    """Return whether exporter and gateway answer."""
+    """Return the panel for the state of exporter and gateway."""
     text = Text(
         "Exporter",
-        "Whether the exporter answers Prometheus and the gateway answers the exporter. If not, other panels "
-        "show what was, or nothing: see the runbooks of GatewayzExporterDown, GatewayzGatewayUnreachable, "
+        "Whether Prometheus can scrape the exporter, and the exporter the gateway. If not, other panels show "
+        "old data or none: see the runbooks of GatewayzExporterDown, GatewayzGatewayUnreachable, "
         "GatewayzDatabaseDown and GatewayzKeyRefused. Without any provider see GatewayzNoProviders.",
         "Not scraped",
     )

@@ -1,4 +1,4 @@
-"""Ways from one picture to another."""
+"""Links between dashboards, and to traces in Explore."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ PROVIDER = "gatewayz-provider"
 EXPORTER = "gatewayz-exporter"
 
 CHOSEN = "&".join(f"${{{name}:queryparam}}" for name in (*(row[0] for row in DASHBOARD_SOURCES), "job"))
-"""Data sources and job as they are chosen."""
+"""The selected data sources and job."""
 SAME = f"{CHOSEN}&${{__url_time_range}}"
-"""The times, too."""
+"""The same, and the time range."""
 
 
 def board(title: str, uid: str) -> DashboardLink:
-    """Return a link in a dashboard's head to another one, with the same sources, job and times.
+    """Return a link to another dashboard with the same data sources, job and time range.
 
-    The choice of providers stays behind: one dashboard has several or all of them, the other a single one.
+    Selected providers are left out: one dashboard takes several or all of them, the other a single one.
     """
     link = DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?{CHOSEN}").icon("dashboard")
     return link.keep_time(True)
 
 
 def provider(slug: str) -> DashboardLink:
-    """Return a data link to the dashboard of a provider, whose slug is an expression of Grafana's."""
+    """Return a data link to the dashboard of a provider; `slug` is a Grafana expression."""
     url = f"/d/{PROVIDER}?{SAME}&var-provider=${{{slug}:percentencode}}"
     return DashboardLink("Show this provider").url(url)
 
 
 def trace_here(uid: str) -> DashboardLink:
-    """Return a data link that shows the trace of a cell on the dashboard where the cell is."""
+    """Return a data link from a trace id to its trace on the same dashboard."""
     return DashboardLink("Show this trace below").url(
         f"/d/{uid}?{SAME}&${{provider:queryparam}}&var-trace=${{__value.raw}}"
     )
 
 
 def failed_fetches() -> DashboardLink:
-    """Return a data link from a series with an outcome to the traces with it in the panel's range."""
+    """Return a data link from a series to the traces with its outcome in the time range."""
     query = f'{{{SERVICE} && name=~"fetch .*" && span.error.type="${{__field.labels.outcome}}"}}'
     return DashboardLink("Traces of these failures").url(explore_traces(query)).target_blank(True)
 
 
 def explore_traces(query: str) -> str:
-    """Return the address of a TraceQL query in Explore over the panel's range."""
+    """Return the URL of a TraceQL query in Explore for the time range."""
     source = {"type": "tempo", "uid": "${tempo}"}
-    asked = {"refId": "A", "datasource": source, "queryType": "traceql", "query": query, "limit": 20}
+    target = {"refId": "A", "datasource": source, "queryType": "traceql", "query": query, "limit": 20}
     times = {"from": "${__from}", "to": "${__to}"}
-    panes = {"traces": {"datasource": "${tempo}", "queries": [asked], "range": times}}
+    panes = {"traces": {"datasource": "${tempo}", "queries": [target], "range": times}}
     return f"/explore?schemaVersion=1&orgId=${{__org.id}}&panes={_encoded(json.dumps(panes))}"
 
 
 def _encoded(text: str) -> str:
-    """Encode for an address all but Grafana's own expressions, which it replaces later."""
+    """Percent-encode a text, except for Grafana's expressions, which Grafana replaces."""
     return re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(text, safe=""))

@@ -1,4 +1,4 @@
-"""The dashboard of all providers, which is Grafana's home page."""
+"""The dashboard of all providers, which is Grafana's home dashboard."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from grafana.generator.sources import (
 )
 from grafana.generator.states import UPTIME, thresholds
 
-NOTHING_KNOWN = "Nothing is known"
+NO_DATA = "No data"
 
 POLLS = (
     f'{STREAM} |~ "Updated provider metrics|Fetch failed|Recovered" | json'
@@ -92,8 +92,8 @@ def _overview() -> Sequence[PanelBuilder]:
     return [
         _count(
             "Total",
-            "Providers that the gateway counts, inactive ones included. If the table below has fewer, the "
-            "gateway's list may be cut: see the runbook of GatewayzListAndStatsDisagree.",
+            "Number of providers by the gateway's stats, inactive ones included. If the table below has "
+            "fewer, its list may be incomplete: see the runbook of GatewayzListAndStatsDisagree.",
             f"max(gatewayz_providers_total{{{JOB}}})",
             "text",
         ),
@@ -106,15 +106,15 @@ def _overview() -> Sequence[PanelBuilder]:
         ),
         _count(
             "Inactive",
-            "Providers that the gateway does not route to. They keep their last health for ever, so that "
-            "nothing here judges it. Switch them on in the gateway if they should serve.",
+            "Providers that the gateway does not route to. Their health is never updated, so the other "
+            "panels ignore it. Activate them in the gateway if needed.",
             f"max(gatewayz_providers_inactive{{{JOB}}})",
             states.ORANGE,
         ),
         _count(
             "Healthy",
-            "Active providers that are healthy, from the list. If these are few, look at the timeline below "
-            "for when it began, and at the details for who.",
+            "Active providers that are healthy. If there are few, see the timeline below for the start, and "
+            "the table for the providers.",
             count_active("gatewayz_provider_health_status", 1),
             states.GREEN,
         ),
@@ -124,29 +124,28 @@ def _overview() -> Sequence[PanelBuilder]:
 
 
 def _count(title: str, description: str, expr: str, color: str) -> stat.Panel:
-    return value(Text(title, description, NOTHING_KNOWN), "short", metric(expr), colors=thresholds(color))
+    return value(Text(title, description, NO_DATA), "short", metric(expr), colors=thresholds(color))
 
 
 def _health() -> Sequence[PanelBuilder]:
     health = Text(
         "Providers by Health Status",
-        "Health of the active providers as last reported to the gateway. For anything that is not healthy, "
-        "open the provider from the table below.",
-        NOTHING_KNOWN,
+        "Health of the active providers as last reported to the gateway. For a provider that is not healthy, "
+        "open its dashboard from the table below.",
+        NO_DATA,
     )
     activity = Text(
         "Providers by Active Status",
-        "Listed providers that the gateway routes to, and those that it does not. If one is missing here "
-        "that you expect, switch it on in the gateway.",
-        NOTHING_KNOWN,
+        "Listed providers that the gateway routes to, and those that it does not. If one is missing, "
+        "activate it in the gateway.",
+        NO_DATA,
     )
     history = Text(
         "Health of Each Provider",
-        "Health of the active providers over time; a gap is a time without data or in which the provider "
-        "was not active. Many that change at once point at the gateway or its health checks, one alone at "
-        "that provider. Blue marks are changes from the log, where no more than fifty came at once, red "
-        "ones are alerts.",
-        "No active provider in this time",
+        "Health of the active providers over time; in a gap there are no data, or the provider was not "
+        "active. If many change at once, check the gateway and its health checks; if one does, check that "
+        "provider. Blue marks are health changes (if at most fifty per poll), red marks are alerts.",
+        "No active provider in this time range",
     )
     by_health = {
         number: metric(count_active("gatewayz_provider_health_status", number), known.text)
@@ -166,10 +165,10 @@ def _health() -> Sequence[PanelBuilder]:
 def _response_times() -> PanelBuilder:
     text = Text(
         "Average Response Time by Provider",
-        "Average response time as last reported to the gateway, of the active providers that are not down: "
-        "one that is down keeps its last value, which says nothing. For a rise, click the line and compare "
-        "with the provider's own week.",
-        "No response time was reported",
+        "Average response time of the active providers as last reported to the gateway. Providers that are "
+        "down are left out: their last value is stale. After a rise, click the line and compare "
+        "with the week of the provider.",
+        "No response time in this time range",
     )
     panel = lines(text, "ms", metric(RESPONSE_TIME, "{{provider}}", over_time=True)).height(10).span(24)
     return panel.data_links([links.provider("__field.labels.provider")])
@@ -178,9 +177,9 @@ def _response_times() -> PanelBuilder:
 def _ability(name: str, title: str) -> piechart.Panel:
     text = Text(
         title,
-        f"Active providers with and without {title.lower()}. If too few are with it, requests that need it "
-        "have nowhere to go when one fails: switch on another in the gateway.",
-        NOTHING_KNOWN,
+        f"Active providers with and without {title.lower()}. With too few of them, such requests fail when "
+        "one provider fails: activate another one in the gateway.",
+        NO_DATA,
     )
     shares = {
         number: metric(count_active(f"gatewayz_provider_supports_{name}", number), known.text)
@@ -191,7 +190,7 @@ def _ability(name: str, title: str) -> piechart.Panel:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table of providers: its head, what fills it, and how that looks."""
+    """A column of the table of providers: title, query, and field properties."""
 
     title: str
     expr: str
@@ -205,9 +204,9 @@ OVERDUE = (
     f"(({LISTED} - {LAST_CHECK} > bool {OVERDUE_SECONDS})"
     f" or 2 * {per_provider('gatewayz_provider_is_active')}) and on (provider) ({IS_ACTIVE})"
 )
-"""0 on time, 1 overdue, 2 never checked; of active providers, as nobody checks the others."""
+"""0 on time, 1 overdue, 2 never checked; active providers only, as others are not checked."""
 NAME = f"max by (provider, name) (gatewayz_provider_info{{{ONE_OF}}})"
-"""Gives the table its rows and their names; the value is always 1."""
+"""The rows of the table and their names; the value is always 1."""
 
 COLUMNS = (
     Column("Health", HEALTH, colored(states.HEALTH)),
@@ -228,10 +227,10 @@ COLUMNS = (
 def _details() -> table.Panel:
     text = Text(
         "All Providers",
-        "Every listed provider, those that are down first; click one for its own dashboard. Health and "
-        "health checks are judged of active ones only. A check older than HEALTH_CHECK_OVERDUE is overdue: "
-        "the health beside it may no longer be true, see the runbook of GatewayzHealthChecksOverdue. Uptime "
-        "counts healthy and degraded, over the time with data.",
+        "All listed providers, those that are down first; click one for its dashboard. Only active "
+        "providers have health and health checks. A check older than HEALTH_CHECK_OVERDUE is overdue: "
+        "the health may be stale, see the runbook of GatewayzHealthChecksOverdue. Uptime "
+        "is the share of healthy and degraded in the time with data.",
         "No provider is listed",
     )
     panel = rows(text, METRICS, column(NAME), *(column(each.expr) for each in COLUMNS))
@@ -245,47 +244,45 @@ def _details() -> table.Panel:
 
 
 def _organized() -> DataTransformerConfig:
-    """Return the columns' heads and order; letters are those of the queries, A being the names."""
+    """Return titles and order of the columns; letters are those of the queries, A for the names."""
     values = {
         f"Value #{letter}": each.title for letter, each in zip(ascii_uppercase[1:], COLUMNS, strict=False)
     }
-    heads = {"name": "Name", "provider": "Provider", **values}
+    titles = {"name": "Name", "provider": "Provider", **values}
     options = {
         "excludeByName": {"Time": True, "Value #A": True},
-        "indexByName": {name: index for index, name in enumerate(heads)},
-        "renameByName": heads,
+        "indexByName": {name: index for index, name in enumerate(titles)},
+        "renameByName": titles,
     }
     return DataTransformerConfig(id_val="organize", options=options)
 
 
 def _correlation() -> Sequence[PanelBuilder]:
-    told = Text(
+    latest = Text(
         "Latest Polls",
-        "What the exporter says of its last polls. Open a record for its trace; the hint of a failed fetch "
-        "says what to do.",
-        "No poll was logged: see whether the collector and Loki are up",
+        "Log records of the last polls. Open a record for its trace; failed fetches have a hint.",
+        "No poll was logged: check that the collector and Loki are up",
     )
     failed = Text(
         "Failed Fetches by Outcome",
-        "Fetches from the gateway that failed, by endpoint and kind of failure; the bars overlap a little. "
-        "Click one for its traces, in Explore; what each outcome means is in the log beside it.",
+        "Failed fetches by endpoint and outcome; the bars overlap a little. "
+        "Click one for its traces in Explore; the log beside it has hints.",
         "No fetch has failed",
     )
     polls = Text(
         "Recent Polls",
-        "Traces of the last polls. A long one shows which request took the time: click its id and choose "
+        "Traces of the last polls. To see which request was slow, click a trace id and choose "
         "Show this trace below.",
-        "No trace has arrived: see whether the collector and Tempo are up",
+        "No trace has arrived: check that the collector and Tempo are up",
     )
     one = Text(
         "Trace of a Poll",
-        "The spans of the poll whose id was clicked in the table above: requests, retries, conversion. "
-        "Before a click there are none.",
+        "Spans of the poll that is selected in the table above: requests, retries, conversion.",
         "Click a trace id in the table above",
     )
     table_of_polls = rows(polls, TRACES, traces(f'{{{SERVICE} && name="poll"}}')).height(9)
     return [
-        events(told, records(POLLS)),
+        events(latest, records(POLLS)),
         bars(failed, "short", metric(failed_fetches(), "{{endpoint}} {{outcome}}", over_time=True))
         .height(10)
         .data_links([links.failed_fetches()]),

@@ -1,4 +1,4 @@
-"""The kinds of panels, each with what all of its kind have in common."""
+"""Builders for each type of panel."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ from grafana.generator.sources import LOGS, METRICS, TRACES
 from grafana.generator.states import State, mapping, thresholds
 
 RATE_STEP = "10m"
-"""The minimum step of panels with rates.
+"""Minimum step of panels with rates.
 
-`$__rate_interval` is one scrape longer, so that it holds two scrapes of a job that is scraped every five
-minutes, and neighbouring bars hardly overlap."""
+`$__rate_interval` is one scrape interval longer: it contains two scrapes even at an interval of five minutes,
+and neighbouring bars hardly overlap."""
 
 Query = prometheus.Dataquery | loki.Dataquery | tempo.Dataquery
 Properties = Mapping[str, object]
@@ -74,12 +74,12 @@ Panel = TypeVar(
 
 @dataclass(frozen=True)
 class Text:
-    """What a panel says in words.
+    """The texts of a panel.
 
     Attributes:
-        title: Its head.
-        description: What it shows and what to do about it.
-        no_data: What stands in it when there is nothing to show.
+        title: The title.
+        description: What it shows, and what to do.
+        no_data: The text without data.
     """
 
     title: str
@@ -90,26 +90,26 @@ class Text:
 def value(
     text: Text, unit: str, *queries: Query, colors: dashboard.ThresholdsConfig | None = None
 ) -> stat.Panel:
-    """Return a big number, or several beside each other."""
+    """Return a stat panel with one value or several."""
     panel = _described(stat.Panel(), text, unit, METRICS, queries).thresholds(colors or thresholds("text"))
     panel = panel.reduce_options(_last_value()).graph_mode(BigValueGraphMode.NONE)
     return panel.color_mode(BigValueColorMode.VALUE).height(4).span(4)
 
 
 def state(text: Text, states: Mapping[int, State], *queries: Query) -> stat.Panel:
-    """Return a word on its colour."""
+    """Return a stat panel with a state on its colour."""
     panel = value(text, "short", *queries).mappings([mapping(states)])
     return panel.color_mode(BigValueColorMode.BACKGROUND_SOLID)
 
 
 def word(text: Text, label: str, query: Query) -> stat.Panel:
-    """Return the value of a label, of a query whose series are rows."""
+    """Return a stat panel with the value of a label; the query has the table format."""
     panel = value(text, "string", query)
     return panel.reduce_options(_last_value().fields(f"/^{label}$/"))
 
 
 def pie(text: Text, states: Mapping[int, State], queries: Mapping[int, Query]) -> piechart.Panel:
-    """Return the shares of some states, each with one query, its name and its colour."""
+    """Return a pie chart of states, with one query per state."""
     panel = _described(piechart.Panel(), text, "short", METRICS, list(queries.values()))
     legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
     legend = legend.placement(LegendPlacement.RIGHT)
@@ -123,7 +123,7 @@ def pie(text: Text, states: Mapping[int, State], queries: Mapping[int, Query]) -
 
 
 def timeline(text: Text, states: Mapping[int, State], *queries: Query) -> statetimeline.Panel:
-    """Return how states changed, a line each."""
+    """Return a state timeline, with one line per series."""
     panel = _described(statetimeline.Panel(), text, "short", METRICS, queries)
     legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
     panel = panel.mappings([mapping(states)]).legend(legend.placement(LegendPlacement.BOTTOM).calcs([]))
@@ -132,7 +132,7 @@ def timeline(text: Text, states: Mapping[int, State], *queries: Query) -> statet
 
 
 def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
-    """Return values over time, with their last and highest ones."""
+    """Return a time series panel, with last and highest values in the legend."""
     panel = _described(timeseries.Panel(), text, unit, METRICS, queries)
     legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
     legend = (
@@ -142,14 +142,14 @@ def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
         .sort_desc(True)
     )
     tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    # A name keeps its colour, whoever else is shown.
+    # The colour of a series does not depend on the other series.
     color = dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
     panel = panel.color_scheme(color).legend(legend).tooltip(tooltip)
     return panel.show_points(VisibilityMode.AUTO).line_width(1).fill_opacity(0).min(0).height(8).span(12)
 
 
 def bars(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
-    """Return counts over time, one upon the other."""
+    """Return a time series panel with stacked bars."""
     panel = lines(text, unit, *queries).draw_style(GraphDrawStyle.BARS).fill_opacity(80)
     return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
 
@@ -167,7 +167,7 @@ def events(text: Text, query: Query) -> logs.Panel:
 
 
 def latencies(text: Text, unit: str, query: Query) -> heatmap.Panel:
-    """Return the distribution of a histogram over time."""
+    """Return a heatmap of a histogram."""
     panel = _described(heatmap.Panel(), text, "short", METRICS, [query])
     colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32)
     axis = heatmap.YAxisConfig().unit(unit).axis_placement(AxisPlacement.LEFT)
@@ -175,7 +175,7 @@ def latencies(text: Text, unit: str, query: Query) -> heatmap.Panel:
 
 
 def trace(text: Text, query: Query) -> dashboard.Panel:
-    """Return the spans of one trace."""
+    """Return a panel with the spans of one trace."""
     panel = dashboard.Panel().type("traces").title(text.title).description(text.description)
     panel = panel.datasource(TRACES).targets(_referenced([query])).height(12).span(24)
     defaults = FieldConfig(unit="string", no_value=text.no_data)
@@ -183,18 +183,18 @@ def trace(text: Text, query: Query) -> dashboard.Panel:
 
 
 def named(panel: Panel, name: str, properties: Properties) -> Panel:
-    """Give properties to the field with a name."""
+    """Set properties of the field with a name."""
     return panel.override_by_name(name, _properties(properties))
 
 
 def colored(states: Mapping[int, State]) -> Properties:
-    """Return the properties of a table's column that shows states."""
+    """Return the properties of a column with states."""
     cell = TableColoredBackgroundCellOptions()
     return {"mappings": [mapping(states)], "custom.cellOptions": cell, "custom.align": "center"}
 
 
 def colored_by(colors: dashboard.ThresholdsConfig) -> Properties:
-    """Return the properties of a table's column whose numbers are good or bad."""
+    """Return the properties of a column with coloured numbers."""
     color = FieldColor(FieldColorModeId.THRESHOLDS)
     return {"thresholds": colors.build(), "color": color, "custom.cellOptions": TableColorTextCellOptions()}
 
@@ -207,7 +207,7 @@ def _described(panel: Panel, text: Text, unit: str, source: DataSourceRef, queri
 
 
 def _referenced(queries: Sequence[Query]) -> list[Builder[Dataquery]]:
-    """Give each query its letter, in order."""
+    """Set the letters of the queries, in order."""
     return [query.ref_id(letter) for letter, query in zip(ascii_uppercase, queries, strict=False)]
 
 

@@ -1,4 +1,4 @@
-"""The dashboard of one provider, which tables and alerts link to."""
+"""The dashboard of one provider; tables and alerts link to it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from grafana.generator.sources import ONE_OF, STREAM, column, job_variable, metr
 from grafana.generator.states import UPTIME, thresholds
 
 WINDOWS = {"1h": "1 h", "1d": "24 h", "14d": "14 d"}
-"""Windows of the recorded uptime, and how people write them."""
+"""Windows of the recorded uptime, and their titles."""
 QUANTILES = {"0.5": "Median", "0.9": "90 %", "0.99": "99 %"}
 CHANGED = f"changes(job_provider:gatewayz_health_status:held{{{ONE_OF}}}[2m]) > 0"
 LAST_CHANGE = f"max_over_time((timestamp({CHANGED}))[14d:1m])"
-"""Unix time up to which the last change was seen."""
+"""Unix time of the last change."""
 NOT_LISTED = "Not listed"
 
 
@@ -29,7 +29,7 @@ def board() -> Dashboard:
     frame = Frame(
         uid=links.PROVIDER,
         title="GatewayZ Provider",
-        description="One provider: how it is, how it was, and what was logged about it.",
+        description="One provider: state, uptime, history and log.",
         variables=[job_variable(), provider_variable()],
         annotations=[health_changes('provider="$provider"'), alerts(ONE_OF)],
         links=[links.board("All providers", links.MANAGEMENT), links.board("The exporter", links.EXPORTER)],
@@ -52,8 +52,8 @@ def _now() -> Sequence[PanelBuilder]:
         state(
             Text(
                 "Health",
-                "Health as last reported to the gateway. If it is down or degraded, see the runbook of the "
-                "alert of that name, and whether the provider's own status page knows more.",
+                "Health as last reported to the gateway. If it is down or degraded, see the runbook of that "
+                "alert, and the provider's status page.",
                 "Not active or not listed",
             ),
             states.HEALTH,
@@ -62,8 +62,8 @@ def _now() -> Sequence[PanelBuilder]:
         state(
             Text(
                 "Active",
-                "Whether the gateway routes to the provider. Switch it off in the gateway while it is down "
-                "for long.",
+                "Whether the gateway routes to the provider. Deactivate it in the gateway if it is down "
+                "for a long time.",
                 NOT_LISTED,
             ),
             states.ACTIVE,
@@ -72,8 +72,8 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Since Last Change",
-                "Time since the health last changed, give or take two minutes. Many changes in a short "
-                "time: see the runbook of GatewayzProviderFlapping.",
+                "Time since the last change of the health, to within two minutes. After many changes in a "
+                "short time, see the runbook of GatewayzProviderFlapping.",
                 "No change within 14 days",
             ),
             "s",
@@ -82,8 +82,8 @@ def _now() -> Sequence[PanelBuilder]:
         value(
             Text(
                 "Last Health Check",
-                "When the health was last reported to the gateway. If that is longer ago than "
-                "HEALTH_CHECK_OVERDUE, the health may no longer be true: see the runbook of "
+                "Time of the last report to the gateway. If it is older than "
+                "HEALTH_CHECK_OVERDUE, the health may be stale: see the runbook of "
                 "GatewayzHealthChecksOverdue.",
                 "Never checked",
             ),
@@ -97,8 +97,8 @@ def _now() -> Sequence[PanelBuilder]:
 def _abilities() -> stat.Panel:
     text = Text(
         "Capabilities",
-        "What the gateway may send to the provider. If one is wrong, correct it in the gateway: requests "
-        "that need it are routed by it.",
+        "Kinds of requests that the gateway may send to the provider. If one is wrong, correct it in the "
+        "gateway: it routes requests by them.",
         NOT_LISTED,
     )
     queries = [
@@ -110,9 +110,9 @@ def _abilities() -> stat.Panel:
 def _uptime(window: str, words: str) -> stat.Panel:
     text = Text(
         f"Uptime {words}",
-        "Share of the time with data in which the provider was healthy or degraded while active, and how "
-        "much of the window there are data for. Below your agreement with the provider: look at the history "
-        "for when.",
+        "Share of the time with data in which the active provider was healthy or degraded, and share of the "
+        "window with data. If it is below your agreement with the provider, see the history "
+        "below.",
         "Not active in this window",
     )
     panel = value(
@@ -129,9 +129,9 @@ def _uptime(window: str, words: str) -> stat.Panel:
 def _uptime_over_time() -> PanelBuilder:
     text = Text(
         "Uptime Over Time",
-        "The same shares as they were at each moment. A line that falls and stays shows a lasting trouble, "
-        "one that comes back an outage that is over.",
-        "Not active in this time",
+        "The same shares over time. A line that falls and stays low shows a lasting problem, "
+        "a line that rises again an outage that is over.",
+        "Not active in this time range",
     )
     queries = [metric(uptime(window), words, over_time=True) for window, words in WINDOWS.items()]
     return lines(text, "percentunit", *queries).max(1).span(24)
@@ -140,28 +140,28 @@ def _uptime_over_time() -> PanelBuilder:
 def _history() -> Sequence[PanelBuilder]:
     health = Text(
         "Health Over Time",
-        "Health over time while active; a gap is a time without data. Blue marks are changes from the log, "
-        "red ones are alerts.",
-        "Not active in this time",
+        "Health over time while active; in a gap there are no data. Blue marks are health changes from the "
+        "log, red marks are alerts.",
+        "Not active in this time range",
     )
     fired = Text(
         "Alerts",
-        "Alerts of this provider that fired. Each has a runbook of its name.",
-        "No alert fired in this time",
+        "Firing alerts of this provider. Each has a runbook.",
+        "No alert in this time range",
     )
     times = Text(
         "Response Time",
-        "Percentiles within the hour before each moment, of the average response times that were reported "
-        "to the gateway, while it was not down; and the median of its week, which the alert "
-        "GatewayzProviderSlow compares with. If only the high ones rise, single checks were slow; if all "
-        "do, the provider is.",
-        "No response time was reported",
+        "Percentiles over one hour of the average response times that were reported to the gateway, without "
+        "those while it was down; and the median of one week, with which the alert GatewayzProviderSlow "
+        "compares. If only the high percentiles rise, single checks were slow; if all "
+        "rise, the provider is slow.",
+        "No response time in this time range",
     )
-    told = Text(
+    log = Text(
         "Log",
-        "What the exporter logged about this provider, unless more than fifty changed in one poll: health, "
-        "appearing, vanishing.",
-        "Nothing was logged in this time",
+        "Log records of this provider: health changes, additions and removals, unless one poll had more than "
+        "fifty.",
+        "No log record in this time range",
     )
     seconds = f"job_provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"
     quantiles = [
@@ -175,5 +175,5 @@ def _history() -> Sequence[PanelBuilder]:
         timeline(health, states.HEALTH, metric(HEALTH, "{{provider}}", over_time=True)).height(6),
         timeline(fired, states.FIRING, metric(firing, "{{alertname}}", over_time=True)).height(6),
         lines(times, "s", *quantiles, metric(median, "Median of the week", over_time=True)).height(10),
-        events(told, records(f'{STREAM} | json | provider="$provider" | line_format {line}')),
+        events(log, records(f'{STREAM} | json | provider="$provider" | line_format {line}')),
     ]

@@ -1,4 +1,4 @@
-"""The data sources, the variables that choose them, and queries to them."""
+"""Data sources, variables, and queries."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ LOGS = DataSourceRef("loki", "${loki}")
 TRACES = DataSourceRef("tempo", "${tempo}")
 
 JOB = 'job=~"$job"'
-"""Matcher of the chosen exporter; its replicas share it."""
+"""Matcher of the selected exporter and its replicas."""
 ONE_OF = 'job=~"$job", provider=~"$provider"'
-"""Matcher of the chosen providers."""
+"""Matcher of the selected providers."""
 STREAM = '{service="provider-metrics-exporter"}'
 """All log records of the exporter."""
 SERVICE = 'resource.service.name="provider-metrics-exporter"'
 """TraceQL condition of all spans of the exporter."""
 
 LABEL_VALUES, QUERY_RESULT = 1, 3
-"""Kinds of a query for a variable, as Grafana's Prometheus data source numbers them."""
+"""Types of variable queries, as numbered by Grafana's Prometheus data source."""
 
 DASHBOARD_SOURCES = (
     ("datasource", "prometheus", "Metrics"),
     ("loki", "loki", "Logs"),
     ("tempo", "tempo", "Traces"),
 )
-"""Name, type and label of the variables that choose data sources."""
+"""Name, type and label of the variables for data sources."""
 
 
 def metric(expr: str, legend: str = "", *, over_time: bool = False) -> prometheus.Dataquery:
-    """Return a PromQL query: its value at the end of the panel's range, or over all of it."""
+    """Return a PromQL query: instant, or over the time range."""
     query = prometheus.Dataquery().expr(expr).legend_format(legend).datasource(METRICS)
     return query.range() if over_time else query.instant()
 
 
 def column(expr: str) -> prometheus.Dataquery:
-    """Return a PromQL query whose series are the rows of a table."""
+    """Return a PromQL query in the table format."""
     return metric(expr).format(PromQueryFormat.TABLE)
 
 
 def buckets(expr: str) -> prometheus.Dataquery:
-    """Return a PromQL query over a histogram's `le`, for a heatmap."""
+    """Return a PromQL query in the heatmap format."""
     return metric(expr, "{{le}}", over_time=True).format(PromQueryFormat.HEATMAP)
 
 
@@ -66,47 +66,47 @@ def records(expr: str) -> loki.Dataquery:
 
 
 def traces(query: str) -> tempo.Dataquery:
-    """Return a TraceQL query for the newest traces, or the trace whose id it is."""
+    """Return a TraceQL query for the newest traces, or for one trace by its id."""
     found = tempo.Dataquery().query_type("traceql").query(query).limit(20)
     return found.table_type(SearchTableType.TRACES).datasource(TRACES)
 
 
 def source_variables() -> Sequence[Builder[VariableModel]]:
-    """Return the variables that choose the data sources."""
+    """Return the variables for the data sources."""
     return [DatasourceVariable(name).label(label).type(kind) for name, kind, label in DASHBOARD_SOURCES]
 
 
 def job_variable() -> QueryVariable:
-    """Return the variable that chooses a gateway by the job of its exporter."""
-    # Of the last days too: an exporter that is dead for hours must still be found.
+    """Return the variable for the exporter's job."""
+    # Also jobs of the last weeks: an exporter that is down must be in the list.
     query = "query_result(count by (job) (last_over_time(gatewayz_up[35d])))"
     return _query_variable("job", "Job", query, QUERY_RESULT).regex('/job="([^"]+)"/')
 
 
 def provider_variable() -> QueryVariable:
-    """Return the variable that chooses one provider."""
+    """Return the variable for one provider."""
     query = f"label_values(gatewayz_provider_is_active{{{JOB}}}, provider)"
     return _query_variable("provider", "Provider", query, LABEL_VALUES)
 
 
 def providers_variable() -> QueryVariable:
-    """Return the variable that chooses several providers, or all."""
+    """Return the variable for several or all providers."""
     everything = VariableOption(selected=True, text="All", value="$__all")
     return provider_variable().multi(True).include_all(True).all_value(".+").current(everything)
 
 
 def trace_variable() -> TextBoxVariable:
-    """Return the variable that holds the id of the trace to show, which a table's row sets; at first none."""
+    """Return the hidden variable for the trace id, which a link in a table sets; by default no trace."""
     return TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE).default_value("{ false }")
 
 
 def _query_variable(name: str, label: str, query: str, kind: int) -> QueryVariable:
     variable = QueryVariable(name).label(label).datasource(METRICS)
-    # The form in which Grafana's own editor stores a query of this kind.
-    asked: dict[str, object] = {
+    # The format of Grafana's query editor.
+    stored: dict[str, object] = {
         "qryType": kind,
         "query": query,
         "refId": "PrometheusVariableQueryEditor-VariableQuery",
     }
-    variable = variable.query(asked).definition(query)
+    variable = variable.query(stored).definition(query)
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)

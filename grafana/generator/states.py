@@ -1,4 +1,4 @@
-"""The words and colours of values that stand for a state."""
+"""Texts and colours of states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GREEN, ORANGE, RED, GREY, BLUE = "green", "orange", "red", "#8e8e8e", "blue"
 
 @dataclass(frozen=True)
 class State:
-    """A word and a colour."""
+    """A text and a colour."""
 
     text: str
     color: str
@@ -45,7 +45,7 @@ FIRING: Mapping[int, State] = {1: State("Firing", RED)}
 
 
 def mapping(states: Mapping[int, State]) -> ValueMap:
-    """Return how Grafana shows the states."""
+    """Return the value mapping of states."""
     return ValueMap(
         {
             str(value): ValueMappingResult(text=state.text, color=state.color, index=index)
@@ -55,10 +55,10 @@ def mapping(states: Mapping[int, State]) -> ValueMap:
 
 
 def thresholds(first: str, *steps: tuple[float, str]) -> ThresholdsConfig:
-    """Return colours by value: the first from below, each other one from its value on."""
+    """Return colours by value: `first` below all steps, others from their value up."""
     rest = [Threshold(value, color) for value, color in steps]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(None, first), *rest])
 
 
 UPTIME = thresholds(RED, (0.95, ORANGE), (0.99, GREEN))
-"""Colours of an uptime between 0 and 1."""
+"""Colours of an uptime from 0 to 1."""

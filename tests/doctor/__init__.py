@@ -1,1 +1,1 @@
-"""What `doctor` asks, and what it says."""
+"""Tests of `exporter.doctor`."""

@@ -1,7 +1,4 @@
-"""Servers that answer what Prometheus, Loki, Tempo and the others answer, on real sockets.
-
-The forms are those of their documentation; tests/stack/ asks the real ones.
-"""
+"""Stub servers on real sockets, with answers as documented for Prometheus, Loki, Tempo and the others."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,92 +22,109 @@ AGE = 12.0
 """Seconds since the last poll."""
 
 
+SILENCE = object()
+"""An answer that never comes."""
+
+
 @dataclass(frozen=True)
-class Refusal:
-    """An answer that is none of success."""
+class Response:
+    """An answer with a status of its own."""
 
     status: int
     content: Any = ""
+    location: str = ""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that arrived."""
+    """One request."""
 
+    method: str
     path: str
     query: Mapping[str, list[str]]
+    content: Any
     authorization: str | None
 
 
 Answer = Any
-"""JSON, bytes that are sent as they are, a `Refusal`, or what makes one of these of a request."""
+"""JSON, bytes that are sent unchanged, a `Response`, SILENCE, or a function of `Asked` that returns one."""
 
 
 @dataclass
 class Backend:
-    """One server; it answers by path, and `otherwise` where it has nothing.
-
-    Its clock is `ahead` of `now`.
-    """
+    """A server that answers by path, other paths with `otherwise`; its clock is `ahead` of `now`."""
 
     answers: dict[str, Answer]
     now: Callable[[], float] = lambda: START_DATE
     ahead: float = 0.0
-    otherwise: Answer = Refusal(404)
+    otherwise: Answer = Response(404)
     asked: list[Asked] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Listen on a free port of the loopback."""
+        self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
+        self._released.set()
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def url(self) -> str:
-        """Its root."""
+        """The root."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
-            # Head and body leave together; else the client's acknowledgement of the head is waited for.
+            # One write for head and body: the client would delay its acknowledgement of the head.
             wbufsize = -1
 
             def do_GET(self) -> None:
                 url = urlsplit(self.path)
-                asked = Asked(url.path, parse_qs(url.query), self.headers.get("Authorization"))
-                backend.asked.append(asked)
-                found = backend.answers.get(url.path, backend.otherwise)
-                answer = found(asked) if callable(found) else found
-                status, content = (
-                    (answer.status, answer.content) if isinstance(answer, Refusal) else (200, answer)
+                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                asked = Asked(
+                    self.command,
+                    url.path,
+                    parse_qs(url.query),
+                    json.loads(sent) if sent else None,
+                    self.headers.get("Authorization"),
                 )
+                backend.asked.append(asked)
+                answer = backend.answers.get(url.path, backend.otherwise)
+                answer = answer(asked) if callable(answer) else answer
+                if answer is SILENCE:
+                    backend._released.wait()
+                    return
+                answer = answer if isinstance(answer, Response) else Response(200, answer)
+                content = answer.content
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
+                self.send_response(answer.status)
                 self.send_header("Content-Length", str(len(body)))
+                if answer.location:
+                    self.send_header("Location", answer.location)
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_DELETE = do_GET  # noqa: N815 - names of the base class
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return formatdate(backend.now() + backend.ahead, usegmt=True)
 
             def log_message(self, format: str, *arguments: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler
 
 
 def exposition(now: float, **samples: float | None) -> bytes:
-    """Return what matters here of an exporter's page; None takes a series away."""
+    """Return the metrics that `doctor` reads; None removes a series."""
     values = {
         "gatewayz_up": 1.0,
         "gatewayz_providers_listed": 40.0,
@@ -125,45 +138,41 @@ def exposition(now: float, **samples: float | None) -> bytes:
 
 
 def target(**changes: Any) -> dict[str, Any]:
-    """Return an entry of Prometheus' list of targets."""
+    """Return a target as Prometheus lists it."""
     return {
-        "discoveredLabels": {"__address__": "exporter:8001"},
         "labels": {"instance": "exporter:8001", "job": "provider_metrics"},
-        "scrapePool": "provider_metrics",
         "scrapeUrl": "http://exporter:8001/metrics",
         "lastError": "",
-        "lastScrape": "2026-08-20T02:01:40.1Z",
         "health": "up",
         "scrapeInterval": "1m",
-        "scrapeTimeout": "10s",
         **changes,
     }
 
 
 def targets(*entries: Mapping[str, Any]) -> Answer:
-    """Return Prometheus' list of targets, some other server's first."""
+    """Return Prometheus' list of targets, with one of another job."""
     other = target(labels={"instance": "localhost:9090", "job": "prometheus"})
     return {"status": "success", "data": {"activeTargets": [other, *entries], "droppedTargets": []}}
 
 
 def vector(value: str | None) -> Answer:
-    """Return the answer of an instant query, empty without a value."""
+    """Return the answer of an instant query, empty for None."""
     result = [] if value is None else [{"metric": {}, "value": [START_DATE, value]}]
     return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
 
 def values(age: str | None = "31.5", count: str | None = "556") -> Callable[[Asked], Answer]:
-    """Return what answers the two queries: age and number of series."""
+    """Return the answers of the two queries: age and number of series."""
     return lambda asked: vector(count if asked.query["query"][0].startswith("count(") else age)
 
 
 def rule(name: str, kind: str = "alerting", **changes: Any) -> dict[str, Any]:
-    """Return a rule of Prometheus' list."""
+    """Return a rule as Prometheus lists it."""
     return {"name": name, "type": kind, "health": "ok", "state": "inactive", "query": "vector(1)", **changes}
 
 
 def rules(*entries: Mapping[str, Any]) -> Answer:
-    """Return Prometheus' list of rules, a foreign one first."""
+    """Return Prometheus' list of rules, with one of another project."""
     group = {"name": "group", "file": "rules.yml", "rules": [rule("Foreign"), *entries]}
     return {"status": "success", "data": {"groups": [group]}}
 
@@ -178,7 +187,7 @@ def log_line(
 
 
 def streams(*lines: str) -> Answer:
-    """Return the answer of Loki to a query for records."""
+    """Return Loki's answer to a query for records."""
     found = [{"stream": {"service": "provider-metrics-exporter"}, "values": [["1", line] for line in lines]}]
     return {"status": "success", "data": {"resultType": "streams", "result": found, "stats": {}}}
 
@@ -195,7 +204,7 @@ def spans(*names: str) -> Answer:
 
 
 def source(kind: str, **changes: Any) -> dict[str, Any]:
-    """Return an entry of Grafana's list of data sources."""
+    """Return a data source as Grafana lists it."""
     return {"id": 1, "uid": kind, "name": kind.capitalize(), "type": kind, "url": f"http://{kind}", **changes}
 
 
@@ -204,7 +213,7 @@ SOURCE_HEALTH = "/api/datasources/uid/{}/health"
 
 
 def good_answers(now: Callable[[], float]) -> dict[str, dict[str, Answer]]:
-    """Return by stage what is answered by path when all is well."""
+    """Return the answers of healthy servers, by server and path."""
     hits = [{"id": 1, "uid": uid, "title": uid, "type": "dash-db"} for uid in UIDS]
     return {
         EXPORTER: {"/metrics": lambda _: exposition(now())},
@@ -244,6 +253,4 @@ def good_answers(now: Callable[[], float]) -> dict[str, dict[str, Answer]]:
     }
 
 
-def real_time() -> float:
-    """Return the Unix time of the machine."""
-    return time.time()
+real_time = time.time

@@ -1,4 +1,4 @@
-"""What was found is told in one screen to a person, and as one object to a program."""
+"""Tests of `exporter.doctor.report`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from exporter.doctor.report import (
     State,
     as_json,
     as_text,
-    cut,
+    duration,
     is_well,
-    shown,
-    spoken,
+    sanitized,
     summary,
+    truncated,
 )
-
-LONG = "word " * 60
 
 
 def result(state: State, remedy: str = "", check: str = "loki") -> Result:
@@ -32,15 +30,11 @@ def result(state: State, remedy: str = "", check: str = "loki") -> Result:
     return Result(check, "http://loki:3100", Finding(state, "found", remedy))
 
 
-def test_line() -> None:
-    """A check that is well is one line."""
+def test_text() -> None:
+    """A finding is one line; its remedy follows in indented lines of limited width."""
+    lines = as_text(result(State.FAILED, "Do this.\n" + "word " * 60)).splitlines()
+
     assert "ok         loki                    found" == as_text(result(State.OK))
-
-
-def test_remedy() -> None:
-    """What to do stands below, in lines that fit on a screen."""
-    lines = as_text(result(State.FAILED, f"Do this.\n{LONG}")).splitlines()
-
     assert "FAILED     loki                    found" == lines[0]
     assert " " * (MARK_WIDTH + NAME_WIDTH) + "> Do this." == lines[1]
     assert 5 < len(lines)
@@ -48,36 +42,33 @@ def test_remedy() -> None:
 
 
 def test_columns_are_wide_enough() -> None:
-    """Every mark and every name of a check leaves a blank behind it."""
+    """A space follows every mark and every name."""
     assert max(map(len, MARKS.values())) < MARK_WIDTH
     assert max(len(check.name) for check in CHECKS) < NAME_WIDTH
 
 
-@pytest.mark.parametrize("state", State)
-def test_well(state: State) -> None:
-    """Only what went well, and what there is no address for, leaves nothing to do."""
-    assert (state in (State.OK, State.SKIPPED)) is is_well([result(State.OK), result(state)])
-
-
 @pytest.mark.parametrize(
-    ("states", "expected"),
+    ("states", "is_good", "expected"),
     [
-        ([State.OK, State.OK], "All is well: 2 checks."),
-        ([State.OK, State.SKIPPED], "All is well: 1 check, 1 skipped."),
+        ([State.OK, State.OK], True, "2 checks passed."),
+        ([State.OK, State.SKIPPED], True, "1 check passed, 1 skipped."),
         (
             [State.OK, State.WAITING, State.NOT_TRIED, State.SKIPPED],
-            "Nothing has failed, but 2 cannot be told yet, 1 skipped. Run this again in a minute.",
+            False,
+            "No check failed, 2 not complete yet, 1 skipped. Run this again in a minute.",
         ),
-        ([State.WAITING, State.FAILED, State.NOT_TRIED], "Not well: 1 failed. Begin with c1."),
+        ([State.WAITING, State.FAILED, State.NOT_TRIED], False, "1 check failed. Start with c1."),
     ],
 )
-def test_summary(states: list[State], expected: str) -> None:
-    """The last line says whether all is well, and where to begin if it is not."""
-    assert expected == summary([result(state, check=f"c{number}") for number, state in enumerate(states)])
+def test_summary(states: list[State], is_good: bool, expected: str) -> None:
+    """The summary has the numbers of checks and the first one that failed."""
+    results = [result(state, check=f"c{number}") for number, state in enumerate(states)]
+
+    assert (is_good, expected) == (is_well(results), summary(results))
 
 
 def test_json() -> None:
-    """For a program there is one object; what there is nothing to do about has no remedy."""
+    """The JSON output has every check; address and remedy may be null."""
     results = [result(State.OK), Result("clocks", None, Finding(State.NOT_TRIED, "late", "Wait."))]
 
     assert {
@@ -104,20 +95,20 @@ def test_json() -> None:
     ],
     ids=["plain", "control characters", "URL"],
 )
-def test_shown(text: str, expected: str) -> None:
-    """What a server said is one line that cannot steer a terminal, without what may be keys in its URLs."""
-    assert expected == shown(text)
+def test_sanitized(text: str, expected: str) -> None:
+    """Removes line breaks, control characters, and credentials and queries of URLs."""
+    assert expected == sanitized(text)
 
 
-def test_cut() -> None:
-    """What was found has a bounded length."""
-    assert ("x" * 300, "x" * 300 + "...") == (cut("x" * 300), cut("x" * 301))
+def test_truncated() -> None:
+    """Truncates after 300 characters."""
+    assert ("x" * 300, "x" * 300 + "...") == (truncated("x" * 300), truncated("x" * 301))
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [(-3.0, "0 s"), (59.9, "59 s"), (60.0, "1 min"), (7199.0, "1 h"), (90_000.0, "1 d")],
 )
-def test_spoken(seconds: float, expected: str) -> None:
-    """A duration has one unit; one that clocks make negative is none."""
-    assert expected == spoken(seconds)
+def test_duration(seconds: float, expected: str) -> None:
+    """Rounds down to one unit; a negative duration is 0."""
+    assert expected == duration(seconds)

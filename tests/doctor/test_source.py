@@ -1,9 +1,9 @@
-"""Settings, gateway and exporter: the first link that is broken is named."""
+"""Tests of the checks of settings, gateway and exporter."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,24 @@ import pytest
 
 from exporter import __version__
 from exporter.check import NO_PROVIDERS
-from exporter.config.settings import Settings
-from exporter.doctor.context import Case
-from exporter.doctor.report import State
+from exporter.doctor.context import Context
+from exporter.doctor.report import Finding, State, failed
 from exporter.doctor.source import (
     FIRST_POLL,
-    LINKS,
-    LONGEST_POLL_SECONDS,
     NOT_OURS,
     POLL_FAILS,
     POLLER_DEAD,
-    gateway,
-    own_address,
+    STEPS,
+    own_url,
     settings,
 )
-from exporter.doctor.targets import EXPORTER, Addresses
+from exporter.doctor.targets import EXPORTER, Targets
 from exporter.errors import HINTS, Outcome
-from exporter.model.snapshot import Snapshot
 from exporter.transport.authorities import AUTHORITIES, WANTED
 from tests.certificates import USER, Folder, hashed
 from tests.clocks import START_DATE, MovedClock
-from tests.doctor.backends import Refusal, exposition
-from tests.doctor.walks import Chain, chain, nobody_polls
+from tests.doctor.backends import Response, exposition
+from tests.doctor.chain import Chain, unexpected_poll
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, Silence, both, stats_only
 from tests.faults.peer import State as Played
@@ -40,56 +36,49 @@ from tests.process import run_program
 from tests.replay import answer, recording
 
 KEY = "test-admin-key"
-OK = ["ok"] * len(LINKS)
+OK = ["ok"] * len(STEPS)
 
 
-def links(url: str, **variables: str) -> dict[str, dict[str, Any]]:
-    """Return what the program finds at the gateway, by link."""
+def steps(url: str, **variables: str) -> dict[str, dict[str, Any]]:
+    """Return the checks of the gateway, by step."""
     result = run_program(
         "doctor", "--json", GATEWAY_API_URL=url, ADMIN_KEY=KEY, METRICS_PORT="0", **variables
     )
     assert "" == result.stderr
     found = {one["check"]: one for one in json.loads(result.stdout)["checks"]}
-    return {link: found[f"gateway {link}"] for link in LINKS}
+    return {step: found[f"gateway {step}"] for step in STEPS}
 
 
 def states(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return how the checks of the links ended, in their order."""
+    """Return the states of the steps."""
     return [one["state"] for one in found.values()]
 
 
 @pytest.fixture
 def peer() -> Iterator[Gateway]:
-    """A gateway that does what it is told."""
+    """A scripted gateway."""
     with Gateway() as running:
         yield running
 
 
-@pytest.fixture
-def good() -> Iterator[Chain]:
-    """A chain that is well."""
-    with chain() as running:
-        yield running
-
-
 def test_good_gateway(peer: Gateway) -> None:
-    """A good gateway is well in all links; plain HTTP has no TLS that could be broken."""
-    found = links(f"http://{peer.address}")
+    """All steps pass; TLS is skipped for plain HTTP."""
+    found = steps(f"http://{peer.address}")
 
     assert ["ok", "ok", "skipped", "ok", "ok"] == states(found)
     assert found["answers"]["found"].startswith("40 providers, 34 active, in ")
 
 
 def test_good_gateway_by_tls(peer: Gateway, tmp_path: Path) -> None:
-    """By TLS all of them are looked at."""
+    """All steps pass with TLS."""
     peer.become(Played(tls=Tls.GOOD))
     bundle = write_authority(tmp_path / "ca.pem")
 
-    assert OK == states(links(f"https://{peer.address}", REQUESTS_CA_BUNDLE=str(bundle)))
+    assert OK == states(steps(f"https://{peer.address}", REQUESTS_CA_BUNDLE=str(bundle)))
 
 
 @pytest.mark.parametrize(
-    ("state", "link", "outcome"),
+    ("state", "step", "outcome"),
     [
         (Played(listens=False), "connection", Outcome.CONNECT),
         (Played(accepts=False), "connection", Outcome.TIMEOUT),
@@ -102,101 +91,80 @@ def test_good_gateway_by_tls(peer: Gateway, tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, str | Outcome) else "",
 )
-def test_broken_link(peer: Gateway, state: Played, link: str, outcome: Outcome) -> None:
-    """The first broken link is named with what to do; those behind it are not tried."""
+def test_failing_step(peer: Gateway, state: Played, step: str, outcome: Outcome) -> None:
+    """The step fails with the hint of its outcome; earlier steps pass, later steps are not tried."""
     peer.become(state)
-    found = links(f"{'https' if state.tls else 'http'}://{peer.address}", FETCH_TIMEOUT="1")
+    found = steps(f"{'https' if state.tls else 'http'}://{peer.address}", FETCH_TIMEOUT="1")
 
-    broken = LINKS.index(link)
-    assert "failed" == found[link]["state"]
+    broken = STEPS.index(step)
+    assert "failed" == found[step]["state"]
     assert {"not_tried"} >= set(states(found)[broken + 1 :])
     assert {"ok", "skipped"} >= set(states(found)[:broken])
-    assert f": {outcome}" in found[link]["found"]
-    assert HINTS[outcome] in found[link]["remedy"]
+    assert f": {outcome}" in found[step]["found"]
+    assert HINTS[outcome] in found[step]["remedy"]
 
 
-def test_name_that_nobody_has() -> None:
-    """A name that cannot be resolved is the first link."""
-    found = links("https://gateway.invalid")
+def test_unknown_host() -> None:
+    """Without DNS, the first step fails with one hint."""
+    found = steps("https://gateway.invalid")
 
     assert ["failed", *["not_tried"] * 4] == states(found)
     assert 1 == found["DNS"]["remedy"].count(HINTS[Outcome.DNS])
 
 
 def test_empty_gateway(peer: Gateway) -> None:
-    """A gateway without a provider answers as one whose database is down."""
+    """The last step fails for a gateway without providers."""
     stats = Says(recording("17-stats-db-down.http"))
     peer.become(Played({**both(Says(recording("16-list-db-down.http"))), "/providers/stats": stats}))
-    found = links(f"http://{peer.address}")
+    found = steps(f"http://{peer.address}")
 
     assert ("failed", "no providers", NO_PROVIDERS) == tuple(
         found["answers"][name] for name in ("state", "found", "remedy")
     )
 
 
-def judge_settings(environ: Mapping[str, str]) -> tuple[State, str, str]:
-    """Return how the check of the settings ends."""
-    finding = settings(Case(environ, Addresses(), MovedClock(), nobody_polls))
-    return finding.state, finding.found, finding.remedy
+def check_settings(environ: Mapping[str, str]) -> Finding:
+    """Return the finding of the check of the settings."""
+    return settings(Context(environ, Targets(), MovedClock(), unexpected_poll))
 
 
-def test_good_settings() -> None:
-    """Where the data come from and go to is told, but no key that may stand in an address."""
+def test_valid_settings() -> None:
+    """The finding has the gateway and the OTLP endpoint without path and query, and warnings as remedy."""
     environ = {
         "GATEWAY_API_URL": "http://gateway.example",
         "ADMIN_KEY": KEY,
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/path?key=abc",
     }
-    state, found, remedy = judge_settings(environ)
+    finding = check_settings(environ)
 
-    assert (State.OK, "http://gateway.example every 60 s; telemetry to http://collector:4318") == (
-        state,
-        found,
-    )
-    assert remedy.startswith("GATEWAY_API_URL is plain http")
-    assert judge_settings({**environ, "OTEL_SDK_DISABLED": "true"})[1].endswith("; no telemetry is sent")
+    assert "http://gateway.example every 60 s; telemetry to http://collector:4318" == finding.found
+    assert finding.remedy.startswith("GATEWAY_API_URL is plain http")
+    disabled = check_settings({**environ, "OTEL_SDK_DISABLED": "true"})
+    assert (State.OK, True) == (disabled.state, disabled.found.endswith("; no telemetry is sent"))
 
 
-def test_wrong_settings(tmp_path: Path) -> None:
-    """Every problem is told, those of the files that are named included."""
+def test_invalid_settings(tmp_path: Path) -> None:
+    """The remedy has all problems, those of web configuration and custom metrics included."""
     web, custom = tmp_path / "web.yml", tmp_path / "custom.yaml"
     web.write_text("rate_limits: {}\n")
     custom.write_text("metrics: {}\n")
+    finding = check_settings({"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)})
 
-    assert (
-        State.FAILED,
-        "4 problems",
-        "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com\n"
-        "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.\n"
-        "WEB_CONFIG_FILE: rate_limits is not known: is rate_limit meant?\n"
-        "CUSTOM_METRICS_FILE: metrics must be a list of metrics; use [] for none.",
-    ) == judge_settings({"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)})
-    assert "1 problem" == judge_settings({"ADMIN_KEY": KEY})[1]
+    assert (State.FAILED, "4 problems") == (finding.state, finding.found)
+    assert ["GATEWAY_API_URL", "ADMIN_KEY", "WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE"] == [
+        line.replace(":", " ").split()[0] for line in finding.remedy.splitlines()
+    ]
+    assert "1 problem" == check_settings({"ADMIN_KEY": KEY}).found
 
 
 @pytest.mark.parametrize("name", AUTHORITIES)
-def test_authorities_that_are_not_there(tmp_path: Path, name: str) -> None:
-    """A bundle that does not exist breaks every https:// and is named."""
+def test_missing_authorities(tmp_path: Path, name: str) -> None:
+    """A bundle that does not exist is a problem for a gateway with https:// only."""
     environ = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY, name: str(tmp_path / "ca.pem")}
 
-    assert f"{name} cannot be read: No such file or directory. {WANTED}" == judge_settings(environ)[2]
-    assert State.OK is judge_settings({**environ, name: str(tmp_path)})[0]
-    assert State.OK is judge_settings({**environ, "GATEWAY_API_URL": "http://localhost"})[0]
-
-
-def test_poll_is_bounded(settings_for: Callable[..., Settings]) -> None:
-    """The poll takes FETCH_TIMEOUT as the exporter's own do, but never so long that the walk has no end."""
-    polled: list[float] = []
-
-    def poll(settings: Settings) -> Snapshot:
-        polled.append(settings.fetch_timeout)
-        return Snapshot()
-
-    for wanted in ("7", "600"):
-        case = Case({}, Addresses(), MovedClock(), poll)
-        case.settings = settings_for(FETCH_TIMEOUT=wanted, SCRAPE_INTERVAL="3600")
-        gateway("DNS")(case)
-    assert [7.0, LONGEST_POLL_SECONDS] == polled
+    assert f"{name} cannot be read: No such file or directory. {WANTED}" == check_settings(environ).remedy
+    assert State.OK is check_settings({**environ, name: str(tmp_path)}).state
+    assert State.OK is check_settings({**environ, "GATEWAY_API_URL": "http://localhost"}).state
 
 
 @pytest.mark.parametrize(
@@ -211,101 +179,89 @@ def test_poll_is_bounded(settings_for: Callable[..., Settings]) -> None:
         ({"METRICS_PORT": "x"}, None),
     ],
 )
-def test_own_address(environ: Mapping[str, str], expected: str | None) -> None:
-    """Without an address of its own the exporter is looked for where it listens."""
-    assert expected == own_address(environ)
+def test_own_url(environ: Mapping[str, str], expected: str | None) -> None:
+    """The default URL of the exporter is that of its listen address."""
+    assert expected == own_url(environ)
 
 
-def test_own_address_with_tls(tmp_path: Path) -> None:
-    """A web configuration file decides between http:// and https://."""
+def test_own_url_with_tls(tmp_path: Path) -> None:
+    """The scheme is https:// where the web configuration has TLS."""
     folder = Folder(tmp_path)
     file = folder.write(basic_auth_users={USER: hashed()})
-    assert "http://localhost:8001" == own_address({"WEB_CONFIG_FILE": str(file)})
+    assert "http://localhost:8001" == own_url({"WEB_CONFIG_FILE": str(file)})
 
     folder.write(tls={})
-    assert "https://localhost:8001" == own_address({"WEB_CONFIG_FILE": str(file)})
+    assert "https://localhost:8001" == own_url({"WEB_CONFIG_FILE": str(file)})
 
 
-def test_metrics_below_another_path(good: Chain) -> None:
-    """The metrics are read where the exporter's own flag says."""
-    good.answers(EXPORTER)["/prom"] = good.answers(EXPORTER).pop("/metrics")
-    good.environ["--web.telemetry-path"] = "/prom"
+@pytest.mark.parametrize(
+    ("flag", "path"), [("/prom", "/prom"), ("a b", "/metrics")], ids=["valid", "invalid"]
+)
+def test_telemetry_path(chain: Chain, flag: str, path: str) -> None:
+    """Reads metrics below the path of the flag, below the default path where the flag is invalid."""
+    chain.answers(EXPORTER)[path] = chain.answers(EXPORTER).pop("/metrics")
+    chain.environ["--web.telemetry-path"] = flag
 
-    assert State.OK is good.walk()["exporter"].finding.state
-
-
-def test_metrics_below_a_wrong_path(good: Chain) -> None:
-    """With a wrong flag the metrics are read from the default path; the check of the settings reports it."""
-    good.environ["--web.telemetry-path"] = "a b"
-
-    assert State.OK is good.walk()["exporter"].finding.state
+    assert State.OK is chain.finding("exporter").state
 
 
-def test_good_exporter(good: Chain) -> None:
-    """Version, age and last poll are told, by the exporter's own clock."""
-    good.backends[EXPORTER].ahead = 10_000
-    good.answers(EXPORTER)["/metrics"] = exposition(START_DATE + 10_000)
+def test_healthy_exporter(chain: Chain) -> None:
+    """Times are those of the exporter's clock."""
+    chain.backends[EXPORTER].ahead = 10_000
+    chain.answers(EXPORTER)["/metrics"] = exposition(START_DATE + 10_000)
 
-    results = good.walk()
-
-    assert (f"version {__version__}, started 3 h ago", "last good poll 12 s ago, 40 providers") == (
-        results["exporter"].finding.found,
-        results["exporter poll"].finding.found,
-    )
+    assert [
+        f"version {__version__}, started 3 h ago",
+        "last successful poll 12 s ago, 40 providers",
+    ] == chain.found("exporter", "exporter poll")
 
 
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [
+        ({}, failed("the last poll failed; last successful poll: 12 s ago", POLL_FAILS)),
         (
-            {"gatewayz_up": 0.0},
-            (State.FAILED, "the last poll failed; last good one: 12 s ago", POLL_FAILS),
-        ),
-        (
-            {"gatewayz_up": 0.0, "gatewayz_provider_metrics_last_update": None},
-            (State.FAILED, "the last poll failed; last good one: none since the start", POLL_FAILS),
+            {"gatewayz_provider_metrics_last_update": None},
+            failed("the last poll failed; last successful poll: none since the start", POLL_FAILS),
         ),
         (
             {
-                "gatewayz_up": 0.0,
                 "gatewayz_provider_metrics_last_update": None,
                 'gatewayz_exporter_fetches_total{endpoint="providers",outcome="ok"}': 0.0,
             },
-            (State.WAITING, "no poll has ended yet", FIRST_POLL),
+            Finding(State.WAITING, "no poll has ended yet", FIRST_POLL),
         ),
     ],
     ids=["failing", "never", "just started"],
 )
-def test_polls(good: Chain, samples: dict[str, float | None], expected: tuple[State, str, str]) -> None:
-    """A failed poll is told from one that is only under way."""
-    good.answers(EXPORTER)["/metrics"] = exposition(START_DATE, **samples)
-    finding = good.walk()["exporter poll"].finding
+def test_failed_poll(chain: Chain, samples: dict[str, float | None], expected: Finding) -> None:
+    """Distinguishes a failed poll from a first poll that is still running."""
+    chain.answers(EXPORTER)["/metrics"] = exposition(START_DATE, gatewayz_up=0.0, **samples)
 
-    assert expected == (finding.state, finding.found, finding.remedy)
+    assert expected == chain.finding("exporter poll")
 
 
 @pytest.mark.parametrize(
-    ("page", "found", "remedy"),
+    ("answer", "expected"),
     [
-        (Refusal(503), "HTTP status 503", POLLER_DEAD),
-        (b"<html>", "an answer without metrics of this exporter", NOT_OURS),
-        (b"\xff\x00", "an answer without metrics of this exporter", NOT_OURS),
-        (exposition(START_DATE, **{f'gatewayz_exporter_build_info{{version="{__version__}"}}': None}),
-         "an answer without metrics of this exporter", NOT_OURS),
+        (Response(503), failed("HTTP status 503", POLLER_DEAD)),
+        (b"<html>", failed("no metrics of this exporter", NOT_OURS)),
+        (b"\xff\x00", failed("no metrics of this exporter", NOT_OURS)),
+        (b"gatewayz_up 1.0\n", failed("no metrics of this exporter", NOT_OURS)),
     ],
-)  # fmt: skip
-def test_sick_exporter(good: Chain, page: Any, found: str, remedy: str) -> None:
-    """A dead poller is told from something else that answers."""
-    good.answers(EXPORTER)["/metrics"] = page
-    finding = good.walk()["exporter"].finding
+    ids=["503", "HTML", "bytes", "no version"],
+)
+def test_failing_exporter(chain: Chain, answer: Any, expected: Finding) -> None:
+    """Distinguishes a dead poller from another server."""
+    chain.answers(EXPORTER)["/metrics"] = answer
 
-    assert (State.FAILED, found, remedy) == (finding.state, finding.found, finding.remedy)
+    assert expected == chain.finding("exporter")
 
 
 @pytest.mark.parametrize("value", ["soon", "1.0 garbage", "NaN"])
-def test_numbers_that_are_none(good: Chain, value: str) -> None:
-    """Garbage in a sample is no traceback."""
-    page = exposition(START_DATE).replace(b"gatewayz_up 1.0", f"gatewayz_up {value}".encode())
-    good.answers(EXPORTER)["/metrics"] = page
+def test_invalid_sample(chain: Chain, value: str) -> None:
+    """An invalid value of `gatewayz_up` fails the check of the poll."""
+    metrics = exposition(START_DATE).replace(b"gatewayz_up 1.0", f"gatewayz_up {value}".encode())
+    chain.answers(EXPORTER)["/metrics"] = metrics
 
-    assert {"exporter poll": State.FAILED} == good.sick()
+    assert {"exporter poll": State.FAILED} == chain.failing()

@@ -1,4 +1,4 @@
-"""Addresses and credentials of the other servers: flags first, all problems at once, no secret in any."""
+"""Tests of `exporter.doctor.targets`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from exporter.doctor.targets import (
-    CREDENTIALS,
+    CREDENTIAL_VARIABLES,
     EXPORTER,
     GRAFANA,
     JOB,
     LOKI,
     PROMETHEUS,
-    STAGES,
-    Identity,
-    load_addresses,
+    SERVERS,
+    Credentials,
+    Server,
+    load_targets,
 )
 from exporter.errors import SettingsError
 
@@ -24,47 +25,48 @@ SECRET = "very-secret-word"
 
 
 def problems(environ: Mapping[str, str], **flags: str | None) -> tuple[str, ...]:
-    """Return what is wrong, with the secret in nothing of it."""
+    """Return the problems, none of which contains the secret."""
     with pytest.raises(SettingsError) as caught:
-        load_addresses(environ, flags)
+        load_targets(environ, flags)
     assert SECRET not in str(caught.value)
     return caught.value.problems
 
 
-def revealed(identity: Identity) -> tuple[str | None, str]:
-    """Return who that is."""
-    return identity.user, identity.secret.reveal()
+def revealed(credentials: Credentials) -> tuple[str | None, str]:
+    """Return user and secret."""
+    return credentials.user, credentials.secret.reveal()
 
 
 def test_nothing() -> None:
-    """Without a variable and a flag nothing is known, but the usual job."""
-    addresses = load_addresses({"LOKI_URL": "  "}, {LOKI: None})
+    """Without variables and flags there are no URLs and no credentials."""
+    targets = load_targets({"LOKI_URL": "  "}, {LOKI: None})
 
-    assert ({}, {}, "provider_metrics") == (addresses.urls, addresses.identities, addresses.job)
+    assert ({}, {}, "provider_metrics") == (targets.urls, targets.credentials, targets.job)
 
 
-def test_flags_go_first() -> None:
-    """A flag wins over its variable, whose value may then be wrong; a slash at the end is dropped."""
+def test_flags_override_variables() -> None:
+    """A flag overrides its variable, also an invalid one; a trailing slash is removed."""
     environ = {"LOKI_URL": "not a URL", "PROMETHEUS_URL": "http://a:9090/sub/", JOB: "other"}
-    addresses = load_addresses(environ, {LOKI: "https://loki.example/", JOB: "third"})
+    targets = load_targets(environ, {LOKI: "https://loki.example/", JOB: "third"})
 
-    assert {PROMETHEUS: "http://a:9090/sub", LOKI: "https://loki.example"} == addresses.urls
-    assert "third" == addresses.job
+    assert {PROMETHEUS: "http://a:9090/sub", LOKI: "https://loki.example"} == targets.urls
+    assert "third" == targets.job
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_wrong_urls(stage: object) -> None:
-    """A URL with a password in it is refused, by the name of what it came from and without its text."""
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_password_in_a_url(server: Server) -> None:
+    """The problem has the variable or flag, and not the URL."""
     url = f"http://user:{SECRET}@host"
-    (of_variable,) = problems({stage.variable: url})  # type: ignore[attr-defined]
-    (of_flag,) = problems({}, **{stage.name: url})  # type: ignore[attr-defined]
 
-    assert of_variable.startswith(f"{stage.variable} must not contain credentials: ")  # type: ignore[attr-defined]
-    assert of_flag.startswith(f"--{stage.name}-url must not contain credentials: ")  # type: ignore[attr-defined]
+    for source, found in (
+        (server.variable, problems({server.variable: url})),
+        (server.flag, problems({}, **{server.name: url})),
+    ):
+        assert [True] == [problem.startswith(f"{source} must not contain credentials: ") for problem in found]
 
 
 def test_all_problems_at_once() -> None:
-    """Every problem is told, each by what to change."""
+    """Reports all problems."""
     environ = {
         "LOKI_URL": "loki:3100",
         "EXPORTER_USER": "a:b",
@@ -75,8 +77,8 @@ def test_all_problems_at_once() -> None:
 
     assert (
         "LOKI_URL must begin with http:// or https://",
-        "EXPORTER_USER and EXPORTER_PASSWORD, or its file, go together: set both or none.",
-        "EXPORTER_USER has a colon or control characters, which no sign-in allows.",
+        "EXPORTER_USER and EXPORTER_PASSWORD (or its file) belong together: set both or none.",
+        "EXPORTER_USER has a colon or control characters, which basic authentication does not allow.",
         "GRAFANA_TOKEN and GRAFANA_TOKEN_FILE are both set: keep one of them.",
         "GRAFANA_ADMIN_PASSWORD_FILE cannot be read: No such file or directory.",
     ) == problems(environ)
@@ -90,8 +92,8 @@ def test_all_problems_at_once() -> None:
         (f"{SECRET}\x1b[2J".encode(), "EXPORTER_PASSWORD, or its file, has control characters."),
     ],
 )
-def test_bad_secret_files(tmp_path: Path, content: bytes, problem: str) -> None:
-    """A file that holds no secret is named by its variable."""
+def test_invalid_secret_files(tmp_path: Path, content: bytes, problem: str) -> None:
+    """The problem has the variable of the file."""
     path = tmp_path / "secret"
     path.write_bytes(content)
 
@@ -105,8 +107,8 @@ def test_token_that_cannot_be_sent() -> None:
     assert (expected,) == problems({"GRAFANA_TOKEN": f"{SECRET} x"})
 
 
-def test_identities(tmp_path: Path) -> None:
-    """Secrets come from variables or files; a token goes before a password."""
+def test_credentials(tmp_path: Path) -> None:
+    """Reads secrets from variables or files; a token takes precedence over a password."""
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     environ = {
@@ -115,18 +117,18 @@ def test_identities(tmp_path: Path) -> None:
         "GRAFANA_TOKEN": "token",
         "GRAFANA_ADMIN_PASSWORD": SECRET,
     }
-    identities = load_addresses(environ, {}).identities
+    credentials = load_targets(environ, {}).credentials
 
     assert {EXPORTER: ("scraper", SECRET), GRAFANA: (None, "token")} == {
-        name: revealed(identity) for name, identity in identities.items()
+        name: revealed(one) for name, one in credentials.items()
     }
     del environ["GRAFANA_TOKEN"]
-    assert ("admin", SECRET) == revealed(load_addresses(environ, {}).identities[GRAFANA])
-    assert SECRET not in repr(load_addresses(environ, {}))
+    assert ("admin", SECRET) == revealed(load_targets(environ, {}).credentials[GRAFANA])
+    assert SECRET not in repr(load_targets(environ, {}))
 
 
 def test_secrets_have_no_flags() -> None:
-    """No flag and no URL may hold what others of the machine must not read in the list of processes."""
-    assert {"--prometheus-job", *(stage.flag for stage in STAGES)}.isdisjoint(
-        f"--{name.lower().replace('_', '-')}" for name, _ in CREDENTIALS
+    """No flag takes a secret: other users could read it in the list of processes."""
+    assert {"--prometheus-job", *(server.flag for server in SERVERS)}.isdisjoint(
+        f"--{name.lower().replace('_', '-')}" for name, _ in CREDENTIAL_VARIABLES
     )

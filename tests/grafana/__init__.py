@@ -1,1 +1,1 @@
-"""Tests of what Grafana shows, and to whom."""
+"""Tests of `grafana`."""

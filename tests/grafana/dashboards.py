@@ -1,4 +1,4 @@
-"""The committed dashboards, taken apart."""
+"""Panels, variables and queries of the committed dashboards."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Query:
     """One query of a dashboard.
 
     Attributes:
-        where: File and panel, variable or annotation.
+        where: File, and panel, variable or annotation.
         source: Type of its data source.
-        text: PromQL, LogQL or TraceQL, with Grafana's variables in it.
-        is_instant: Whether it is asked at one moment, not over a range.
+        text: PromQL, LogQL or TraceQL with Grafana's variables.
+        is_instant: Whether it is an instant query.
     """
 
     where: str
@@ -41,7 +41,7 @@ def parsed(file: str) -> Tree:
 
 
 def panels(file: str) -> list[Tree]:
-    """Return its panels, rows left out."""
+    """Return its panels without rows."""
     return [panel for panel in parsed(file)["panels"] if panel["type"] != "row"]
 
 
@@ -51,7 +51,7 @@ def variables(file: str) -> Mapping[str, Tree]:
 
 
 def marks(file: str) -> list[Tree]:
-    """Return its annotations that ask a data source."""
+    """Return its annotations with a query."""
     return [row for row in parsed(file)["annotations"]["list"] if "expr" in row]
 
 
@@ -74,7 +74,7 @@ ALL_QUERIES = [query for file in FILES for query in queries(file)]
 
 
 def texts(tree: Any) -> Iterator[str]:
-    """Yield every text of a tree, keys left out."""
+    """Yield every text of a tree, without keys."""
     if isinstance(tree, Mapping):
         for value in tree.values():
             yield from texts(value)

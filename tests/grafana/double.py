@@ -1,10 +1,8 @@
-"""A Grafana that answers with recordings of the real one, on a real socket.
+"""A stub of Grafana with state, whose answers are recordings of a real one.
 
-Status and body are those of `tests/recorded/grafana/`, whose files begin with the request they answer. Only
-names and numbers in a body are replaced, and only where the recording has such a key. What a body is made of
-is kept in between, so that a second run meets what the first has made. Two things were not recorded and are
-put together from what was: the permission of a user (a team's, with the user's name and number in its place),
-and what a new folder allows (as the provisioned one: Editor may edit, Viewer may view).
+Status and body are those of `tests/recorded/grafana/`; names and ids in a body are replaced. Two answers were
+not recorded: the permission of a user (made from that of a team), and the permissions of a new folder (those
+of the provisioned one).
 """
 
 from __future__ import annotations
@@ -12,14 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+
+from tests.doctor.backends import SILENCE, Asked, Backend, Response
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "grafana"
 
@@ -28,33 +23,12 @@ PASSWORD = "a-pass-word that-nobody-prints"
 TOKEN = "glsa_a-token-that-nobody-prints"
 ADMIN_ID = 1
 VIEWER_ID = 2
-"""Of the two users of the recordings; their logins are admin and viewer."""
+"""The two users of the recordings: admin and viewer."""
 
 Access = list[dict[str, Any]]
-"""The permissions on a folder: role, teamId or userId, and permission."""
+"""Permissions on a folder: role, teamId or userId, and permission."""
 PERMISSION_NAMES = {1: "View", 2: "Edit", 4: "Admin"}
 DEFAULT_ACCESS: Access = [{"role": "Editor", "permission": 2}, {"role": "Viewer", "permission": 1}]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer."""
-
-    status: int
-    body: bytes
-    kind: str = "application/json"
-    location: str | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request that arrived."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    content: Any
-    authorization: str
 
 
 def recorded(name: str) -> tuple[int, Any]:
@@ -66,130 +40,75 @@ def recorded(name: str) -> tuple[int, Any]:
 
 
 def replaced(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
-    """Return a recorded object with other values for some of its keys."""
+    """Return a recorded object with other values for some keys."""
     assert set(values) <= set(row)
     return {**row, **values}
 
 
-def answer(name: str, **values: Any) -> Answer:
-    """Return a recorded answer; `values` take the place of what its object has under these keys."""
+def answer(name: str, **values: Any) -> Response:
+    """Return a recorded answer with other values for some keys."""
     status, body = recorded(name)
-    return Answer(status, json.dumps(replaced(body, **values) if values else body).encode())
+    return Response(status, replaced(body, **values) if values else body)
 
 
-def rows(name: str, found: list[dict[str, Any]]) -> Answer:
-    """Return a recorded list, with other rows."""
-    return Answer(recorded(name)[0], json.dumps(found).encode())
+def rows(name: str, found: list[dict[str, Any]]) -> Response:
+    """Return a recorded list with other rows."""
+    return Response(recorded(name)[0], found)
 
 
 def basic(user: str, password: str) -> str:
-    """Return the header of a sign-in."""
+    """Return the header of basic authentication."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-@dataclass
-class GrafanaDouble:
-    """Grafana with its two recorded users, one provisioned folder and no team.
+class GrafanaDouble(Backend):
+    """Grafana with the two recorded users, one provisioned folder and no team.
 
-    `faults` answer instead, by method and path; `meanwhile` is what somebody else does just before such a
-    request, once. With `silent` set it takes requests and never answers.
+    `faults` replace answers by method and path; `meanwhile` is called once before the answer, as a change by
+    another admin. With `silent` set it does not answer.
     """
 
-    prefix: str = ""
-    teams: dict[str, int] = field(default_factory=dict)
-    members: dict[int, list[int]] = field(default_factory=dict)
-    folders: dict[str, str] = field(default_factory=lambda: {"gatewayz": "GatewayZ"})
-    access: dict[str, Access] = field(default_factory=lambda: {"gatewayz": DEFAULT_ACCESS})
-    faults: dict[tuple[str, str], Answer] = field(default_factory=dict)
-    meanwhile: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
-    silent: bool = False
-
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
-        self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of all who wait, and close."""
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
+    def __init__(self, prefix: str = "") -> None:
+        """Start with the state of a fresh Grafana, below a sub-path."""
+        super().__init__({}, otherwise=self._answer)
+        self.prefix = prefix
+        self.teams: dict[str, int] = {}
+        self.members: dict[int, list[int]] = {}
+        self.folders = {"gatewayz": "GatewayZ"}
+        self.access: dict[str, Access] = {"gatewayz": DEFAULT_ACCESS}
+        self.faults: dict[tuple[str, str], Response] = {}
+        self.meanwhile: dict[tuple[str, str], Callable[[], object]] = {}
+        self.silent = False
 
     @property
     def url(self) -> str:
-        """Its root."""
-        return f"http://127.0.0.1:{self._server.server_port}{self.prefix}"
+        """The root."""
+        return super().url + self.prefix
 
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
-        """What arrived that was no GET: method, path, content."""
+        """Method, path and content of all requests but GET."""
         return [(one.method, one.path, one.content) for one in self.asked if one.method != "GET"]
 
     def add_team(self, name: str, *members: int) -> int:
-        """Make a team, as another admin would, and return its number."""
+        """Create a team, and return its id."""
         number = len(self.teams) + 1
         self.teams[name], self.members[number] = number, list(members)
         return number
 
     def add_folder(self, uid: str, title: str) -> None:
-        """Make a folder, as another admin would."""
+        """Create a folder."""
         self.folders[uid], self.access[uid] = title, DEFAULT_ACCESS
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Head and body leave together; else the client's acknowledgement of the head is waited for.
-            wbufsize = -1
-
-            def handle_any(self) -> None:
-                url = urlsplit(self.path)
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked = Asked(
-                    self.command,
-                    url.path,
-                    parse_qs(url.query),
-                    json.loads(sent) if sent else None,
-                    self.headers.get("Authorization", ""),
-                )
-                double.asked.append(asked)
-                if double.silent:
-                    double._released.wait()
-                    self.close_connection = True
-                    return
-                self.reply(double._answer(asked))
-
-            def reply(self, answer: Answer) -> None:
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.kind)
-                self.send_header("Content-Length", str(len(answer.body)))
-                if answer.location:
-                    self.send_header("Location", answer.location)
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-            do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names are the server's
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Say nothing."""
-
-        return Handler
-
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: Asked) -> object:
+        if self.silent:
+            return SILENCE
         path = asked.path.removeprefix(self.prefix)
         self.meanwhile.pop((asked.method, path), lambda: None)()
         if (asked.method, path) in self.faults:
             return self.faults[asked.method, path]
         if self.prefix and path == asked.path:
-            return Answer(404, b"not here", "text/plain")
+            return Response(404, b"not here")
         if path == "/api/health":
             return answer("01-health")
         if asked.authorization not in (basic(USER, PASSWORD), f"Bearer {TOKEN}"):
@@ -198,9 +117,9 @@ class GrafanaDouble:
             found = re.fullmatch(pattern, path)
             if found and method == asked.method:
                 return handle(self, asked, *found.groups())
-        raise AssertionError(f"nobody recorded {asked.method} {path}")
+        raise AssertionError(f"no recording of {asked.method} {path}")
 
-    def _search(self, asked: Asked) -> Answer:
+    def _search(self, asked: Asked) -> Response:
         (name,) = asked.query["name"]
         if name not in self.teams:
             return answer("02-teams-search-none")
@@ -209,45 +128,45 @@ class GrafanaDouble:
         team = replaced(row, id=number, name=name, memberCount=len(self.members[number]))
         return answer("06-teams-search", teams=[team])
 
-    def _create_team(self, asked: Asked) -> Answer:
+    def _create_team(self, asked: Asked) -> Response:
         name = asked.content["name"]
         if name in self.teams:
             return answer("04-team-create-again")
-        # Who makes a team becomes its member; service accounts, which sign in by token, do not.
-        creators = [ADMIN_ID] if asked.authorization.startswith("Basic") else []
+        # The creator becomes a member; service accounts, which use tokens, do not.
+        creators = [ADMIN_ID] if (asked.authorization or "").startswith("Basic") else []
         return answer("03-team-create", teamId=self.add_team(name, *creators))
 
-    def _members(self, asked: Asked, team: str) -> Answer:
+    def _members(self, asked: Asked, team: str) -> Response:
         by_id = {row["userId"]: row for row in recorded("24-team-members")[1]}
         members = [replaced(by_id[number], teamId=int(team)) for number in self.members[int(team)]]
         return rows("24-team-members", members)
 
-    def _add_member(self, asked: Asked, team: str) -> Answer:
+    def _add_member(self, asked: Asked, team: str) -> Response:
         if asked.content["userId"] in self.members[int(team)]:
             return answer("23-team-member-add-again")
         self.members[int(team)].append(asked.content["userId"])
         return answer("22-team-member-add")
 
-    def _remove_member(self, asked: Asked, team: str, user: str) -> Answer:
+    def _remove_member(self, asked: Asked, team: str, user: str) -> Response:
         self.members[int(team)].remove(int(user))
         return answer("33-team-member-remove")
 
-    def _users(self, asked: Asked) -> Answer:
+    def _users(self, asked: Asked) -> Response:
         return answer("25-org-users")
 
-    def _folder(self, asked: Asked, uid: str) -> Answer:
+    def _folder(self, asked: Asked, uid: str) -> Response:
         if uid not in self.folders:
             return answer("10-folder-missing")
         return answer("09-folder", uid=uid, title=self.folders[uid])
 
-    def _create_folder(self, asked: Asked) -> Answer:
+    def _create_folder(self, asked: Asked) -> Response:
         uid, title = asked.content["uid"], asked.content["title"]
         if uid in self.folders or title in self.folders.values():
             return answer("12-folder-create-again")
         self.add_folder(uid, title)
         return answer("11-folder-create", uid=uid, title=title)
 
-    def _access(self, asked: Asked, uid: str) -> Answer:
+    def _access(self, asked: Asked, uid: str) -> Response:
         return rows("13-folder-permissions", [self._grant(item, uid) for item in self.access[uid]])
 
     def _grant(self, item: Mapping[str, Any], uid: str) -> dict[str, Any]:
@@ -264,16 +183,16 @@ class GrafanaDouble:
         names = {"userLogin": user["login"], "userEmail": user["email"]}
         return replaced(team, teamId=0, team="", userId=item["userId"], **names, **values)
 
-    def _set_access(self, asked: Asked, uid: str) -> Answer:
+    def _set_access(self, asked: Asked, uid: str) -> Response:
         items = asked.content["items"]
         if {item["teamId"] for item in items if "teamId" in item} - set(self.teams.values()):
             return answer("17-folder-permissions-unknown-team")
-        # As recorded: other numbers are taken without a word, and allow nothing.
+        # As recorded: unknown permissions are accepted without effect.
         self.access[uid] = [item for item in items if item["permission"] in (1, 2, 4)]
         return answer("14-folder-permissions-set")
 
 
-ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
+ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("GET", "/api/teams/search", GrafanaDouble._search),
     ("POST", "/api/teams", GrafanaDouble._create_team),
     ("GET", r"/api/teams/(\d+)/members", GrafanaDouble._members),

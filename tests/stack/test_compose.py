@@ -17,7 +17,8 @@ import yaml
 from exporter import SERVICE_NAME, __version__
 from exporter.config.settings import VARIABLES, load_settings
 from exporter.config.values import parse_duration
-from exporter.doctor.targets import EXPORTER, STAGES, load_addresses
+from exporter.doctor.targets import EXPORTER, load_targets
+from exporter.doctor.targets import SERVERS as TARGETS
 from exporter.errors import SettingsError
 from exporter.metrics.instruments import INSTRUMENTS
 from grafana.access.settings import load_settings as load_access_settings
@@ -315,9 +316,9 @@ def test_exporter_settings(own: Tree) -> None:
 def test_doctor_knows_all_servers(own: Tree) -> None:
     """`doctor` in the exporter's container finds every server, past any proxy, where it listens."""
     environment = own[SERVICE_NAME]["environment"]
-    urls = load_addresses(environment, {}).urls
+    urls = load_targets(environment, {}).urls
 
-    assert {stage.name for stage in STAGES} - {EXPORTER} == set(urls)
+    assert {target.name for target in TARGETS} - {EXPORTER} == set(urls)
     hosts = {urlsplit(url).hostname for url in urls.values()}
     assert set() == hosts - set(own)
     assert set() == hosts - set(environment["NO_PROXY"].split(","))
@@ -587,7 +588,7 @@ def test_access_rules_are_applied(own: Tree) -> None:
     settings = load_access_settings(environment, None)
     assert ("http://grafana:3000", own["grafana"]["environment"]["GF_SECURITY_ADMIN_USER"]) == (
         settings.url,
-        settings.user,
+        settings.credentials.user,
     )
     assert urlsplit(settings.url).hostname in environment["NO_PROXY"].split(",")
 

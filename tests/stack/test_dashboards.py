@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo.gateway import PROVIDERS, DemoGateway
+from exporter.demo.gateway import DemoGateway
+from exporter.demo.script import PROVIDERS
 from tests.grafana.dashboards import ALL_QUERIES, Query, panels
 from tests.process import program
 from tests.stack import servers

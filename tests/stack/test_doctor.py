@@ -18,8 +18,8 @@ import pytest
 
 from exporter.doctor.checks import CHECKS
 from exporter.doctor.targets import GRAFANA
-from tests.doctor.backends import Asked, Backend, Refusal, good_answers, real_time, spans
-from tests.doctor.walks import GRAFANA_TOKEN
+from tests.doctor.backends import Asked, Backend, Response, good_answers, real_time, spans
+from tests.doctor.chain import GRAFANA_TOKEN
 from tests.process import program, run_program
 from tests.replay import answer, recording
 from tests.stack import servers
@@ -74,7 +74,7 @@ def face(running: Chain) -> Backend:
 
     def trace(asked: Asked) -> Any:
         names = [span.name for span in running.tempo.trace(asked.path.rpartition("/")[2])]
-        return spans(*names) if names else Refusal(404, "trace not found")
+        return spans(*names) if names else Response(404, "trace not found")
 
     return Backend({"/ready": b"ready\n"}, real_time, otherwise=trace)
 

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from exporter import SERVICE_NAME
-from exporter.demo.gateway import PROVIDERS, DemoGateway
+from exporter.demo.gateway import DemoGateway
+from exporter.demo.script import PROVIDERS
 from tests.process import program
 from tests.stack import servers
 from tests.stack.chain import KEY, exporter_environment

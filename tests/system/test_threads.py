@@ -12,7 +12,7 @@ import requests
 from opentelemetry import trace
 
 from exporter.clock import SystemClock
-from exporter.doctor import probe as inquiry
+from exporter.doctor import probe
 from exporter.errors import GatewayError, Outcome, ThreadError
 from exporter.gateway.client import GatewayClient, Reply
 from exporter.gateway.fetcher import Fetcher, FetchTask, ResultQueue
@@ -150,8 +150,8 @@ def test_shutdown_of_telemetry(running: Rig, no_threads: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("no_threads")
 def test_doctor() -> None:
     """The doctor reports `internal`, not a failure of the server."""
-    with pytest.raises(inquiry.NoAnswer, match=REFUSED) as caught:
-        inquiry.get("http://127.0.0.1:9", SystemClock())
+    with pytest.raises(probe.ProbeError, match=REFUSED) as caught:
+        probe.get("http://127.0.0.1:9", SystemClock())
 
     assert Outcome.INTERNAL is caught.value.outcome
 

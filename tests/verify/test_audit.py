@@ -1,8 +1,4 @@
-"""The audit finds what must not be in the tree and what must not be installed, and says what it cannot know.
-
-The scan for secrets is the real one. pip, uv and pip-audit are played from recordings: what they would say of
-a withdrawn version or a vulnerability depends on the registry. So is git, which the machine may lack.
-"""
+"""Tests of `.ci/audit.py` with the real scanner for secrets, and stubs of git, pip, uv and pip-audit."""
 
 from __future__ import annotations
 
@@ -58,22 +54,31 @@ NO_FEED = (
 )
 
 
+AuditPackages = Callable[[], tuple[int, list[str]]]
+SERVED = "packages, served with the hashes that are pinned"
+
+
+def indented(errors: str) -> list[str]:
+    """Return the lines of error output as the audit prints them."""
+    return [f"    {line.strip()}" for line in errors.splitlines()]
+
+
 def pip(*packages: object) -> tuple[str, str, int]:
-    """Return what pip says of these packages."""
+    """Return the output of pip for these packages."""
     return json.dumps({"version": "1", "install": packages}), "", 0
 
 
 def advisories(*packages: object) -> tuple[str, str, int]:
-    """Return what pip-audit says of these packages."""
+    """Return the output of pip-audit for these packages."""
     faults = any(dict(package).get("vulns") for package in packages)  # type: ignore[call-overload]
     return json.dumps({"dependencies": packages, "fixes": []}), "", int(faults)
 
 
 class Tools:
-    """A folder of programs that say what was recorded: with each call the next, and the last for ever."""
+    """A folder of stub programs; each call returns the next output, and then the last one."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin with good answers."""
+        """Start with successful programs."""
         self.folder = folder
         self.play("pip", pip(GOOD))
         self.play("pip-audit", advisories(SOUND))
@@ -82,19 +87,19 @@ class Tools:
         (folder / hook).symlink_to(Path(sys.executable).parent / hook)
 
     def play(self, name: str, *answers: tuple[str, str, int]) -> None:
-        """Let a program give these answers: its output, its complaints, its exit code."""
+        """Set output, error output and exit code of each call of a program."""
         (self.folder / f"{name}.json").write_text(json.dumps(answers), encoding="utf-8")
         (self.folder / f"{name}.calls").write_text("", encoding="utf-8")
         path = self.folder / name
-        path.write_text(f"#!{sys.executable}\n{PLAYER}", encoding="utf-8")
+        path.write_text(f"#!{sys.executable}\n{STUB}", encoding="utf-8")
         path.chmod(0o755)
 
     def calls(self, name: str) -> list[str]:
-        """Return the command lines with which a program was called."""
+        """Return the command lines of a program's calls."""
         return (self.folder / f"{name}.calls").read_text(encoding="utf-8").splitlines()
 
 
-PLAYER = """
+STUB = """
 import json, pathlib, sys
 base = pathlib.Path(sys.argv[0])
 calls = base.with_name(f"{base.name}.calls")
@@ -111,14 +116,14 @@ sys.exit(code)
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    """The programs that the audit calls."""
+    """The programs of the audit."""
     folder = tmp_path / "bin"
     folder.mkdir()
     return Tools(folder)
 
 
 def tree(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Make a folder with these files."""
+    """Create a folder with these files."""
     folder.mkdir()
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ def tree(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def audit(folder: Path, tools: Tools) -> tuple[int, list[str]]:
-    """Return exit code and output of an audit, in whose folder git tracks every file."""
+    """Return exit code and output of an audit of a folder whose files are all tracked."""
     tracked = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     tools.play("git", ("".join(f"{name}\0" for name in tracked), "", 0))
     result = subprocess.run(
@@ -144,8 +149,8 @@ def audit(folder: Path, tools: Tools) -> tuple[int, list[str]]:
 
 
 @pytest.fixture
-def of_tools(tmp_path: Path, tools: Tools) -> Callable[[], tuple[int, list[str]]]:
-    """Runs the audit where there is no secret, and leaves out what it says of them."""
+def audit_packages(tmp_path: Path, tools: Tools) -> AuditPackages:
+    """Runs the audit of a folder without secrets; returns exit code and output without the first line."""
     folder = tree(tmp_path / "tree", {"empty.txt": b""})
 
     def run() -> tuple[int, list[str]]:
@@ -157,7 +162,7 @@ def of_tools(tmp_path: Path, tools: Tools) -> Callable[[], tuple[int, list[str]]
 
 
 def test_planted_secrets(tmp_path: Path, tools: Tools) -> None:
-    """Secrets that were put beside good files are found, and nothing of them is shown."""
+    """Finds planted secrets, and does not print them."""
     good = {
         name: (ROOT / name).read_bytes()
         for name in ("README.md", ".env.example", "exporter/gateway/credentials.py")
@@ -183,14 +188,14 @@ def test_planted_secrets(tmp_path: Path, tools: Tools) -> None:
 
 
 def test_nothing_tracked(tmp_path: Path, tools: Tools) -> None:
-    """To have scanned nothing is no success."""
+    """An audit without files fails."""
     code, lines = audit(tree(tmp_path / "tree", {}), tools)
 
     assert (1, "Secrets: the scan failed") == (code, lines[0])
 
 
-def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
-    """Each lock file is looked at by both tools, with its hashes and without an installation."""
+def test_nothing_found(audit_packages: AuditPackages, tools: Tools) -> None:
+    """Both pip and pip-audit read each lock file, with hashes and without installation."""
     assert (
         0,
         [
@@ -198,7 +203,7 @@ def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Too
             "Wheels: all for linux/amd64 and linux/arm64, with the hashes that are pinned",
             "Advisories: 1 packages, no known vulnerabilities",
         ],
-    ) == of_tools()
+    ) == audit_packages()
     assert ["ls-files -z"] == tools.calls("git")
     locks = sorted(f"--requirement=requirements/{path.name}" for path in (ROOT / "requirements").iterdir())
     for name in ("pip", "pip-audit"):
@@ -208,48 +213,45 @@ def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Too
     assert {"--dry-run", "--ignore-installed", "--no-deps"} <= set(tools.calls("pip")[0].split())
 
 
+WITHDRAWN = "    attrs 21.1.0 has been withdrawn"
+FIXED = "    urllib3 1.26.5: PYSEC-2023-192, fixed in 1.26.17, 2.0.6"
+NO_ADVISORIES = "1 packages: the registry gives no advisories"
+NO_AMD64 = "Wheels: not all for linux/amd64 and Python 3.13"
+OTHER_PINS = "Pins: what is served is not what is pinned"
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "code", "expected"),
     [
+        ("pip", pip(GOOD, YANKED), 1, [f"Pins: 2 {SERVED}", WITHDRAWN]),
+        ("pip", ("", OTHER_HASH, 1), 1, [OTHER_PINS, *indented(OTHER_HASH)]),
+        ("pip", ("", NO_CONNECTION + OTHER_HASH, 1), 1, [OTHER_PINS, *indented(NO_CONNECTION + OTHER_HASH)]),
+        ("pip", ("", GONE, 1), 1, [OTHER_PINS, *indented(GONE)]),
+        ("pip", ("", "", 1), 1, [OTHER_PINS, "    no error output"]),
         (
-            "pip",
-            pip(GOOD, YANKED),
+            "uv",
+            ("", NO_WHEEL, 1),
             1,
-            [
-                "Pins: 2 packages, served with the hashes that are pinned",
-                "    attrs 21.1.0 has been withdrawn",
-            ],
+            [NO_AMD64, *indented(NO_WHEEL)],
         ),
         (
-            "pip",
-            ("", OTHER_HASH, 1),
+            "uv",
+            ("", OTHER_WHEEL, 1),
             1,
-            [
-                "Pins: what is served is not what is pinned",
-                *(f"    {line.strip()}" for line in OTHER_HASH.splitlines()),
-            ],
+            [NO_AMD64, *indented(OTHER_WHEEL)],
         ),
-        ("pip", ("", GONE, 1), 1, ["Pins: what is served is not what is pinned", f"    {GONE.strip()}"]),
-        ("pip", ("", "", 1), 1, ["Pins: what is served is not what is pinned", "    no word of the reason"]),
         (
             "pip-audit",
             advisories(SOUND, VULNERABLE),
             1,
-            [
-                "Advisories: 2 packages, 1 known vulnerabilities",
-                "    urllib3 1.26.5: PYSEC-2023-192, mended in 1.26.17, 2.0.6",
-            ],
+            ["Advisories: 2 packages, 1 known vulnerabilities", FIXED],
         ),
-        ("pip-audit", advisories(SKIPPED), 0, ["Advisories: 1 packages: the registry gives no advisories"]),
+        ("pip-audit", advisories(SKIPPED), 0, [f"Advisories: {NO_ADVISORIES}"]),
         (
             "pip-audit",
             advisories(SKIPPED, VULNERABLE),
             1,
-            [
-                "Advisories: 1 packages, 1 known vulnerabilities; "
-                "1 packages: the registry gives no advisories",
-                "    urllib3 1.26.5: PYSEC-2023-192, mended in 1.26.17, 2.0.6",
-            ],
+            [f"Advisories: 1 packages, 1 known vulnerabilities; {NO_ADVISORIES}", FIXED],
         ),
         (
             "pip-audit",
@@ -261,65 +263,51 @@ def test_nothing_found(of_tools: Callable[[], tuple[int, list[str]]], tools: Too
     ids=[
         "withdrawn",
         "other hash",
+        "other hash after a retry",
         "gone",
         "failed silently",
+        "no wheel",
+        "other wheel",
         "vulnerable",
         "no advisories",
         "some advisories",
         "wrong call",
     ],
 )
-def test_what_the_tools_say(
-    of_tools: Callable[[], tuple[int, list[str]]],
+def test_findings(
+    audit_packages: AuditPackages,
     tools: Tools,
     name: str,
     answer: tuple[str, str, int],
     code: int,
     expected: Sequence[str],
 ) -> None:
-    """A withdrawn version, another hash, a version that is gone and a vulnerability are findings."""
+    """A yanked or missing version, another hash and a vulnerability are findings at the first attempt."""
     tools.play(name, answer)
 
-    actual, lines = of_tools()
+    actual, lines = audit_packages()
 
     assert (code, 1) == (actual, len(tools.calls(name)))
     assert list(expected) == [line for line in lines if line in expected]
 
 
-def test_wheels_for_the_image(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
-    """What the image installs is asked for, for its Python and both platforms, as wheels with hashes."""
-    of_tools()
+def test_wheels_for_the_image(audit_packages: AuditPackages, tools: Tools) -> None:
+    """Wheels with hashes are installed for the image's Python, for each platform until one fails."""
+    tools.play("uv", ("", "", 0), ("", NO_WHEEL, 1))
 
-    calls = [set(call.split()) for call in tools.calls("uv")]
-    for call, machine in zip(calls, ("x86_64", "aarch64"), strict=True):
-        assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version=3.13"} <= call
-        assert {"--requirement=requirements/run.txt", f"--python-platform={machine}-manylinux_2_40"} <= call
+    code, lines = audit_packages()
+
+    assert (1, True) == (code, "Wheels: not all for linux/arm64 and Python 3.13" in lines)
+    for call, machine in zip(tools.calls("uv"), ("x86_64", "aarch64"), strict=True):
+        assert {
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version=3.13",
+            "--requirement=requirements/run.txt",
+            f"--python-platform={machine}-manylinux_2_40",
+        } <= set(call.split())
     assert "FROM python:3.13." in (ROOT / "Dockerfile").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("answers", "calls"),
-    [((("", NO_WHEEL, 1),), 1), ((("", "", 0), ("", NO_WHEEL, 1)), 2), ((("", OTHER_WHEEL, 1),), 1)],
-    ids=["amd64", "arm64", "other hash"],
-)
-def test_wheel_that_is_missing(
-    of_tools: Callable[[], tuple[int, list[str]]],
-    tools: Tools,
-    answers: tuple[tuple[str, str, int], ...],
-    calls: int,
-) -> None:
-    """A package without a wheel for a platform, or with another one than is pinned, is a finding at once."""
-    tools.play("uv", *answers)
-
-    code, lines = of_tools()
-
-    platform = ("linux/amd64", "linux/arm64")[calls - 1]
-    told = [line for line in lines if not line.startswith(("Pins", "Advisories"))]
-    assert (1, calls) == (code, len(tools.calls("uv")))
-    assert [
-        f"Wheels: not all for {platform} and Python 3.13",
-        *(f"    {line.strip()}" for line in answers[-1][1].splitlines()),
-    ] == told
 
 
 @pytest.mark.parametrize(
@@ -327,18 +315,14 @@ def test_wheel_that_is_missing(
     [("pip", NO_CONNECTION), ("pip-audit", NO_FEED), ("uv", NO_INDEX)],
     ids=["pip", "pip-audit", "uv"],
 )
-def test_silent_registry(
-    of_tools: Callable[[], tuple[int, list[str]]], tools: Tools, name: str, error: str
-) -> None:
-    """A registry that does not answer is asked twice; then a line says so, and the change may go on."""
+def test_unreachable_registry(audit_packages: AuditPackages, tools: Tools, name: str, error: str) -> None:
+    """After two attempts with an unreachable registry the audit passes, and says so."""
     tools.play(name, ("", error, 1))
 
-    code, lines = of_tools()
+    code, lines = audit_packages()
 
     assert (0, 2) == (code, len(tools.calls(name)))
-    assert 1 == len(
-        [line for line in lines if line.endswith("not audited: the registry did not answer, twice")]
-    )
+    assert 1 == sum(line.endswith("not audited: the registry did not answer, twice") for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -346,20 +330,10 @@ def test_silent_registry(
     [("pip", NO_CONNECTION, pip(YANKED)), ("pip-audit", NO_FEED, advisories(VULNERABLE))],
     ids=["pip", "pip-audit"],
 )
-def test_registry_that_answers_late(
-    of_tools: Callable[[], tuple[int, list[str]]], tools: Tools, name: str, error: str, then: Any
+def test_second_attempt(
+    audit_packages: AuditPackages, tools: Tools, name: str, error: str, then: Any
 ) -> None:
-    """What the second answer brings counts like that of a first."""
+    """Findings of the second attempt count."""
     tools.play(name, ("", error, 1), then)
 
-    assert (1, 2) == (of_tools()[0], len(tools.calls(name)))
-
-
-def test_wrong_hash_on_a_bad_line(of_tools: Callable[[], tuple[int, list[str]]], tools: Tools) -> None:
-    """Another hash is a finding at once, whatever trouble there was on the way to it."""
-    tools.play("pip", ("", NO_CONNECTION + OTHER_HASH, 1))
-
-    code, lines = of_tools()
-
-    assert (1, 1) == (code, len(tools.calls("pip")))
-    assert "Pins: what is served is not what is pinned" in lines
+    assert (1, 2) == (audit_packages()[0], len(tools.calls(name)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import BEGIN, BEGIN_LARGE, END, END_LARGE
-from bench.check import DiffersError, compare, first_data, strangers
+from bench.check import DiffersError, compare, first_data, torn
 from bench.contestants import CONTESTANTS, OURS, start
 from bench.fleet import fleet
 from bench.measure import START
@@ -100,7 +100,7 @@ def test_torn_bodies_are_counted(old: bytes, new: bytes, expected: int) -> None:
     answers = [Scrape(TEXT, body, 0.0, 0.0) for body in bodies]
 
     assert bodies[0] != bodies[1]
-    assert expected == strangers(answers, {0: fingerprint(EXPOSITION)})
+    assert expected == torn(answers, {0: fingerprint(EXPOSITION)})
 
 
 def test_last_update() -> None:

@@ -1,4 +1,4 @@
-"""`make run` starts the exporter with the variables of `.env`."""
+"""Tests of `.ci/dotenv.py` and `make run`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRINT = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() 
 
 
 def start(folder: Path, text: str | bytes | None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Start a program that prints the variables whose names begin with T_."""
+    """Start a program that prints the variables with the prefix T_."""
     if text is not None:
         (folder / ".env").write_bytes(text if isinstance(text, bytes) else text.encode())
     return subprocess.run(
@@ -49,7 +49,7 @@ def start(folder: Path, text: str | bytes | None, **variables: str) -> subproces
     ],
 )
 def test_values(tmp_path: Path, line: str, value: str | None) -> None:
-    """A value is what Compose makes of it; nothing is executed or expanded."""
+    """Values are those of Compose, without execution or expansion."""
     result = start(tmp_path, f"\ufeff# a comment\n\n{line}\r\nT_B=last")
 
     if value is None:
@@ -69,15 +69,15 @@ def test_values(tmp_path: Path, line: str, value: str | None) -> None:
         (b"A=\xff", "it is not UTF-8 text."),
     ],
 )
-def test_file_that_cannot_be_used(tmp_path: Path, text: str | bytes, problem: str) -> None:
-    """What is not certain is exit code 2, with the line and without its value."""
+def test_invalid_file(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    """An invalid line is exit code 2, and a message without its value."""
     result = start(tmp_path, text)
 
     assert (2, f".env cannot be used: {problem}\n", "") == (result.returncode, result.stderr, result.stdout)
 
 
-def test_what_is_set_wins(tmp_path: Path) -> None:
-    """Variables of the shell win, and the names that come from the file are printed, without values."""
+def test_precedence(tmp_path: Path) -> None:
+    """Variables of the shell take precedence; names of the file's variables are printed."""
     result = start(tmp_path, "T_A=hush\nT_B=hush\nT_C=", T_B="shell")
 
     assert {"T_A": "hush", "T_B": "shell", "T_C": ""} == json.loads(result.stdout)
@@ -85,14 +85,14 @@ def test_what_is_set_wins(tmp_path: Path) -> None:
 
 
 def test_without_a_file(tmp_path: Path) -> None:
-    """Without the file nothing is said, and the program starts."""
+    """Without the file the program starts without a message."""
     result = start(tmp_path, None, T_A="shell")
 
     assert ("", {"T_A": "shell"}) == (result.stderr, json.loads(result.stdout))
 
 
 def test_make_run(tmp_path: Path) -> None:
-    """`make run` gives the exporter what is in the file."""
+    """`make run` starts the exporter with the variables of the file."""
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/run.stamp").touch()
     (tmp_path / ".ci").symlink_to(ROOT / ".ci")

@@ -1,4 +1,4 @@
-"""What the program is made of can be read by tools: every pinned package, no other, in a valid document."""
+"""Tests of `.ci/sbom.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIN = re.compile(r"^([\w.-]+)==(\S+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def write(target: Path) -> str:
-    """Return what `make sbom` writes."""
+    """Return the output of `make sbom`."""
     result = subprocess.run(
         [sys.executable, ".ci/sbom.py", str(target)],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def document(text: str) -> dict[str, Any]:
 
 
 def test_is_valid(text: str, document: dict[str, Any]) -> None:
-    """The document is one of CycloneDX 1.6 by that version's own schema, which finds what is missing."""
+    """The document is valid by the schema of CycloneDX 1.6."""
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     nameless = {**document, "components": [{"type": "library"}]}
 
@@ -58,7 +58,7 @@ def test_is_valid(text: str, document: dict[str, Any]) -> None:
 
 
 def test_has_every_pin(document: dict[str, Any]) -> None:
-    """Its packages are those of requirements/run.txt, with their versions, hashes and addresses."""
+    """The packages are those of requirements/run.txt, with versions, hashes and URLs."""
     pinned = {
         (name, version, frozenset(re.findall(r"sha256:(\w+)", rest)))
         for name, version, rest in PIN.findall(
@@ -86,7 +86,7 @@ def test_has_every_pin(document: dict[str, Any]) -> None:
 
 
 def test_main_component(document: dict[str, Any]) -> None:
-    """It tells whose packages they are, at which version, and which of them the program asks for itself."""
+    """The main component has name, version and direct dependencies."""
     component = document["metadata"]["component"]
     by_ref = {package["bom-ref"]: package["name"] for package in document["components"]}
     (depends_on,) = [
@@ -101,5 +101,5 @@ def test_main_component(document: dict[str, Any]) -> None:
 
 
 def test_is_the_same_again(text: str, tmp_path: Path) -> None:
-    """The same pins make the same document, byte for byte: no time and no random number is in it."""
+    """The output is reproducible byte for byte."""
     assert text == write(tmp_path / "sbom.cdx.json")
