@@ -15,15 +15,10 @@ from tests.replay import ReplayGateway
 from tests.rig import Rig, rig
 
 KEY = "test-admin-key"
-SEARCH_FACTOR = 20
-"""How much more `make properties` tries than every run of the tests."""
 
-hypothesis.register_profile(
-    "search",
-    hypothesis.get_profile("ci"),
-    derandomize=False,
-    max_examples=SEARCH_FACTOR * hypothesis.get_profile("ci").max_examples,
-)
+REPEATABLE = hypothesis.get_profile("ci")
+hypothesis.register_profile("quick", REPEATABLE, max_examples=50)
+hypothesis.register_profile("search", REPEATABLE, derandomize=False, max_examples=2000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,20 +6,18 @@ The forms are those of their documentation; tests/stack/ asks the real ones.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 from exporter import __version__
 from exporter.doctor.targets import ALERTMANAGER, COLLECTOR, EXPORTER, GRAFANA, LOKI, PROMETHEUS, TEMPO
 from tests.clocks import START_DATE
+from tests.http_server import Asked as Asked
+from tests.http_server import Connection, StubServer, answer
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 AGE = 12.0
@@ -34,80 +32,28 @@ class Refusal:
     content: Any = ""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request that arrived."""
-
-    path: str
-    query: Mapping[str, list[str]]
-    authorization: str | None
-
-
 Answer = Any
 """JSON, bytes that are sent as they are, a `Refusal`, or what makes one of these of a request."""
 
 
 @dataclass
-class Backend:
-    """One server; it answers by path, and `otherwise` where it has nothing.
-
-    Its clock is `ahead` of `now`.
-    """
+class Backend(StubServer):
+    """A server that answers by path, or with `otherwise`; its clock is `ahead` of `now` by seconds."""
 
     answers: dict[str, Answer]
     now: Callable[[], float] = lambda: START_DATE
     ahead: float = 0.0
     otherwise: Answer = Refusal(404)
-    asked: list[Asked] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """Its root."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            # Head and body leave together; else the client's acknowledgement of the head is waited for.
-            wbufsize = -1
-
-            def do_GET(self) -> None:
-                url = urlsplit(self.path)
-                asked = Asked(url.path, parse_qs(url.query), self.headers.get("Authorization"))
-                backend.asked.append(asked)
-                found = backend.answers.get(url.path, backend.otherwise)
-                answer = found(asked) if callable(found) else found
-                status, content = (
-                    (answer.status, answer.content) if isinstance(answer, Refusal) else (200, answer)
-                )
-                body = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def date_time_string(self, timestamp: float | None = None) -> str:
-                return formatdate(backend.now() + backend.ahead, usegmt=True)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Say nothing."""
-
-        return Handler
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Answer one request."""
+        found = self.answers.get(asked.path, self.otherwise)
+        found = found(asked) if callable(found) else found
+        refusal = found if isinstance(found, Refusal) else Refusal(200, found)
+        body = refusal.content if isinstance(refusal.content, bytes) else json.dumps(refusal.content).encode()
+        date = formatdate(self.now() + self.ahead, usegmt=True)
+        connection.send(answer(refusal.status, body, date=date, connection="close"))
+        return False
 
 
 def exposition(now: float, **samples: float | None) -> bytes:

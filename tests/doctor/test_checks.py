@@ -49,7 +49,7 @@ from tests.doctor.backends import Backend, Refusal, exposition, good_answers, lo
 from tests.doctor.walks import GRAFANA_TOKEN, Chain, chain, nobody_polls
 from tests.faults.peer import Gateway, Says
 from tests.faults.peer import State as Played
-from tests.process import program, run_program
+from tests.process import invoke, program, run_program
 from tests.replay import ReplayGateway
 
 KEY = "test-admin-key"
@@ -286,7 +286,7 @@ def test_program(gateway: ReplayGateway, backends: dict[str, Backend]) -> None:
         port = one.record("Listening")["port"]
         one.record("Updated provider metrics")
         result = run_program("doctor", **variables(backends, gateway, port))
-        as_json = run_program("doctor", "--json", **variables(backends, gateway, port))
+        as_json = invoke("doctor", "--json", **variables(backends, gateway, port))
 
     lines = result.stdout.splitlines()
     assert (0, "", f"All is well: {len(CHECKS) - 1} checks, 1 skipped.") == (
@@ -302,7 +302,7 @@ def test_program(gateway: ReplayGateway, backends: dict[str, Backend]) -> None:
     assert re.search(r"^ok +exporter poll +last good poll \d+ s ago, 40 providers$", result.stdout, re.M)
     document = json.loads(as_json.stdout)
     assert (0, True, [check.name for check in CHECKS]) == (
-        as_json.returncode,
+        as_json.exit_code,
         document["ok"],
         [one["check"] for one in document["checks"]],
     )
@@ -310,9 +310,9 @@ def test_program(gateway: ReplayGateway, backends: dict[str, Backend]) -> None:
 
 def test_program_without_anything() -> None:
     """Without settings and addresses it is not well, all the same in words and without a traceback."""
-    result = run_program("doctor", METRICS_PORT="9")
+    result = invoke("doctor", METRICS_PORT="9")
 
-    assert (1, "") == (result.returncode, result.stderr)
+    assert (1, "") == (result.exit_code, result.stderr)
     assert "Not well: 2 failed, 15 skipped. Begin with settings." == result.stdout.splitlines()[-1]
 
 
@@ -331,13 +331,13 @@ def test_libraries_say_nothing(head: bytes) -> None:
 def test_wrong_usage() -> None:
     """Addresses and credentials that cannot be used are told at once, with exit code 2 and without them."""
     secret = "very-secret-word"
-    result = run_program(
+    result = invoke(
         "doctor", "--loki-url", f"http://me:{secret}@loki", GRAFANA_URL="x", EXPORTER_PASSWORD=secret
     )
 
-    assert (2, "", 3) == (result.returncode, result.stdout, len(result.stderr.splitlines()))
+    assert (2, "", 3) == (result.exit_code, result.stdout, len(result.stderr.splitlines()))
     assert secret not in result.stderr
-    assert 2 == run_program("doctor", "--tempo").returncode
+    assert 2 == invoke("doctor", "--tempo").exit_code
 
 
 def test_protected_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
@@ -356,16 +356,16 @@ def test_protected_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
         port = str(one.record("Listening")["port"])
         one.record("Updated provider metrics")
         settings |= {"METRICS_PORT": port, "REQUESTS_CA_BUNDLE": folder.ca_path, "EXPORTER_USER": USER}
-        good = run_program("doctor", EXPORTER_PASSWORD_FILE=str(password), **settings)
-        wrong = run_program("doctor", EXPORTER_PASSWORD="wrong-password", **settings)
-        stranger = run_program(
+        good = invoke("doctor", EXPORTER_PASSWORD_FILE=str(password), **settings)
+        wrong = invoke("doctor", EXPORTER_PASSWORD="wrong-password", **settings)
+        stranger = invoke(
             "doctor",
             "--exporter-url",
             f"https://localhost:{port}",
             **{**settings, "EXPORTER_USER": "", "REQUESTS_CA_BUNDLE": ""},
         )
 
-    assert (0, 1, 1) == (good.returncode, wrong.returncode, stranger.returncode)
+    assert (0, 1, 1) == (good.exit_code, wrong.exit_code, stranger.exit_code)
     assert "HTTP status 401" in wrong.stdout
     assert "EXPORTER_PASSWORD" in wrong.stdout
     assert "REQUESTS_CA_BUNDLE" in stranger.stdout

@@ -36,7 +36,7 @@ from tests.doctor.walks import Chain, chain, nobody_polls
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, Silence, both, stats_only
 from tests.faults.peer import State as Played
-from tests.process import run_program
+from tests.process import invoke
 from tests.replay import answer, recording
 
 KEY = "test-admin-key"
@@ -44,10 +44,8 @@ OK = ["ok"] * len(LINKS)
 
 
 def links(url: str, **variables: str) -> dict[str, dict[str, Any]]:
-    """Return what the program finds at the gateway, by link."""
-    result = run_program(
-        "doctor", "--json", GATEWAY_API_URL=url, ADMIN_KEY=KEY, METRICS_PORT="0", **variables
-    )
+    """Return what `doctor` finds at the gateway, by link."""
+    result = invoke("doctor", "--json", GATEWAY_API_URL=url, ADMIN_KEY=KEY, METRICS_PORT="0", **variables)
     assert "" == result.stderr
     found = {one["check"]: one for one in json.loads(result.stdout)["checks"]}
     return {link: found[f"gateway {link}"] for link in LINKS}

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import io
 import socket
-import ssl
-import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -17,36 +11,14 @@ from typing import Protocol, Self
 
 from tests.faults.certificates import Tls, server_contexts
 from tests.forwarder import Forwarder
-from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, Asked, recording
+from tests.http_server import BACKLOG, Asked, Connection, StubServer
+from tests.http_server import HOST as HOST
+from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, recording
 
-HOST = "127.0.0.1"
-BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
 PATIENCE = 30.0
-"""Seconds after which a wait for something good counts as in vain."""
-
-
-class Connection:
-    """One connection of the exporter, as the gateway sees it."""
-
-    def __init__(self, sock: socket.socket, stopped: threading.Event, elsewhere: str) -> None:
-        """Serve `sock` until it is `stopped`; `elsewhere` is where redirects to another host lead."""
-        self._sock = sock
-        self._stopped = stopped
-        self.elsewhere = elsewhere
-        self.is_reset = False
-
-    def send(self, data: bytes) -> None:
-        """Send all of it."""
-        self._sock.sendall(data)
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Let time pass; True as soon as nothing more is to be done."""
-        return self._stopped.wait(seconds)
-
-    def reset(self) -> None:
-        """Let the connection end by a reset, and not in order."""
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.is_reset = True
+"""Seconds after which a wait for recovery fails."""
+ELSEWHERE = b"{elsewhere}"
+"""Replaced in answers by another host of the loopback, for redirects."""
 
 
 class Answer(Protocol):
@@ -64,8 +36,8 @@ class Says:
     stays: bool = True
 
     def play(self, connection: Connection) -> bool:
-        """Send, with the place that redirects lead to filled in."""
-        connection.send(self.data.replace(b"{elsewhere}", connection.elsewhere.encode()))
+        """Send the bytes."""
+        connection.send(self.data)
         return self.stays
 
 
@@ -165,52 +137,38 @@ class State:
     """The answer of the proxy before it, where that lets nobody through."""
 
 
-class Gateway:
-    """A gateway on one port of the loopback; what it is like can be changed at any time.
+class Gateway(StubServer):
+    """A gateway on one port of the loopback whose state can change at any time.
 
-    A change closes every connection, so that none of before lives on.
+    A change closes every connection.
     """
 
     def __init__(self) -> None:
-        """Take a port, and be good."""
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
+        """Reserve a port; the gateway is good."""
+        with socket.create_server((HOST, 0)) as free:
+            super().__init__(port=free.getsockname()[1])
         self._elsewhere = socket.create_server((HOST, 0))
         self._elsewhere.settimeout(0)
-        self._changing = threading.Lock()
         self._state = State()
-        self._stopped = threading.Event()
-        self._connections: set[socket.socket] = set()
         self._fillers: list[socket.socket] = []
-        self._accepter: threading.Thread | None = None
-        self.asked: list[Asked] = []
-
-    def __enter__(self) -> Self:
-        """Begin to serve."""
-        self._serve()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close everything."""
-        self._stop_serving()
-        self._listener.close()
+        super().__exit__(kind, error, trace)
         self._elsewhere.close()
 
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"{HOST}:{self.port}"
-
     def become(self, state: State) -> None:
-        """Be like this from now on."""
-        self._stop_serving()
+        """Change the state."""
+        self.stop()
         self._state = state
-        self._serve()
+        self.tls = server_contexts()[state.tls] if state.tls else None
+        if state.listens:
+            self.start(BACKLOG if state.accepts else 0)
 
     def was_reached_elsewhere(self) -> bool:
-        """Tell whether anybody came to the place that redirects to another host name."""
+        """Return whether a client connected to the other host of redirects."""
         try:
             self._elsewhere.accept()[0].close()
         except BlockingIOError:
@@ -221,21 +179,31 @@ class Gateway:
         """Replace ports that differ from run to run."""
         return text.replace(f"localhost:{self._elsewhere.getsockname()[1]}", "localhost:8443")
 
-    def _serve(self) -> None:
-        self._stopped = threading.Event()
-        backlog = 128 if self._state.accepts else 0
-        self._listener.close()
-        if not self._state.listens:
-            return
-        self._listener = socket.create_server((HOST, self.port), backlog=backlog)
-        if self._state.accepts:
-            self._accepter = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
-            self._accepter.start()
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Play the answer for the target."""
+        played = self._state.answers.get(asked.target)
+        if isinstance(played, Says) and ELSEWHERE in played.data:
+            host = f"localhost:{self._elsewhere.getsockname()[1]}"
+            played = replace(played, data=played.data.replace(ELSEWHERE, host.encode()))
+        return played is not None and played.play(connection)
+
+    def start(self, backlog: int = BACKLOG) -> None:
+        """Serve; with a backlog of 0 fill the queue instead of accepting connections."""
+        if backlog:
+            super().start(backlog)
         else:
+            self._listener = socket.create_server((HOST, self.port), backlog=0)
             self._fill()
 
+    def stop(self) -> None:
+        """Close the listener and all connections."""
+        super().stop()
+        for filler in self._fillers:
+            filler.close()
+        self._fillers.clear()
+
     def _fill(self) -> None:
-        """Connect until the queue is full: the next one's handshake is not answered then."""
+        """Connect until the queue is full: the system does not answer further handshakes then."""
         while True:
             filler = socket.socket()
             self._fillers.append(filler)
@@ -244,68 +212,6 @@ class Gateway:
                 filler.connect((HOST, self.port))
             except TimeoutError:
                 return
-
-    def _stop_serving(self) -> None:
-        self._stopped.set()
-        # Wakes the thread that accepts.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        if self._accepter is not None:
-            self._accepter.join(PATIENCE)
-            self._accepter = None
-        self._listener.close()
-        with self._changing:
-            for sock in (*self._connections, *self._fillers):
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        for filler in self._fillers:
-            filler.close()
-        self._fillers.clear()
-
-    def _accept(self, listener: socket.socket) -> None:
-        state, stopped = self._state, self._stopped
-        while not stopped.is_set():
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._converse, args=(sock, state, stopped), daemon=True).start()
-
-    def _converse(self, plain: socket.socket, state: State, stopped: threading.Event) -> None:
-        sock = self._secured(plain, state.tls)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, stopped, f"localhost:{self._elsewhere.getsockname()[1]}")
-        with contextlib.suppress(OSError):
-            if isinstance(sock, ssl.SSLSocket):
-                sock.do_handshake()
-            with sock.makefile("rb") as request:
-                while self._answer_one(request, connection, state):
-                    pass
-        if not connection.is_reset:
-            _close_in_order(sock)
-        with self._changing:
-            self._connections.discard(sock)
-        sock.close()
-
-    def _secured(self, plain: socket.socket, tls: Tls | None) -> socket.socket:
-        """Put TLS around it where that is wanted; either is closed with the rest when the state changes."""
-        with self._changing:
-            sock = plain if tls is None else _server_side(plain, tls)
-            self._connections.add(sock)
-        return sock
-
-    def _answer_one(self, request: io.BufferedIOBase, connection: Connection, state: State) -> bool:
-        first = request.read(1)
-        if not first.isalpha():
-            # Like a real server, for which there is no need to wait for the end of a line that is none.
-            connection.send(BAD_REQUEST if first else b"")
-            return False
-        line = (first + request.readline()).decode("latin-1").split()
-        if len(line) != 3:
-            return False
-        self.asked.append(Asked(line[1], dict(http.client.parse_headers(request).items())))
-        answer = state.answers.get(line[1])
-        return answer is not None and answer.play(connection)
 
 
 class ProxiedGateway(Gateway):
@@ -321,7 +227,7 @@ class ProxiedGateway(Gateway):
 
     def __enter__(self) -> Self:
         """Begin to serve, the proxy as well."""
-        self.proxy.__enter__()
+        self.proxy.start()
         return super().__enter__()
 
     def __exit__(
@@ -329,7 +235,7 @@ class ProxiedGateway(Gateway):
     ) -> None:
         """Close everything."""
         super().__exit__(kind, error, trace)
-        self.proxy.__exit__()
+        self.proxy.stop()
 
     def become(self, state: State) -> None:
         """Be like this from now on, behind a proxy that is like this."""
@@ -339,15 +245,3 @@ class ProxiedGateway(Gateway):
     def without_ports(self, text: str) -> str:
         """Replace ports that differ from run to run."""
         return super().without_ports(text).replace(self.proxy.address, "127.0.0.1:3128")
-
-
-def _server_side(plain: socket.socket, tls: Tls) -> ssl.SSLSocket:
-    return server_contexts()[tls].wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-
-
-def _close_in_order(sock: socket.socket) -> None:
-    """Close without a reset, which the system sends when something is left unread."""
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-        while sock.recv(65_536):
-            pass

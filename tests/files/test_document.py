@@ -112,7 +112,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
 @hypothesis.given(
     st.one_of(st.binary(max_size=60), st.text("ab:-[]{}#&*!|>'\"%@`?, \n\t\0", max_size=60).map(str.encode))
 )
-@hypothesis.settings(deadline=None, max_examples=500, database=None)
+@hypothesis.settings(deadline=None, max_examples=100, database=None)
 def test_any_bytes(folder: Path, content: bytes) -> None:
     """Any bytes are a mapping or one problem."""
     problems: tuple[str, ...] = ("",)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+
+from tests.http_server import Asked, Connection, StubServer
+from tests.http_server import answer as response
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "grafana"
 
@@ -44,17 +43,6 @@ class Answer:
     body: bytes
     kind: str = "application/json"
     location: str | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request that arrived."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    content: Any
-    authorization: str
 
 
 def recorded(name: str) -> tuple[int, Any]:
@@ -88,7 +76,7 @@ def basic(user: str, password: str) -> str:
 
 
 @dataclass
-class GrafanaDouble:
+class GrafanaDouble(StubServer):
     """Grafana with its two recorded users, one provisioned folder and no team.
 
     `faults` answer instead, by method and path; `meanwhile` is what somebody else does just before such a
@@ -102,30 +90,12 @@ class GrafanaDouble:
     access: dict[str, Access] = field(default_factory=lambda: {"gatewayz": DEFAULT_ACCESS})
     faults: dict[tuple[str, str], Answer] = field(default_factory=dict)
     meanwhile: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
     silent: bool = False
-
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
-        self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of all who wait, and close."""
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
         """Its root."""
-        return f"http://127.0.0.1:{self._server.server_port}{self.prefix}"
+        return f"{super().url}{self.prefix}"
 
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
@@ -142,46 +112,15 @@ class GrafanaDouble:
         """Make a folder, as another admin would."""
         self.folders[uid], self.access[uid] = title, DEFAULT_ACCESS
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Head and body leave together; else the client's acknowledgement of the head is waited for.
-            wbufsize = -1
-
-            def handle_any(self) -> None:
-                url = urlsplit(self.path)
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked = Asked(
-                    self.command,
-                    url.path,
-                    parse_qs(url.query),
-                    json.loads(sent) if sent else None,
-                    self.headers.get("Authorization", ""),
-                )
-                double.asked.append(asked)
-                if double.silent:
-                    double._released.wait()
-                    self.close_connection = True
-                    return
-                self.reply(double._answer(asked))
-
-            def reply(self, answer: Answer) -> None:
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.kind)
-                self.send_header("Content-Length", str(len(answer.body)))
-                if answer.location:
-                    self.send_header("Location", answer.location)
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-            do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names are the server's
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Say nothing."""
-
-        return Handler
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Send the answer."""
+        if self.silent:
+            connection.wait()
+            return False
+        found = self._answer(asked)
+        location = {"location": found.location} if found.location else {}
+        connection.send(response(found.status, found.body, content_type=found.kind, **location))
+        return True
 
     def _answer(self, asked: Asked) -> Answer:
         path = asked.path.removeprefix(self.prefix)
@@ -214,7 +153,7 @@ class GrafanaDouble:
         if name in self.teams:
             return answer("04-team-create-again")
         # Who makes a team becomes its member; service accounts, which sign in by token, do not.
-        creators = [ADMIN_ID] if asked.authorization.startswith("Basic") else []
+        creators = [ADMIN_ID] if (asked.authorization or "").startswith("Basic") else []
         return answer("03-team-create", teamId=self.add_team(name, *creators))
 
     def _members(self, asked: Asked, team: str) -> Answer:

@@ -57,7 +57,7 @@ def delivery(programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Delivery]
     with ExitStack() as links:
         gateway = links.enter_context(ReplayGateway())
         tempo = links.enter_context(TempoStandIn())
-        logs = LokiStandIn(ports.loki)
+        logs = LokiStandIn(port=ports.loki)
         logs.start()
         links.callback(logs.stop)
         links.enter_context(servers.collector(programs, tmp_path / "otelcol", ports, tempo.port))
