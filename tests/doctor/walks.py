@@ -59,9 +59,14 @@ class Chain:
         return finding.state, finding.found
 
     def sick(self) -> dict[str, State]:
-        """Return all that is neither well nor skipped."""
-        states = {name: result.finding.state for name, result in self.walk().items()}
-        return {name: state for name, state in states.items() if state not in (State.OK, State.SKIPPED)}
+        """Return the states of checks that are neither well nor skipped, after a new walk."""
+        return sick(self.walk())
+
+
+def sick(results: Mapping[str, Result]) -> dict[str, State]:
+    """Return the states of checks that are neither well nor skipped."""
+    states = {name: result.finding.state for name, result in results.items()}
+    return {name: state for name, state in states.items() if state not in (State.OK, State.SKIPPED)}
 
 
 @contextmanager

@@ -91,13 +91,10 @@ def free_port() -> int:
     ("sections", "protected"),
     [
         ({}, False),
-        ({"tls": {}}, False),
-        ({"tls": MUTUAL}, False),
-        ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, False),
         ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, True),
         (EVERYTHING, True),
     ],
-    ids=["open", "TLS", "client certificates", "passwords", "protected health routes", "all together"],
+    ids=["open", "passwords", "passwords and client certificates"],
 )
 def test_access_control(
     gateway: ReplayGateway, tmp_path: Path, sections: Mapping[str, Any], protected: bool
