@@ -26,7 +26,7 @@ ABSENT = {CERTIFICATE_EXPIRY.name} | {
     for field in FIELDS
     if field.gauge and {None} == {value_at(field.path, record) for record in ROWS}
 }
-"""Gauges without a value: of fields that no recorded row has, and of a certificate (see test_web_access.py)."""
+"""Gauges without a value: no recorded row has these fields; test_web_access.py tests the certificate."""
 STATUS = {"unknown": 0, "healthy": 1, "degraded": 2, "down": 3}
 
 
