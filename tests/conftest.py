@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis
@@ -15,6 +16,8 @@ from tests.replay import ReplayGateway
 from tests.rig import Rig, rig
 
 KEY = "test-admin-key"
+TESTS = Path(__file__).parent
+MARKED = ("stack", "faults", "verify")
 
 REPEATABLE = hypothesis.get_profile("ci")
 hypothesis.register_profile("quick", REPEATABLE, max_examples=50)
@@ -32,6 +35,14 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
         del os.environ[name]
     prepare(os.environ)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders that `make test` leaves out with the name of their folder."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED:
+            item.add_marker(folder)
 
 
 @pytest.fixture(autouse=True)

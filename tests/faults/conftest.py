@@ -11,14 +11,6 @@ import pytest
 from tests.faults.matrix import Row, as_markdown, write_into
 
 PROPERTY = "matrix"
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder: they run by `make faults` alone, since they take their time."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.faults)
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import hastened, substituted
 from tests.stack.tempo import TempoStandIn
 
-pytestmark = pytest.mark.stack
-
 FACTOR = 60
 """By which all waits of the rules are shorter; a minute is a second."""
 IN_SECONDS = {"> 1200": "> 20"}

@@ -27,7 +27,7 @@ from tests.stack.chain import Chain, chain, exporter_environment
 from tests.stack.servers import Server, free_port, wait_until
 from tests.stack.substitution import ROOT
 
-pytestmark = [pytest.mark.stack, pytest.mark.needs("loki")]
+pytestmark = pytest.mark.needs("loki")
 
 TARGET = "prometheus target"
 SLOW = {"scrape_interval: 60s": "scrape_interval: 1h"}

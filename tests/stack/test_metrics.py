@@ -17,8 +17,6 @@ from tests.stack import servers
 from tests.stack.chain import Chain
 from tests.stack.servers import Server, wait_until
 
-pytestmark = pytest.mark.stack
-
 TEXT_ONLY = {"metrics_path: /metrics": "metrics_path: /metrics\n    scrape_protocols: [PrometheusText0.0.4]"}
 ROWS = json.loads(recorded_body(GOOD[LIST]))
 ABSENT = {CERTIFICATE_EXPIRY.name} | {

@@ -15,8 +15,6 @@ import pytest
 from tests.stack.railway import PORTS
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
-
 UNSHARE = ("unshare", "--net", "--mount", "--")
 
 
