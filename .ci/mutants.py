@@ -7,13 +7,13 @@ the first failure. Exit code 1 if less than 95 % of the mutants fail a test.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 # Imported once, before the forks.
 import hypothesis  # noqa: F401
@@ -30,27 +30,19 @@ OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAss
 WANTED = 0.95
 TIMEOUT_SECONDS = 30
 """A mutant that takes longer counts as noticed: its tests hang."""
-SWAPS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-    ast.Div: ast.Mult,
-    ast.BitOr: ast.BitAnd,
-    ast.Break: ast.Continue,
-    ast.Continue: ast.Break,
-}
+PAIRS: tuple[tuple[type[ast.AST], type[ast.AST]], ...] = (
+    (ast.Eq, ast.NotEq),
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Is, ast.IsNot),
+    (ast.In, ast.NotIn),
+    (ast.And, ast.Or),
+    (ast.Add, ast.Sub),
+    (ast.Mult, ast.Div),
+    (ast.BitOr, ast.BitAnd),
+    (ast.Break, ast.Continue),
+)
+SWAPS = dict((*PAIRS, *((second, first) for first, second in PAIRS)))
 NO_BEHAVIOUR = {"annotation", "returns", "decorator_list", "slice"}
 
 
@@ -85,7 +77,9 @@ def mutants(module: str) -> Iterator[Mutant]:
         line = getattr(node, "lineno", line)
         for field, old in ast.iter_fields(node):
             if field not in NO_BEHAVIOUR:
-                yield from (Mutant(module, tree, node, field, new, line) for new in _changed(node, field, old))
+                yield from (
+                    Mutant(module, tree, node, field, new, line) for new in _changed(node, field, old)
+                )
                 children = old if isinstance(old, list) else [old]
                 pending += [(child, line) for child in children if isinstance(child, ast.AST)]
 
@@ -125,9 +119,7 @@ def _start(mutant: Mutant) -> int:
     os.dup2(1, 2)
     setattr(mutant.node, mutant.field, mutant.value)
     code = compile(ast.fix_missing_locations(mutant.tree), mutant.module, "exec")
-    spec = importlib.util.find_spec(mutant.module)
-    assert spec is not None
-    module = sys.modules[mutant.module] = importlib.util.module_from_spec(spec)
+    module = sys.modules[mutant.module] = ModuleType(mutant.module)
     try:
         exec(code, module.__dict__)  # noqa: S102
         failed = pytest.main([*OPTIONS, *MODULES[mutant.module]])

@@ -94,6 +94,8 @@ class StubServer:
     port: int = 0
     tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
+    closed: threading.Event = field(default_factory=threading.Event)
+    """Set when a connection has ended."""
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -177,6 +179,7 @@ class StubServer:
             _close_in_order(sock)
         self._connections.discard(sock)
         sock.close()
+        self.closed.set()
 
 
 def _read(stream: IO[bytes], connection: Connection) -> Asked | None:

@@ -1,4 +1,4 @@
-"""Collects the rows of the matrix from all tests, whichever process they ran in, and prints them."""
+"""Collects the rows of the matrix from the tests of all processes, and prints them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PROPERTY = "matrix"
 
 @pytest.fixture
 def matrix(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
-    """Takes the row of a case that has been proved."""
+    """Records the row of a case."""
     return lambda row: record_property(PROPERTY, astuple(row))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the matrix, and write it into the document that was named."""
+    """Print the matrix, and write it to the document of `--matrix`."""
     rows = list(_rows(terminalreporter))
     if rows:
         terminalreporter.write_line(f"\n{as_markdown(rows)}\n")

@@ -1,4 +1,4 @@
-"""A gateway that plays any fault on a real socket, byte for byte, and is good again when it is told to."""
+"""A gateway that plays any fault on a real socket, byte for byte, until it is reset to good."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ ELSEWHERE = b"{elsewhere}"
 
 
 class Answer(Protocol):
-    """How a request is answered."""
+    """The answer to a request."""
 
     def play(self, connection: Connection) -> bool:
-        """Answer, and tell whether the connection stays open."""
+        """Answer; return whether the connection stays open."""
 
 
 @dataclass(frozen=True)
 class Says:
-    """Sends these bytes, and nothing more; without `stays` the connection is closed then."""
+    """Sends these bytes; without `stays` it then closes the connection."""
 
     data: bytes
     stays: bool = True
@@ -43,7 +43,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Silence:
-    """Takes the request, and says nothing for ever."""
+    """Never answers the request."""
 
     def play(self, connection: Connection) -> bool:
         """Wait."""
@@ -53,7 +53,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Drips:
-    """Begins with `head`, and goes on with `size` bytes of `text`, over and over, every `seconds`."""
+    """Sends `head`, and then `size` bytes of `text` every `seconds`, repeatedly."""
 
     head: bytes
     text: bytes
@@ -61,7 +61,7 @@ class Drips:
     size: int = 1
 
     def play(self, connection: Connection) -> bool:
-        """Send until the other side has had enough."""
+        """Send until the client closes."""
         connection.send(self.head)
         for start in cycle(range(0, len(self.text), self.size)):
             if connection.wait(self.seconds):
@@ -72,7 +72,7 @@ class Drips:
 
 @dataclass(frozen=True)
 class Streams:
-    """Begins with `head`, and goes on with `chunk`, `times` over, or as long as somebody reads."""
+    """Sends `head`, and then `chunk` either `times` times or until the client closes."""
 
     head: bytes
     chunk: bytes
@@ -80,7 +80,7 @@ class Streams:
     tail: bytes = b""
 
     def play(self, connection: Connection) -> bool:
-        """Send until the other side has had enough."""
+        """Send until the client closes."""
         connection.send(self.head)
         count = 0
         while (self.times is None or count < self.times) and not connection.wait(0):
@@ -92,7 +92,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Resets:
-    """Sends these bytes, and breaks the connection off."""
+    """Sends these bytes, and resets the connection."""
 
     data: bytes = b""
 
@@ -107,34 +107,34 @@ GOOD_ANSWERS: Mapping[str, Answer] = {target: Says(recording(name)) for target, 
 
 
 def list_only(answer: Answer) -> Mapping[str, Answer]:
-    """Answer the list like this, and the counts well."""
+    """Return answers that differ from the good ones for the list."""
     return {**GOOD_ANSWERS, LIST: answer, LIST_NO_SLASH: answer}
 
 
 def stats_only(answer: Answer) -> Mapping[str, Answer]:
-    """Answer the counts like this, and the list well."""
+    """Return answers that differ from the good ones for the counts."""
     return {**GOOD_ANSWERS, STATS: answer}
 
 
 def both(answer: Answer) -> Mapping[str, Answer]:
-    """Answer every request like this."""
+    """Return the same answer for every request."""
     return {LIST: answer, LIST_NO_SLASH: answer, STATS: answer}
 
 
 @dataclass(frozen=True)
 class State:
-    """What the gateway is like: what it answers, and how one gets to it."""
+    """The state of the gateway: its answers, and how clients reach it."""
 
     answers: Mapping[str, Answer] = field(default_factory=lambda: GOOD_ANSWERS)
-    """By target; what is not there is closed without an answer."""
+    """By target; for other targets the connection closes without an answer."""
     listens: bool = True
-    """Without it, connections are refused."""
+    """If false, connections are refused."""
     accepts: bool = True
-    """Without it, the queue of those who wait to be accepted is full."""
+    """If false, the queue of connections to accept is full."""
     tls: Tls | None = None
-    """Certificate and demands, where it speaks TLS."""
+    """Certificate and requirements of TLS; None for plain HTTP."""
     refusal: bytes | None = None
-    """The answer of the proxy before it, where that lets nobody through."""
+    """The answer of a proxy that forwards nothing."""
 
 
 class Gateway(StubServer):
@@ -215,7 +215,7 @@ class Gateway(StubServer):
 
 
 class ProxiedGateway(Gateway):
-    """A gateway that is known to a proxy alone, by the name `HOST`."""
+    """A gateway whose name, `HOST`, only a proxy can resolve."""
 
     HOST = "another.example"
     """The name in the certificate of `Tls.WRONG_NAME`."""
@@ -226,7 +226,7 @@ class ProxiedGateway(Gateway):
         self.proxy = Forwarder(self.address)
 
     def __enter__(self) -> Self:
-        """Begin to serve, the proxy as well."""
+        """Start proxy and gateway."""
         self.proxy.start()
         return super().__enter__()
 
@@ -238,7 +238,7 @@ class ProxiedGateway(Gateway):
         self.proxy.stop()
 
     def become(self, state: State) -> None:
-        """Be like this from now on, behind a proxy that is like this."""
+        """Change the state of gateway and proxy."""
         super().become(replace(state, tls=Tls.WRONG_NAME) if state.tls else state)
         self.proxy.refusal = state.refusal
 
