@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := $(VENV)/newest
 CHART := deploy/helm/provider-metrics-exporter
+# One more than two processors, since many tests wait.
+WORKERS := --numprocesses=3 --dist=worksteal
 SOAK ?= --write docs/reliability.md
 BENCH ?= --write docs/performance.md
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -13,7 +15,7 @@ UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb
 	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test verify newest properties faults soak bench stack day dashboards chart generate pictures dist sbom audit lock
+.PHONY: demo run check test verify newest properties mutants faults soak bench stack day dashboards chart generate pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## run the exporter with an embedded demo gateway
@@ -23,7 +25,7 @@ run: $(VENV)/run.stamp  ## run the exporter with the environment or .env
 	@$(BIN)/python .ci/dotenv.py $(BIN)/python -m exporter run
 
 test: $(VENV)/test.stamp  ## test the whole program
-	@$(BIN)/python -m pytest --quiet --numprocesses=2 --cov --cov-report=term
+	@$(BIN)/python -m pytest --quiet $(WORKERS) --cov --cov-report=term
 
 verify: $(VENV)/test.stamp  ## test pages and their commands, packaging, images, figures
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 -m verify tests/verify
@@ -33,10 +35,13 @@ newest:  ## run the tests with the newest versions of all packages
 	@$(PYTHON) -m venv --clear $(NEWEST)
 	@$(PYTHON) -c '$(UNBOUND)' >$(NEWEST)/requirements.txt
 	@$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(NEWEST)/requirements.txt
-	@$(NEWEST)/bin/python -m pytest --quiet --numprocesses=2
+	@$(NEWEST)/bin/python -m pytest --quiet $(WORKERS)
 
 properties: $(VENV)/test.stamp  ## run the property tests with random inputs, for some minutes
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 --hypothesis-profile=search tests/properties
+
+mutants: $(VENV)/test.stamp  ## change the code of the core, and name the changes that no test notices
+	@$(BIN)/python .ci/mutants.py
 
 faults: $(VENV)/test.stamp  ## test all faults, and write the matrix to docs/reliability.md
 	@$(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m faults --matrix=docs/reliability.md tests/faults

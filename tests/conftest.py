@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis
@@ -15,15 +16,12 @@ from tests.replay import ReplayGateway
 from tests.rig import Rig, rig
 
 KEY = "test-admin-key"
-SEARCH_FACTOR = 20
-"""How much more `make properties` tries than every run of the tests."""
+TESTS = Path(__file__).parent
+MARKED = ("stack", "faults", "verify")
 
-hypothesis.register_profile(
-    "search",
-    hypothesis.get_profile("ci"),
-    derandomize=False,
-    max_examples=SEARCH_FACTOR * hypothesis.get_profile("ci").max_examples,
-)
+REPEATABLE = hypothesis.get_profile("ci")
+hypothesis.register_profile("quick", REPEATABLE, max_examples=50)
+hypothesis.register_profile("search", REPEATABLE, derandomize=False, max_examples=2000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +35,14 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
         del os.environ[name]
     prepare(os.environ)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders that `make test` leaves out with the name of their folder."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED:
+            item.add_marker(folder)
 
 
 @pytest.fixture(autouse=True)

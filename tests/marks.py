@@ -1,4 +1,4 @@
-"""Documents of which a part, between two marks, is written by a program."""
+"""Documents with a generated part between two marks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_between(document: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between two marks of the document."""
+    """Replace the text between two marks of the document."""
     head, rest = document.read_text(encoding="utf-8").split(begin, 1)
     tail = rest.split(end, 1)[1]
     document.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -14,6 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from click.testing import CliRunner, Result
+
+from exporter.cli import cli
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -32,6 +39,19 @@ def run_program(*arguments: str, **variables: str) -> subprocess.CompletedProces
         timeout=60,
         check=False,
     )
+
+
+def invoke(*arguments: str, **variables: str) -> Result:
+    """Run the command line in this process; faster than `run_program`, but without signals and imports."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    disabled = logging.root.manager.disable
+    only: dict[str, str | None] = {**dict.fromkeys(os.environ), **environment(**variables)}
+    try:
+        return CliRunner().invoke(cli, arguments, env=only, prog_name="provider-metrics-exporter")
+    finally:
+        logging.disable(disabled)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @dataclass

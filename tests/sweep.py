@@ -1,4 +1,4 @@
-"""The program started with variables of its libraries, to see whether it gets along with them."""
+"""Starts the program with variables of its libraries."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import requests
 from tests.process import program
 
 HUNG = -1
-"""In place of the exit code of a program that neither works nor ends."""
+"""Exit code of a program that neither works nor exits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How the program started: it ran and ended with 0, or it named what is wrong and ended with 2."""
+    """Exit code and output of a start."""
 
     code: int
     output: str
 
     @property
     def is_good(self) -> bool:
-        """Whether it kept to the rule."""
+        """Whether the program worked, or rejected its settings with a message."""
         return self.code in (0, 2) and "Traceback" not in self.output
 
 
 def start(variables: Mapping[str, str]) -> Start:
-    """Run the program until it has polled and was scraped, or until it ends by itself."""
+    """Run the program until its first poll and scrape, or until it exits."""
     with program(**variables) as running:
         try:
             url = running.url()
@@ -46,15 +46,15 @@ def start(variables: Mapping[str, str]) -> Start:
 
 
 def start_with_all(base: Mapping[str, str], swept: Mapping[str, str]) -> tuple[Start, set[str]]:
-    """Start the program with every swept variable at once, but for those that it refuses by name.
+    """Start the program with all swept variables, and again without those that it rejects.
 
     Returns:
-        How it started in the end, and what it refused before.
+        The last start, and the names of the rejected variables.
     """
-    refused: set[str] = set()
+    rejected: set[str] = set()
     while True:
-        result = start({**base, **{name: text for name, text in swept.items() if name not in refused}})
-        named = set(re.findall(r"\w+", result.output)) & swept.keys() - refused
+        result = start({**base, **{name: text for name, text in swept.items() if name not in rejected}})
+        named = set(re.findall(r"\w+", result.output)) & swept.keys() - rejected
         if result.code != 2 or not named:
-            return result, refused
-        refused |= named
+            return result, rejected
+        rejected |= named

@@ -11,7 +11,7 @@ import pytest
 
 from exporter import check
 from exporter.errors import HINTS, Outcome
-from tests.process import program, run_program
+from tests.process import invoke, program, run_program
 from tests.replay import LIST, STATS, ReplayGateway, answer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,17 +20,17 @@ KEY = "test-admin-key"
 
 def run_check(gateway: ReplayGateway, *arguments: str) -> tuple[int, str]:
     """Run the command; return exit code and output."""
-    result = run_program("check", *arguments, GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY)
+    result = invoke("check", *arguments, GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY)
     assert "" == result.stderr
-    return result.returncode, result.stdout
+    return result.exit_code, result.stdout
 
 
 def test_good_gateway(gateway: ReplayGateway) -> None:
     """Exit code 0; the output is the golden one, except for durations."""
-    code, text = run_check(gateway)
-    head, table = text.split("\n\n", 1)
+    result = run_program("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY)
+    head, table = result.stdout.split("\n\n", 1)
 
-    assert 0 == code
+    assert (0, "") == (result.returncode, result.stderr)
     assert ["ok     /providers", "ok     /providers/stats"] == [
         line[:24].rstrip() if "stats" in line else line[:17] for line in head.splitlines()
     ]
@@ -78,9 +78,9 @@ def test_empty_gateway(gateway: ReplayGateway, recorded: dict[str, str], found: 
 
     code, text = run_check(gateway)
     document = json.loads(run_check(gateway, "--json")[1])
-    doctor = run_program("doctor", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, METRICS_PORT="0")
+    doctor = invoke("doctor", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, METRICS_PORT="0")
 
-    assert (1, 1) == (code, doctor.returncode)
+    assert (1, 1) == (code, doctor.exit_code)
     assert f"\nFAILED {found}\n       {check.NO_PROVIDERS}\n" in text
     assert (False, check.NO_PROVIDERS) == (document["ok"], document["hint"])
     assert re.search(rf"^FAILED +gateway answers +{found}$", doctor.stdout, re.MULTILINE)
@@ -88,9 +88,9 @@ def test_empty_gateway(gateway: ReplayGateway, recorded: dict[str, str], found: 
 
 def test_unknown_host() -> None:
     """Exit code 1 with the outcome of both endpoints."""
-    result = run_program("check", GATEWAY_API_URL="https://gateway.invalid", ADMIN_KEY=KEY)
+    result = invoke("check", GATEWAY_API_URL="https://gateway.invalid", ADMIN_KEY=KEY)
 
-    assert (1, 2) == (result.returncode, result.stdout.count(", dns\n"))
+    assert (1, 2) == (result.exit_code, result.stdout.count(", dns\n"))
 
 
 def test_json(gateway: ReplayGateway) -> None:
@@ -121,7 +121,7 @@ def test_invalid_fields(gateway: ReplayGateway) -> None:
 
 def test_warnings_of_settings(gateway: ReplayGateway) -> None:
     """Warnings about settings are printed to stderr."""
-    result = run_program("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, FETCH_TIMEOUT="100")
+    result = invoke("check", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, FETCH_TIMEOUT="100")
 
     assert result.stderr.startswith("Note: FETCH_TIMEOUT is cut")
 

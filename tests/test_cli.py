@@ -11,27 +11,19 @@ from pathlib import Path
 
 import pytest
 import requests
-from click.testing import CliRunner, Result
 
 from exporter import __version__
-from exporter.cli import cli
 from exporter.config.flags import FLAGS, Flag
 from exporter.config.settings import VARIABLES
 from tests.certificates import Folder
 from tests.otlp import OtlpReceiver
-from tests.process import program, run_program
+from tests.process import invoke, program, run_program
 from tests.replay import ReplayGateway
-
-
-def invoke(*arguments: str, **variables: str) -> Result:
-    """Run the command line in this process with only the given variables."""
-    clean = {variable.name: None for variable in VARIABLES}
-    return CliRunner().invoke(cli, arguments, env={**clean, **variables})
 
 
 def test_version() -> None:
     """The version is that of the package."""
-    assert f"cli {__version__}\n" == invoke("--version").output
+    assert f"provider-metrics-exporter {__version__}\n" == invoke("--version").output
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",)], ids=["exporter", "run"])
@@ -79,9 +71,12 @@ def test_config_check(gateway: ReplayGateway, tmp_path: Path) -> None:
         }
         web = f"--web.config.file={folder.write(tls={})}"
         before = run_program("--config.check", web, **variables)
-        after = run_program("run", web, "--config.check", **variables)
+        after = invoke("run", web, "--config.check", **variables)
 
-    assert [(0, "The configuration is valid.\n")] * 2 == [(r.returncode, r.stdout) for r in (before, after)]
+    assert [(0, "The configuration is valid.\n")] * 2 == [
+        (before.returncode, before.stdout),
+        (after.exit_code, after.stdout),
+    ]
     assert "Note: FETCH_TIMEOUT is cut from 100 to 48 s: 0.8 x SCRAPE_INTERVAL.\n" == before.stderr
     assert ([], []) == (gateway.asked, list(receiver.spans))
 
@@ -93,9 +88,9 @@ def test_config_check_with_problems(tmp_path: Path) -> None:
     (tmp_path / "server.key").unlink()
     flags = (f"--web.config.file={folder.write(tls={})}", "--config.check", "--log.format=xml")
 
-    result = run_program(*flags, SCRAPE_INTERVAL="soon", CUSTOM_METRICS_FILE=str(custom))
+    result = invoke(*flags, SCRAPE_INTERVAL="soon", CUSTOM_METRICS_FILE=str(custom))
 
-    assert (2, "") == (result.returncode, result.stdout)
+    assert (2, "") == (result.exit_code, result.stdout)
     assert [
         "GATEWAY_API_URL is not set: it must be the gateway's root, for example https://api.example.com",
         "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the gateway's admin key.",
@@ -110,9 +105,9 @@ def test_config_check_of_telemetry(gateway: ReplayGateway) -> None:
     """Exit code 2 if the OpenTelemetry SDK rejects a setting."""
     more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9", "OTEL_EXPORTER_OTLP_CERTIFICATE": "no.pem"}
 
-    result = run_program("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
+    result = invoke("--config.check", GATEWAY_API_URL=gateway.url, ADMIN_KEY="k", **more)
 
-    assert (2, "") == (result.returncode, result.stdout)
+    assert (2, "") == (result.exit_code, result.stdout)
     assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in result.stderr
 
 
@@ -146,10 +141,10 @@ def test_flag_overrides_the_variable(tmp_path: Path, arguments: tuple[str, ...])
 def test_invalid_settings(command: str, variables: dict[str, str], problem: str) -> None:
     """Exit code 2 and one line for missing CA files and values in quotes."""
     good = {"GATEWAY_API_URL": "https://gateway.invalid", "ADMIN_KEY": "key", "METRICS_PORT": "0"}
-    result = run_program(command, **{**good, **variables})
+    result = invoke(command, **{**good, **variables})
 
     (line,) = result.stderr.splitlines()
-    assert (2, "") == (result.returncode, result.stdout)
+    assert (2, "") == (result.exit_code, result.stdout)
     assert line.startswith(f"provider-metrics-exporter: {problem}")
 
 
@@ -237,7 +232,7 @@ def test_invalid_flags_of_the_demo(flag: str, value: str, rule: str) -> None:
 
 def test_demo() -> None:
     """The demo prints its script, publishes failures and recoveries of its gateway, and exits on Ctrl-C."""
-    with program("demo", "--day", "12s", METRICS_PORT="0") as running:
+    with program("demo", "--day", "6s", METRICS_PORT="0") as running:
         port = running.record("Listening")["port"]
         record = running.record("Updated provider metrics")
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text

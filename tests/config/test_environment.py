@@ -382,16 +382,18 @@ def test_found_variables(names: tuple[str, ...]) -> None:
     assert len(names) > 150
 
 
-@pytest.mark.parametrize("sent", SETS)
 @pytest.mark.parametrize("kind", ["empty", "foo", "plausible"])
-def test_every_variable(gateway: ReplayGateway, names: tuple[str, ...], kind: str, sent: str) -> None:
+def test_every_variable(gateway: ReplayGateway, names: tuple[str, ...], kind: str) -> None:
     """With all variables of all libraries set, the program runs, or names those that it rejects."""
     swept = {name: plausible(name) if kind == "plausible" else kind.replace("empty", "") for name in names}
-    with OtlpReceiver() as receiver:
-        more = {**SETS[sent], OTLP: receiver.url} if sent != "nothing is sent" else {}
-        result, rejected = start_with_all(
-            base(gateway, **more), {n: t for n, t in swept.items() if n not in more}
-        )
+    for sent, settings in SETS.items():
+        with OtlpReceiver() as receiver:
+            more = {**settings, OTLP: receiver.url} if sent != "nothing is sent" else {}
+            result, rejected = start_with_all(
+                base(gateway, **more), {n: t for n, t in swept.items() if n not in more}
+            )
 
-    assert result.is_good, result.output
-    assert (0, True) == (result.code, kind != "empty" or not rejected)
+        assert result.is_good, result.output
+        assert (0, True) == (result.code, kind != "empty" or not rejected)
+        # What the program rejects once, it rejects with every set: the next starts leave it out.
+        swept = {name: text for name, text in swept.items() if name not in rejected}

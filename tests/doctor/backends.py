@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 from exporter import __version__
 from exporter.doctor.targets import ALERTMANAGER, COLLECTOR, EXPORTER, GRAFANA, LOKI, PROMETHEUS, TEMPO
 from tests.clocks import START_DATE
+from tests.http_server import Asked, Connection, StubServer, answer
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 AGE = 12.0
@@ -35,92 +33,33 @@ class Response:
     location: str = ""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    content: Any
-    authorization: str | None
-
-
 Answer = Any
 """JSON, bytes that are sent unchanged, a `Response`, SILENCE, or a function of `Asked` that returns one."""
 
 
 @dataclass
-class Backend:
+class Backend(StubServer):
     """A server that answers by path, other paths with `otherwise`; its clock is `ahead` of `now`."""
 
     answers: dict[str, Answer]
     now: Callable[[], float] = lambda: START_DATE
     ahead: float = 0.0
     otherwise: Answer = Response(404)
-    asked: list[Asked] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
-        self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The root."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            # One write for head and body: the client would delay its acknowledgement of the head.
-            wbufsize = -1
-
-            def do_GET(self) -> None:
-                url = urlsplit(self.path)
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked = Asked(
-                    self.command,
-                    url.path,
-                    parse_qs(url.query),
-                    json.loads(sent) if sent else None,
-                    self.headers.get("Authorization"),
-                )
-                backend.asked.append(asked)
-                answer = backend.answers.get(url.path, backend.otherwise)
-                answer = answer(asked) if callable(answer) else answer
-                if answer is SILENCE:
-                    backend._released.wait()
-                    return
-                answer = answer if isinstance(answer, Response) else Response(200, answer)
-                content = answer.content
-                body = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(answer.status)
-                self.send_header("Content-Length", str(len(body)))
-                if answer.location:
-                    self.send_header("Location", answer.location)
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_DELETE = do_GET  # noqa: N815 - names of the base class
-
-            def date_time_string(self, timestamp: float | None = None) -> str:
-                return formatdate(backend.now() + backend.ahead, usegmt=True)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Log nothing."""
-
-        return Handler
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Answer one request."""
+        found = self.answers.get(asked.path, self.otherwise)
+        found = found(asked) if callable(found) else found
+        if found is SILENCE:
+            connection.wait()
+            return False
+        response = found if isinstance(found, Response) else Response(200, found)
+        content = response.content
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        date = formatdate(self.now() + self.ahead, usegmt=True)
+        location = {"location": response.location} if response.location else {}
+        connection.send(answer(response.status, body, date=date, connection="close", **location))
+        return False
 
 
 def exposition(now: float, **samples: float | None) -> bytes:

@@ -84,7 +84,7 @@ def test_healthy_servers(chain: Chain) -> None:
 @every_server
 def test_server_that_does_not_listen(chain: Chain, server: Server) -> None:
     """The check of the server fails, those that need it are not tried, all others pass."""
-    chain.backends[server.name].__exit__()
+    chain.backends[server.name].stop()
 
     needing = dict.fromkeys(NEEDING[server.name], State.NOT_TRIED)
     assert {server.name: State.FAILED, **needing} == chain.failing()

@@ -1,4 +1,4 @@
-"""Collects the rows of the matrix from all tests, whichever process they ran in, and prints them."""
+"""Collects the rows of the matrix from the tests of all processes, and prints them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ import pytest
 from tests.faults.matrix import Row, as_markdown, write_into
 
 PROPERTY = "matrix"
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder: they run by `make faults` alone, since they take their time."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.faults)
 
 
 @pytest.fixture
 def matrix(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
-    """Takes the row of a case that has been proved."""
+    """Records the row of a case."""
     return lambda row: record_property(PROPERTY, astuple(row))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the matrix, and write it into the document that was named."""
+    """Print the matrix, and write it to the document of `--matrix`."""
     rows = list(_rows(terminalreporter))
     if rows:
         terminalreporter.write_line(f"\n{as_markdown(rows)}\n")

@@ -1,4 +1,4 @@
-"""The matrix of faults: one row a case, as it was seen, in the form of a Markdown table."""
+"""The matrix of faults as Markdown tables, with one observed row per case."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ HEAD = ("Case", "Outcome", "`/metrics`", "Log")
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """What one case came to; texts have no figure that differs from run to run."""
+    """The result of one case; the texts are the same in every run."""
 
     group: str
-    """Heading of the part of the table, such as "Answers of the gateway"."""
+    """Heading of the table, such as "Answers of the gateway"."""
     place: int
-    """Where the case stands in its group."""
+    """Position in the group."""
     case: str
-    """What happens, in the words of an operator."""
+    """The fault, in the words of an operator."""
     outcome: str
-    """Label `outcome` of the fetch; "ok" or what else the case is about where there is no fetch."""
+    """Label `outcome` of the fetch; other cases have a text of their own."""
     metrics: str
-    """What `/metrics` said."""
+    """The observed metrics."""
     log: str
-    """What the log said."""
+    """The observed log records."""
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
@@ -43,7 +43,7 @@ def as_markdown(rows: Iterable[Row]) -> str:
 
 
 def write_into(document: Path, rows: Iterable[Row]) -> None:
-    """Put the matrix between its marks in the document."""
+    """Write the matrix between its marks in the document."""
     write_between(document, BEGIN, END, as_markdown(rows))
 
 

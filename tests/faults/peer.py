@@ -1,14 +1,8 @@
-"""A gateway that plays any fault on a real socket, byte for byte, and is good again when it is told to."""
+"""A gateway that plays any fault on a real socket, byte for byte, until it is reset to good."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import io
 import socket
-import ssl
-import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -17,61 +11,39 @@ from typing import Protocol, Self
 
 from tests.faults.certificates import Tls, server_contexts
 from tests.forwarder import Forwarder
-from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, Asked, recording
+from tests.http_server import BACKLOG, Asked, Connection, StubServer
+from tests.http_server import HOST as HOST
+from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, recording
 
-HOST = "127.0.0.1"
-BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
 PATIENCE = 30.0
-"""Seconds after which a wait for something good counts as in vain."""
-
-
-class Connection:
-    """One connection of the exporter, as the gateway sees it."""
-
-    def __init__(self, sock: socket.socket, stopped: threading.Event, elsewhere: str) -> None:
-        """Serve `sock` until it is `stopped`; `elsewhere` is where redirects to another host lead."""
-        self._sock = sock
-        self._stopped = stopped
-        self.elsewhere = elsewhere
-        self.is_reset = False
-
-    def send(self, data: bytes) -> None:
-        """Send all of it."""
-        self._sock.sendall(data)
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Let time pass; True as soon as nothing more is to be done."""
-        return self._stopped.wait(seconds)
-
-    def reset(self) -> None:
-        """Let the connection end by a reset, and not in order."""
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.is_reset = True
+"""Seconds after which a wait for recovery fails."""
+ELSEWHERE = b"{elsewhere}"
+"""Replaced in answers by another host of the loopback, for redirects."""
 
 
 class Answer(Protocol):
-    """How a request is answered."""
+    """The answer to a request."""
 
     def play(self, connection: Connection) -> bool:
-        """Answer, and tell whether the connection stays open."""
+        """Answer; return whether the connection stays open."""
 
 
 @dataclass(frozen=True)
 class Says:
-    """Sends these bytes, and nothing more; without `stays` the connection is closed then."""
+    """Sends these bytes; without `stays` it then closes the connection."""
 
     data: bytes
     stays: bool = True
 
     def play(self, connection: Connection) -> bool:
-        """Send, with the place that redirects lead to filled in."""
-        connection.send(self.data.replace(b"{elsewhere}", connection.elsewhere.encode()))
+        """Send the bytes."""
+        connection.send(self.data)
         return self.stays
 
 
 @dataclass(frozen=True)
 class Silence:
-    """Takes the request, and says nothing for ever."""
+    """Never answers the request."""
 
     def play(self, connection: Connection) -> bool:
         """Wait."""
@@ -81,7 +53,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Drips:
-    """Begins with `head`, and goes on with `size` bytes of `text`, over and over, every `seconds`."""
+    """Sends `head`, and then `size` bytes of `text` every `seconds`, repeatedly."""
 
     head: bytes
     text: bytes
@@ -89,7 +61,7 @@ class Drips:
     size: int = 1
 
     def play(self, connection: Connection) -> bool:
-        """Send until the other side has had enough."""
+        """Send until the client closes."""
         connection.send(self.head)
         for start in cycle(range(0, len(self.text), self.size)):
             if connection.wait(self.seconds):
@@ -100,7 +72,7 @@ class Drips:
 
 @dataclass(frozen=True)
 class Streams:
-    """Begins with `head`, and goes on with `chunk`, `times` over, or as long as somebody reads."""
+    """Sends `head`, and then `chunk` either `times` times or until the client closes."""
 
     head: bytes
     chunk: bytes
@@ -108,7 +80,7 @@ class Streams:
     tail: bytes = b""
 
     def play(self, connection: Connection) -> bool:
-        """Send until the other side has had enough."""
+        """Send until the client closes."""
         connection.send(self.head)
         count = 0
         while (self.times is None or count < self.times) and not connection.wait(0):
@@ -120,7 +92,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Resets:
-    """Sends these bytes, and breaks the connection off."""
+    """Sends these bytes, and resets the connection."""
 
     data: bytes = b""
 
@@ -135,82 +107,68 @@ GOOD_ANSWERS: Mapping[str, Answer] = {target: Says(recording(name)) for target, 
 
 
 def list_only(answer: Answer) -> Mapping[str, Answer]:
-    """Answer the list like this, and the counts well."""
+    """Return answers that differ from the good ones for the list."""
     return {**GOOD_ANSWERS, LIST: answer, LIST_NO_SLASH: answer}
 
 
 def stats_only(answer: Answer) -> Mapping[str, Answer]:
-    """Answer the counts like this, and the list well."""
+    """Return answers that differ from the good ones for the counts."""
     return {**GOOD_ANSWERS, STATS: answer}
 
 
 def both(answer: Answer) -> Mapping[str, Answer]:
-    """Answer every request like this."""
+    """Return the same answer for every request."""
     return {LIST: answer, LIST_NO_SLASH: answer, STATS: answer}
 
 
 @dataclass(frozen=True)
 class State:
-    """What the gateway is like: what it answers, and how one gets to it."""
+    """The state of the gateway: its answers, and how clients reach it."""
 
     answers: Mapping[str, Answer] = field(default_factory=lambda: GOOD_ANSWERS)
-    """By target; what is not there is closed without an answer."""
+    """By target; for other targets the connection closes without an answer."""
     listens: bool = True
-    """Without it, connections are refused."""
+    """If false, connections are refused."""
     accepts: bool = True
-    """Without it, the queue of those who wait to be accepted is full."""
+    """If false, the queue of connections to accept is full."""
     tls: Tls | None = None
-    """Certificate and demands, where it speaks TLS."""
+    """Certificate and requirements of TLS; None for plain HTTP."""
     refusal: bytes | None = None
-    """The answer of the proxy before it, where that lets nobody through."""
+    """The answer of a proxy that forwards nothing."""
 
 
-class Gateway:
-    """A gateway on one port of the loopback; what it is like can be changed at any time.
+class Gateway(StubServer):
+    """A gateway on one port of the loopback whose state can change at any time.
 
-    A change closes every connection, so that none of before lives on.
+    A change closes every connection.
     """
 
     def __init__(self) -> None:
-        """Take a port, and be good."""
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
+        """Reserve a port; the gateway is good."""
+        with socket.create_server((HOST, 0)) as free:
+            super().__init__(port=free.getsockname()[1])
         self._elsewhere = socket.create_server((HOST, 0))
         self._elsewhere.settimeout(0)
-        self._changing = threading.Lock()
         self._state = State()
-        self._stopped = threading.Event()
-        self._connections: set[socket.socket] = set()
         self._fillers: list[socket.socket] = []
-        self._accepter: threading.Thread | None = None
-        self.asked: list[Asked] = []
-
-    def __enter__(self) -> Self:
-        """Begin to serve."""
-        self._serve()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close everything."""
-        self._stop_serving()
-        self._listener.close()
+        super().__exit__(kind, error, trace)
         self._elsewhere.close()
 
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"{HOST}:{self.port}"
-
     def become(self, state: State) -> None:
-        """Be like this from now on."""
-        self._stop_serving()
+        """Change the state."""
+        self.stop()
         self._state = state
-        self._serve()
+        self.tls = server_contexts()[state.tls] if state.tls else None
+        if state.listens:
+            self.start(BACKLOG if state.accepts else 0)
 
     def was_reached_elsewhere(self) -> bool:
-        """Tell whether anybody came to the place that redirects to another host name."""
+        """Return whether a client connected to the other host of redirects."""
         try:
             self._elsewhere.accept()[0].close()
         except BlockingIOError:
@@ -221,21 +179,31 @@ class Gateway:
         """Replace ports that differ from run to run."""
         return text.replace(f"localhost:{self._elsewhere.getsockname()[1]}", "localhost:8443")
 
-    def _serve(self) -> None:
-        self._stopped = threading.Event()
-        backlog = 128 if self._state.accepts else 0
-        self._listener.close()
-        if not self._state.listens:
-            return
-        self._listener = socket.create_server((HOST, self.port), backlog=backlog)
-        if self._state.accepts:
-            self._accepter = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
-            self._accepter.start()
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Play the answer for the target."""
+        played = self._state.answers.get(asked.target)
+        if isinstance(played, Says) and ELSEWHERE in played.data:
+            host = f"localhost:{self._elsewhere.getsockname()[1]}"
+            played = replace(played, data=played.data.replace(ELSEWHERE, host.encode()))
+        return played is not None and played.play(connection)
+
+    def start(self, backlog: int = BACKLOG) -> None:
+        """Serve; with a backlog of 0 fill the queue instead of accepting connections."""
+        if backlog:
+            super().start(backlog)
         else:
+            self._listener = socket.create_server((HOST, self.port), backlog=0)
             self._fill()
 
+    def stop(self) -> None:
+        """Close the listener and all connections."""
+        super().stop()
+        for filler in self._fillers:
+            filler.close()
+        self._fillers.clear()
+
     def _fill(self) -> None:
-        """Connect until the queue is full: the next one's handshake is not answered then."""
+        """Connect until the queue is full: the system does not answer further handshakes then."""
         while True:
             filler = socket.socket()
             self._fillers.append(filler)
@@ -245,71 +213,9 @@ class Gateway:
             except TimeoutError:
                 return
 
-    def _stop_serving(self) -> None:
-        self._stopped.set()
-        # Wakes the thread that accepts.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        if self._accepter is not None:
-            self._accepter.join(PATIENCE)
-            self._accepter = None
-        self._listener.close()
-        with self._changing:
-            for sock in (*self._connections, *self._fillers):
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        for filler in self._fillers:
-            filler.close()
-        self._fillers.clear()
-
-    def _accept(self, listener: socket.socket) -> None:
-        state, stopped = self._state, self._stopped
-        while not stopped.is_set():
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._converse, args=(sock, state, stopped), daemon=True).start()
-
-    def _converse(self, plain: socket.socket, state: State, stopped: threading.Event) -> None:
-        sock = self._secured(plain, state.tls)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, stopped, f"localhost:{self._elsewhere.getsockname()[1]}")
-        with contextlib.suppress(OSError):
-            if isinstance(sock, ssl.SSLSocket):
-                sock.do_handshake()
-            with sock.makefile("rb") as request:
-                while self._answer_one(request, connection, state):
-                    pass
-        if not connection.is_reset:
-            _close_in_order(sock)
-        with self._changing:
-            self._connections.discard(sock)
-        sock.close()
-
-    def _secured(self, plain: socket.socket, tls: Tls | None) -> socket.socket:
-        """Put TLS around it where that is wanted; either is closed with the rest when the state changes."""
-        with self._changing:
-            sock = plain if tls is None else _server_side(plain, tls)
-            self._connections.add(sock)
-        return sock
-
-    def _answer_one(self, request: io.BufferedIOBase, connection: Connection, state: State) -> bool:
-        first = request.read(1)
-        if not first.isalpha():
-            # Like a real server, for which there is no need to wait for the end of a line that is none.
-            connection.send(BAD_REQUEST if first else b"")
-            return False
-        line = (first + request.readline()).decode("latin-1").split()
-        if len(line) != 3:
-            return False
-        self.asked.append(Asked(line[1], dict(http.client.parse_headers(request).items())))
-        answer = state.answers.get(line[1])
-        return answer is not None and answer.play(connection)
-
 
 class ProxiedGateway(Gateway):
-    """A gateway that is known to a proxy alone, by the name `HOST`."""
+    """A gateway whose name, `HOST`, only a proxy can resolve."""
 
     HOST = "another.example"
     """The name in the certificate of `Tls.WRONG_NAME`."""
@@ -320,8 +226,8 @@ class ProxiedGateway(Gateway):
         self.proxy = Forwarder(self.address)
 
     def __enter__(self) -> Self:
-        """Begin to serve, the proxy as well."""
-        self.proxy.__enter__()
+        """Start proxy and gateway."""
+        self.proxy.start()
         return super().__enter__()
 
     def __exit__(
@@ -329,25 +235,13 @@ class ProxiedGateway(Gateway):
     ) -> None:
         """Close everything."""
         super().__exit__(kind, error, trace)
-        self.proxy.__exit__()
+        self.proxy.stop()
 
     def become(self, state: State) -> None:
-        """Be like this from now on, behind a proxy that is like this."""
+        """Change the state of gateway and proxy."""
         super().become(replace(state, tls=Tls.WRONG_NAME) if state.tls else state)
         self.proxy.refusal = state.refusal
 
     def without_ports(self, text: str) -> str:
         """Replace ports that differ from run to run."""
         return super().without_ports(text).replace(self.proxy.address, "127.0.0.1:3128")
-
-
-def _server_side(plain: socket.socket, tls: Tls) -> ssl.SSLSocket:
-    return server_contexts()[tls].wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-
-
-def _close_in_order(sock: socket.socket) -> None:
-    """Close without a reset, which the system sends when something is left unread."""
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-        while sock.recv(65_536):
-            pass

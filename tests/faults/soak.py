@@ -98,7 +98,7 @@ class Receiver(OtlpReceiver):
 
     def _take(self, path: str, body: bytes) -> None:
         super()._take(path, body)
-        for kept in (self.paths, self.headers, self.spans, self.records, self.resources):
+        for kept in (self.asked, self.spans, self.records, self.resources):
             kept.clear()
 
 

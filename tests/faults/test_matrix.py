@@ -1,4 +1,4 @@
-"""The matrix is a table that reads well and stands in the document."""
+"""Tests of the matrix as Markdown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TEXT = (
 
 
 def test_as_markdown() -> None:
-    """Rows stand by group and place, and a bar in a cell does not end it."""
+    """Rows are sorted by group and place; pipes in cells are escaped."""
     assert TEXT == as_markdown(ROWS)
 
 
 def test_write_into(tmp_path: Path) -> None:
-    """What stood between the marks is replaced, and nothing else."""
+    """Replaces only the text between the marks."""
     document = tmp_path / "page.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
 

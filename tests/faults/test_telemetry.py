@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import socketserver
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +17,7 @@ import trustme
 
 from tests.faults.matrix import Row
 from tests.faults.outside import INTERVAL, MIB, exporter, free_port
+from tests.http_server import Connection, StubServer
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway, answer
 
@@ -41,31 +41,15 @@ QUICK: Mapping[str, str] = MappingProxyType(
 """So that trouble shows at once."""
 
 
-class Peer(socketserver.ThreadingTCPServer):
+@dataclass
+class Peer(StubServer):
     """Treats every connection in its own way."""
 
-    daemon_threads = True
+    behave: Behaviour
 
-    def __init__(self, behave: Behaviour) -> None:
-        """Listen on a free port of the loopback."""
-        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
-        self._behave = behave
-        self.released = threading.Event()
-
-    def finish_request(self, request: object, client_address: object) -> None:
-        """Treat a connection."""
-        assert isinstance(request, socket.socket)
-        with suppress(OSError):
-            self._behave(request)
-
-
-@contextmanager
-def peer(behave: Behaviour, scheme: str = "http") -> Iterator[str]:
-    """Run a peer, and return its address."""
-    with Peer(behave) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    def converse(self, connection: Connection) -> None:
+        """Handle a connection."""
+        self.behave(connection.sock)
 
 
 def hang(connection: socket.socket) -> None:
@@ -102,12 +86,11 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def untrusted(connection: socket.socket) -> None:
-    """Show a certificate that nobody vouches for."""
+def untrusted() -> ssl.SSLContext:
+    """Return a context with a certificate that no client trusts."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with context.wrap_socket(connection, server_side=True) as wrapped:
-        wrapped.recv(1)
+    return context
 
 
 GRPC = MappingProxyType({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
@@ -134,7 +117,7 @@ CASES: tuple[tuple[str, Behaviour | None, str, Mapping[str, str], bool], ...] = 
     ("It resets connections", reset, "http", NOTHING, True),
     ("It answers garbage", replying(b"\x00\xff garbage\r\n\r\n"), "http", NOTHING, True),
     ("It answers garbage (gRPC)", replying(b"\x00\xff garbage\r\n\r\n"), "http", GRPC, True),
-    ("Its certificate is not trusted", untrusted, "https", NOTHING, True),
+    ("Its certificate is not trusted", hang, "https", NOTHING, True),
 )
 
 
@@ -153,12 +136,12 @@ def test_collector(
     """No poll is late, scrapes are quick, the trouble is told once, and the end comes in time."""
     title, behave, scheme, variables, is_told = case
     with (
-        peer(behave or hang, scheme) as url,
+        Peer(behave or hang, tls=untrusted() if scheme == "https" else None) as peer,
         exporter(
             gateway,
             tmp_path / "log",
             {**QUICK, **variables, **GROUPS[group]},
-            OTEL_EXPORTER_OTLP_ENDPOINT=url if behave else f"http://127.0.0.1:{free_port()}",
+            OTEL_EXPORTER_OTLP_ENDPOINT=peer.url if behave else f"http://127.0.0.1:{free_port()}",
         ) as running,
     ):
         running.wait_for_polls(POLLS)
@@ -184,8 +167,8 @@ def test_waiting_for_the_collector_holds_nothing(
     """With the timeouts that are usual, a collector that hangs delays neither polls nor the end."""
     variables = {**GROUPS[group], "SCRAPE_INTERVAL": INTERVAL}
     with (
-        peer(hang) as url,
-        exporter(gateway, tmp_path / "log", variables, OTEL_EXPORTER_OTLP_ENDPOINT=url) as running,
+        Peer(hang) as peer,
+        exporter(gateway, tmp_path / "log", variables, OTEL_EXPORTER_OTLP_ENDPOINT=peer.url) as running,
     ):
         running.wait_for_polls(12)
         metrics = running.up()

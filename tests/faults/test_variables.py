@@ -1,4 +1,4 @@
-"""Variables of libraries, one after the other, and a collector that hangs for as long as a variable says."""
+"""Each variable of the libraries alone, and a silent collector with a long timeout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.replay import ReplayGateway
 from tests.sweep import start
 
 PROGRAMS = 2
-"""That run at once."""
+"""Concurrent processes."""
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def base(gateway: ReplayGateway, receiver: OtlpReceiver) -> dict[str, str]:
-    """Return an environment for a program that polls the replaying gateway, and sends all it can."""
+    """Return an environment with the replaying gateway and all OTLP signals."""
     return {
         "GATEWAY_API_URL": gateway.url,
         "ADMIN_KEY": "test-admin-key",
@@ -28,7 +28,7 @@ def base(gateway: ReplayGateway, receiver: OtlpReceiver) -> dict[str, str]:
 
 
 def test_every_variable_by_itself(gateway: ReplayGateway) -> None:
-    """With any variable of any library set, the program runs, or names it and ends with 2."""
+    """With any variable of any library set, the program runs, or names it and exits with 2."""
     with OtlpReceiver() as receiver:
 
         def is_bad(case: tuple[str, str]) -> bool:
@@ -45,7 +45,7 @@ def test_every_variable_by_itself(gateway: ReplayGateway) -> None:
 
 
 def test_hanging_collector_with_a_long_timeout(gateway: ReplayGateway) -> None:
-    """A collector that hangs is told within a minute, however long the timeout is."""
+    """A silent collector is logged within a minute, whatever the timeout."""
     more = {"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}
     with (
         OtlpReceiver(silent=True) as receiver,

@@ -402,14 +402,19 @@ def test_status_of_the_last_attempt(providers: Client, gateway: ReplayGateway) -
 @pytest.mark.parametrize(
     ("retry_after", "attempts", "seconds"),
     [
-        *[("4", 2, 4.0), ("60", 1, 0.0), ("Fri, 01 Jan 2100 00:00:00 GMT", 1, 0.0)],
+        *[
+            ("4", 2, 4.0),
+            (f"{TIMEOUT:.0f}", 1, 0.0),
+            ("60", 1, 0.0),
+            ("Fri, 01 Jan 2100 00:00:00 GMT", 1, 0.0),
+        ],
         *[("1e9", 3, 0.75), ("soon", 3, 0.75), ("-1", 3, 0.75), ("", 3, 0.75)],
     ],
 )
 def test_retry_after(
     stats: Client, gateway: ReplayGateway, retry_after: str, attempts: int, seconds: float
 ) -> None:
-    """Retry-After is used within the deadline; if it is invalid, the delays are 0.25 s and 0.5 s."""
+    """Retry-After is used before the deadline; if it is invalid, the delays are 0.25 s and 0.5 s."""
     gateway.answers[STATS] = answer(429, retry_after=retry_after)
 
     assert (attempts, seconds) == (stats.error().attempts, stats.clock.now)
@@ -422,6 +427,16 @@ def test_recorded_rate_limit(stats: Client, gateway: ReplayGateway) -> None:
     error = stats.error()
 
     assert (Outcome.RATE_LIMITED, 1, 60.0) == (error.outcome, error.attempts, error.retry_after)
+
+
+def test_close(stats: Client, gateway: ReplayGateway) -> None:
+    """Closes the idle connection."""
+    stats.get()
+    assert not gateway.closed.is_set()
+
+    stats.client.close()
+
+    assert gateway.closed.wait(10)
 
 
 def test_deadline_in_the_past(stats: Client, gateway: ReplayGateway) -> None:

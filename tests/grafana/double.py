@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.doctor.backends import SILENCE, Asked, Backend, Response
+from tests.doctor.backends import SILENCE, Backend, Response
+from tests.http_server import Asked
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "grafana"
 

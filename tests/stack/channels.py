@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import email.policy
-import json
 import ssl
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,18 +16,19 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.http_server import Asked, Connection, StubServer, answer
 from tests.stack.servers import free_port
 
 USER, PASSWORD = "alerts", "very-secret-word"
 
 
 @dataclass
-class Webhook:
-    """Records the messages that arrive, and answers as Slack does.
+class Webhook(StubServer):
+    """Stores the messages that it receives, and answers as Slack does.
 
     Attributes:
         messages: The messages, in order.
-        refusing: Whether it answers as a webhook that was revoked.
+        refusing: Whether it answers as a revoked webhook.
         latency: Seconds from a message to the answer.
     """
 
@@ -38,24 +36,10 @@ class Webhook:
     refusing: bool = False
     latency: float = 0.0
 
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self._server.shutdown()
-        self._server.server_close()
-
     @property
     def url(self) -> str:
-        """The webhook's address, with its secret path."""
-        return f"http://127.0.0.1:{self._server.server_port}/services/very-secret-path"
+        """The address, with its secret path."""
+        return f"{super().url}/services/very-secret-path"
 
     @property
     def titles(self) -> list[str]:
@@ -67,26 +51,14 @@ class Webhook:
         attachments = [message["attachments"][0] for message in self.messages]
         return [found for found in attachments if all(word in found["title"] for word in words)]
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = b"no_service" if webhook.refusing else b"ok"
-                if not webhook.refusing:
-                    webhook.messages.append(json.loads(body))
-                time.sleep(webhook.latency)
-                self.send_response(404 if webhook.refusing else 200)
-                self.send_header("Content-Type", "text/html")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        return Handler
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Store a message, and answer it."""
+        if not self.refusing:
+            self.messages.append(asked.content)
+        time.sleep(self.latency)
+        status, body = (404, b"no_service") if self.refusing else (200, b"ok")
+        connection.send(answer(status, body, content_type="text/html", connection="close"))
+        return False
 
 
 @dataclass(frozen=True)

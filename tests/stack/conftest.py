@@ -1,4 +1,4 @@
-"""The stack, started once for all tests that leave it whole. Tests are left out by what the machine lacks."""
+"""The stack, started once for all tests that do not change it; skips tests whose programs are missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEFT_OUT = pytest.StashKey[Mapping[str, Sequence[str]]]()
 
 
 def report(line: str) -> None:
-    """Tell a person who waits for a build, past what pytest captures."""
+    """Print a line at once, although pytest captures output: builds take minutes."""
     os.write(2, f"{line}\n".encode())
 
 
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Say what the machine has, and skip what needs more; after other hooks have chosen the tests."""
+    """Print the found programs, and skip tests that need others; runs after the deselection."""
     chosen = [item for item in items if item.get_closest_marker("stack")]
     if chosen:
         found = find_all()
@@ -53,7 +53,7 @@ def leave_out(items: Sequence[pytest.Item], found: Mapping[str, Found]) -> Mappi
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name the tests that were left out, at the end of the output."""
+    """Print the names of skipped tests at the end of the output."""
     for program, names in config.stash.get(LEFT_OUT, {}).items():
         terminalreporter.section(f"left out: no {program} on this machine")
         for name in names:
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def programs() -> Mapping[str, Path]:
-    """The programs of the real servers; without a Go toolchain everything here is skipped, but not in CI."""
+    """The programs of the real servers; without a Go toolchain the tests are skipped, but fail in CI."""
     try:
         return all_programs(report)
     except NoToolchainError as error:
@@ -73,7 +73,7 @@ def programs() -> Mapping[str, Path]:
 
 @pytest.fixture(scope="session")
 def stack(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """The chain that tests share; Prometheus and Alertmanager are started by those that need them."""
+    """The shared chain, without Prometheus and Alertmanager."""
     with chain(programs, tmp_path_factory.mktemp("stack")) as running:
         yield running
 

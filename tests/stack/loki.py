@@ -17,19 +17,7 @@ OLDEST_SECONDS = 7 * 24 * 3600.0
 
 
 class LokiStandIn(OtlpReceiver):
-    """Records what arrives at Loki's port; like a `Server` it can be stopped, and started again."""
-
-    def __init__(self, port: int) -> None:
-        """Take the port, without listening yet."""
-        super().__init__(port=port)
-
-    def start(self) -> None:
-        """Listen, again if it was stopped."""
-        self.__enter__()
-
-    def stop(self) -> None:
-        """Close: connections are refused."""
-        self.__exit__(None, None, None)
+    """Records what arrives at Loki's port; like a `Server` it can be stopped and started again."""
 
     def _status(self, body: bytes) -> int:
         return 400 if _is_too_old(body) else super()._status(body)
@@ -39,7 +27,7 @@ def loki_or_stand_in(programs: Mapping[str, Path], folder: Path, ports: Ports) -
     """Return Loki where the machine has it, otherwise a receiver in its place."""
     if "loki" in programs:
         return servers.loki(programs, folder, ports)
-    return LokiStandIn(ports.loki)
+    return LokiStandIn(port=ports.loki)
 
 
 def _is_too_old(body: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Programs that a machine has or has not: nothing here builds them; without one its tests are left out."""
+"""Finds programs of the machine that `make stack` does not build."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VERSION_FLAGS = {
     "node": "--version",
     "npm": "--version",
 }
-"""How each program is asked for its version."""
+"""The flag that prints the version."""
 VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """A program of this machine, and the version that it states."""
+    """A program of this machine, and the version that it prints."""
 
     path: Path
     version: str
@@ -38,13 +38,13 @@ def bin_folder() -> Path:
 
 
 def find(name: str) -> Found | None:
-    """Return a program from PATH or from `bin_folder`, None where neither has it."""
+    """Return a program from PATH or from `bin_folder`; None if it is in neither."""
     path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), str(bin_folder()))))
     return Found(Path(path), _version(path, VERSION_FLAGS[name])) if path else None
 
 
 def find_all() -> Mapping[str, Found]:
-    """Return what this machine has, by name."""
+    """Return the found programs by name."""
     return {name: found for name in VERSION_FLAGS if (found := find(name))}
 
 
@@ -57,7 +57,7 @@ def described(found: Mapping[str, Found]) -> list[str]:
 
 
 def all_programs(report: Callable[[str], None]) -> Mapping[str, Path]:
-    """Return the path of every program by its name: those that are built, and those of this machine.
+    """Return the paths of all built and found programs by name.
 
     Args:
         report: Receives a line about each build.

@@ -24,13 +24,13 @@ from typing import Any
 import requests
 
 from exporter import SERVICE_NAME
+from tests.dockerfile import Stage, copies, pairs, parse
 from tests.process import program
 from tests.replay import ReplayGateway
 from tests.stack.build import cache
 from tests.stack.machine import all_programs
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import ROOT
-from tests.verify.test_image import Stage, copies, pairs, parse
 
 RAILWAY = ROOT / "deploy" / "railway"
 PROGRAMS = {
@@ -62,7 +62,7 @@ class Image:
     def of(cls, service: str) -> Image:
         """Read the service's Dockerfile, which its railway.json names."""
         config = json.loads((RAILWAY / service / "railway.json").read_text(encoding="utf-8"))
-        return cls(parse((ROOT / config["build"]["dockerfilePath"]).read_text(encoding="utf-8")))
+        return cls(parse(ROOT / config["build"]["dockerfilePath"]))
 
     def make(self) -> None:
         """Copy what is copied, and run what is run; every place is the same in all stages."""

@@ -16,8 +16,6 @@ import yaml
 from tests.stack import servers
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
-
 WEBHOOK = "https://hooks.example.com/services/very-secret-path"
 PASSWORD = "very-secret-word"
 ROUTING_KEY = "very0secret0key0of0pagerduty0000"

@@ -20,8 +20,6 @@ from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import hastened, substituted
 from tests.stack.tempo import TempoStandIn
 
-pytestmark = pytest.mark.stack
-
 FACTOR = 60
 """By which all waits of the rules are shorter; a minute is a second."""
 IN_SECONDS = {"> 1200": "> 20"}
@@ -57,7 +55,7 @@ def delivery(programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Delivery]
     with ExitStack() as links:
         gateway = links.enter_context(ReplayGateway())
         tempo = links.enter_context(TempoStandIn())
-        logs = LokiStandIn(ports.loki)
+        logs = LokiStandIn(port=ports.loki)
         logs.start()
         links.callback(logs.stop)
         links.enter_context(servers.collector(programs, tmp_path / "otelcol", ports, tempo.port))

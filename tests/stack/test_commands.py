@@ -18,8 +18,6 @@ from tests.stack.servers import wait_until
 from tests.verify.docs.commands import Run, commands, run_script, scripts
 from tests.verify.docs.pages import Block
 
-pytestmark = pytest.mark.stack
-
 LONG_DAY = 86_400.0
 """Seconds; in its first hours all is well."""
 BLOCKS = [block for block in commands() if scripts(block, Run.STACK)]

@@ -26,8 +26,6 @@ from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, PROMETHEUS
 from tests.stack.substitution import ROOT
 from tests.verify.docs import pages
 
-pytestmark = pytest.mark.stack
-
 Tree = Mapping[str, Any]
 
 SERVERS = ("prometheus", "alertmanager", "grafana", "loki", "tempo", "otel-collector")

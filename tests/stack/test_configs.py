@@ -12,8 +12,6 @@ import yaml
 from tests.stack.chain import Chain
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
-
 CHECKS = {
     "prometheus": ("promtool", "check", "config", "prometheus/prom.yml"),
     "alertmanager": ("amtool", "check-config", "alertmanager/alertmanager.yml"),

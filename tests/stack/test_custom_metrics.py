@@ -13,8 +13,6 @@ from tests.stack.chain import Chain
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
-
 
 @pytest.fixture(scope="module")
 def prometheus(

@@ -24,8 +24,6 @@ from tests.stack.substitution import substituted
 from tests.stack.tempo import TempoStandIn
 from tests.verify.docs import queries as docs
 
-pytestmark = pytest.mark.stack
-
 DAY_SECONDS = 48.0
 SEEN_SECONDS = 2 * DAY_SECONDS
 """Whatever happens in a day has happened by then, and was scraped."""

@@ -14,8 +14,6 @@ from tests.stack.chain import Chain, chain
 from tests.stack.loki import LokiStandIn
 from tests.stack.servers import wait_until
 
-pytestmark = pytest.mark.stack
-
 MESSAGE = "Updated provider metrics"
 
 

@@ -18,8 +18,9 @@ import pytest
 
 from exporter.doctor.checks import CHECKS
 from exporter.doctor.targets import GRAFANA
-from tests.doctor.backends import Asked, Backend, Response, good_answers, real_time, spans
+from tests.doctor.backends import Backend, Response, good_answers, real_time, spans
 from tests.doctor.chain import GRAFANA_TOKEN
+from tests.http_server import Asked
 from tests.process import program, run_program
 from tests.replay import answer, recording
 from tests.stack import servers
@@ -27,7 +28,7 @@ from tests.stack.chain import Chain, chain, exporter_environment
 from tests.stack.servers import Server, free_port, wait_until
 from tests.stack.substitution import ROOT
 
-pytestmark = [pytest.mark.stack, pytest.mark.needs("loki")]
+pytestmark = pytest.mark.needs("loki")
 
 TARGET = "prometheus target"
 SLOW = {"scrape_interval: 60s": "scrape_interval: 1h"}

@@ -16,7 +16,7 @@ from tests.stack.substitution import ROOT
 from tests.verify.docs import queries as docs
 from tests.verify.docs.pages import ALL_BLOCKS
 
-pytestmark = [pytest.mark.stack, pytest.mark.needs("node", "npm")]
+pytestmark = pytest.mark.needs("node", "npm")
 
 LANGUAGES = {"loki": "logql", "tempo": "traceql"}
 """By the type of the data source."""

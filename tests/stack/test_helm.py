@@ -30,8 +30,6 @@ from tests.stack.chart import (
 )
 from tests.stack.substitution import ROOT
 
-pytestmark = pytest.mark.stack
-
 GOLDEN = ROOT / "tests/golden/helm"
 RESTRICTED: Mapping[str, Any] = {
     "readOnlyRootFilesystem": True,

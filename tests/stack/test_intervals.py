@@ -11,8 +11,6 @@ import pytest
 from exporter.errors import Outcome
 from tests.stack.timeline import RESOLUTION, Pace, World, firing, series
 
-pytestmark = pytest.mark.stack
-
 MINUTE, HOUR = 60, 3600
 PACES = (
     Pace(15, 15, 5),

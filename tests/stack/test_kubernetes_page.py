@@ -15,8 +15,6 @@ from tests.stack.chart import CHART, KUBERNETES, NAME, NAMESPACE, Helm, validate
 from tests.stack.substitution import ROOT
 from tests.verify.docs.pages import blocks, code_blocks
 
-pytestmark = pytest.mark.stack
-
 PAGE = "docs/deployment/kubernetes.md"
 README = CHART / "README.md"
 NOT_RUN = ("docker ", "kubectl ", "helm rollback ", "helm uninstall ")

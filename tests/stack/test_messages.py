@@ -20,8 +20,6 @@ from tests.stack.substitution import ROOT
 from tests.stack.test_routing import labels
 from tests.stack.test_rules import ALERTS
 
-pytestmark = pytest.mark.stack
-
 GOLDEN = ROOT / "tests" / "golden"
 GRAFANA, RUNBOOKS, ALERTMANAGER = (
     "https://grafana.example.com",

@@ -17,8 +17,6 @@ from tests.stack import servers
 from tests.stack.chain import Chain
 from tests.stack.servers import Server, wait_until
 
-pytestmark = pytest.mark.stack
-
 TEXT_ONLY = {"metrics_path: /metrics": "metrics_path: /metrics\n    scrape_protocols: [PrometheusText0.0.4]"}
 ROWS = json.loads(recorded_body(GOOD[LIST]))
 ABSENT = {CERTIFICATE_EXPIRY.name} | {
@@ -26,7 +24,7 @@ ABSENT = {CERTIFICATE_EXPIRY.name} | {
     for field in FIELDS
     if field.gauge and {None} == {value_at(field.path, record) for record in ROWS}
 }
-"""Gauges without a value: of fields that no recorded row has, and of certificates (test_web_access.py)."""
+"""Gauges without a value: no recorded row has these fields; test_web_access.py tests the certificate."""
 STATUS = {"unknown": 0, "healthy": 1, "degraded": 2, "down": 3}
 
 

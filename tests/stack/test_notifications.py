@@ -24,8 +24,6 @@ from tests.stack.channels import PASSWORD, USER, MailServer, Webhook
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import hastened, substituted
 
-pytestmark = pytest.mark.stack
-
 FACTOR = 30
 """By which all waits are shorter; a minute is two seconds."""
 IN_SECONDS = {"> 1200": "> 40"}

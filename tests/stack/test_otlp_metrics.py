@@ -25,8 +25,6 @@ from tests.stack.chain import exporter_environment
 from tests.stack.servers import Server, wait_until
 from tests.verify.docs.pages import code_blocks
 
-pytestmark = pytest.mark.stack
-
 Labels = frozenset[tuple[str, str]]
 Series = dict[tuple[str, Labels], float]
 

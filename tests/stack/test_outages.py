@@ -17,8 +17,6 @@ from tests.stack.chain import Chain, chain
 from tests.stack.loki import LokiStandIn
 from tests.stack.servers import wait_until
 
-pytestmark = pytest.mark.stack
-
 NEEDS_LOKI = pytest.mark.needs("loki")
 MESSAGE = "Updated provider metrics"
 POLLS = f'{{service="provider-metrics-exporter"}} | json | message="{MESSAGE}"'

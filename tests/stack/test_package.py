@@ -22,8 +22,6 @@ import requests
 from exporter import SERVICE_NAME, __version__
 from tests.stack.servers import wait_until
 
-pytestmark = pytest.mark.stack
-
 ROOT = Path(__file__).parent.parent.parent
 
 

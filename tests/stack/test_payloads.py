@@ -20,8 +20,6 @@ from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import hastened, substituted
 from tests.stack.test_messages import GOLDEN, GRAFANA, ODD, RUNBOOKS
 
-pytestmark = pytest.mark.stack
-
 FACTOR = 60
 """By which all waits are shorter; a minute is a second."""
 ROUTING_KEY = "very0secret0key0of0pagerduty0000"

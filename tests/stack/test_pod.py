@@ -20,8 +20,6 @@ from tests.stack.chart import NAME, NAMESPACE, Rendered, Tree, one
 from tests.stack.pod import Pod, Secrets
 from tests.stack.servers import free_port, wait_until
 
-pytestmark = pytest.mark.stack
-
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Mapping[str, Mapping[str, bytes]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,26 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.namespaces import UNSHARE, require_namespaces
 from tests.stack.railway import PORTS
 from tests.stack.substitution import ROOT
-
-pytestmark = pytest.mark.stack
-
-UNSHARE = ("unshare", "--net", "--mount", "--")
 
 
 @pytest.fixture(scope="module")
 def seen(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the program in its namespaces saw; without the right to make them everything here is skipped."""
-    try:
-        subprocess.run(
-            [*UNSHARE, "ip", "link", "set", "lo", "up"], check=True, capture_output=True, timeout=60
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = f"needs root, and the commands unshare and ip, for namespaces: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """The output of the program in its namespaces."""
+    require_namespaces()
     result = subprocess.run(
         [*UNSHARE, sys.executable, "-m", "tests.stack.railway", str(tmp_path_factory.mktemp("railway"))],
         cwd=ROOT,

@@ -19,8 +19,6 @@ from tests.stack.channels import Webhook
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import DURATION, MILLISECONDS, ROOT, hastened, substituted
 
-pytestmark = pytest.mark.stack
-
 CONFIG = yaml.safe_load((ROOT / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
 PROVIDER_ROUTE = '    # - matchers: [provider="slug-of-the-provider"]\n    #   receiver: nobody\n'
 """The example for an operator."""

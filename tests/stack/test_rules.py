@@ -15,8 +15,6 @@ from tests.promql import LOCAL, LOCAL_EXAMPLE, NAME, RECORDED, RULE_FILES, publi
 from tests.stack.substitution import ROOT
 from tests.verify.docs.pages import blocks
 
-pytestmark = pytest.mark.stack
-
 TEST_FILES = sorted((ROOT / "tests/rules").glob("*.yml"))
 
 FOREIGN_METRICS = {

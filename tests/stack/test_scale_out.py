@@ -26,8 +26,6 @@ from tests.stack.objectstore import ObjectStore
 from tests.stack.servers import Server, wait_until
 from tests.stack.substitution import ROOT, substituted
 
-pytestmark = pytest.mark.stack
-
 SECOND = f"{SERVICE_NAME}-2"
 SCALE = ROOT / "deploy" / "scale"
 STORAGE = {"S3_ENDPOINT": "objects.example.com", "S3_ACCESS_KEY": "own-id", "S3_SECRET_KEY": "own-password"}

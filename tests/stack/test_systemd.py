@@ -13,7 +13,6 @@ from exporter import SERVICE_NAME
 from tests.stack.substitution import ROOT
 
 pytestmark = [
-    pytest.mark.stack,
     pytest.mark.skipif(
         shutil.which("systemd-analyze") is None, reason="no systemd-analyze on PATH: the unit is not verified"
     ),

@@ -15,7 +15,6 @@ from tests.replay import GOOD, LIST, answer, recorded_body, recording
 from tests.stack.chain import Chain, exporter_environment
 from tests.stack.servers import wait_until
 
-pytestmark = pytest.mark.stack
 needs_loki = pytest.mark.needs("loki")
 
 QUERY = '{service="provider-metrics-exporter"} | json | providers_total > 0'

@@ -22,7 +22,7 @@ from tests.stack.servers import Server, wait_until
 from tests.stack.test_configs import queries_from_traces
 from tests.stack.test_grammars import QUERIES
 
-pytestmark = [pytest.mark.stack, pytest.mark.needs("tempo")]
+pytestmark = pytest.mark.needs("tempo")
 
 UPDATED, FAILED = "Updated provider metrics", "Fetch failed"
 SERVICE = 'service="provider-metrics-exporter"'

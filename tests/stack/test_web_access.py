@@ -18,8 +18,6 @@ from tests.replay import ReplayGateway
 from tests.stack import servers
 from tests.stack.servers import Server, wait_until
 
-pytestmark = pytest.mark.stack
-
 SAN = "prometheus.example"
 UP = 'up{job="provider_metrics"}'
 

@@ -1,4 +1,4 @@
-"""The version stands in one place, which all others follow, and the changelog keeps its form."""
+"""Tests of the version in all files, and of the form of the changelog."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FOLLOWERS = {
     "deploy/helm/provider-metrics-exporter/Chart.yaml",
     "docs/deployment/kubernetes.md",
 }
-"""Files that have to name the version, since what reads them knows no Python."""
+"""Files that repeat the version, because their readers cannot import it."""
 NOT_OURS = ("requirements/", "CHANGELOG.md", "docs/doctor.md", "tests/golden/")
-"""Where the same number may be another's version, or history, or of a recorded answer."""
+"""Files that may contain the same number for another reason."""
 IGNORED = (".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()))
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
@@ -39,7 +39,7 @@ def files() -> Iterator[str]:
 
 
 def is_ignored(path: Path) -> bool:
-    """Tell whether git leaves a path out; a pattern with a slash in front is a path, another is a name."""
+    """Return whether git ignores a path; a pattern with a leading slash is a path, others are names."""
     return any(
         fnmatch(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
         for pattern in IGNORED
@@ -47,30 +47,30 @@ def is_ignored(path: Path) -> bool:
 
 
 def naming(text: str) -> set[str]:
-    """Return the files of the tree that have a text in them, as a number of its own."""
+    """Return the files of the tree that contain a text as a separate number."""
     number = re.compile(rf"(?<![0-9.]){re.escape(text)}(?![0-9.])".encode())
     ours = (name for name in files() if not name.startswith(NOT_OURS))
     return {name for name in ours if number.search((ROOT / name).read_bytes())}
 
 
 def test_version_is_everywhere_the_same() -> None:
-    """The files that name the version are the known ones, all of them (see docs/releasing.md)."""
+    """Exactly the known files contain the version (see docs/releasing.md)."""
     assert {SOURCE, *FOLLOWERS} == naming(__version__)
 
 
 def test_version_is_semantic() -> None:
-    """The version is one of Semantic Versioning, which is also one of Python."""
+    """The version conforms to Semantic Versioning."""
     assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", __version__)
 
 
 def sections(text: str, level: int) -> list[tuple[str, str]]:
-    """Return the headings of a level with what stands below them."""
+    """Return the headings of a level with their texts."""
     parts = re.split(rf"^{'#' * level} (.+)$", text, flags=re.MULTILINE)
     return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def test_changelog_has_its_releases_in_order() -> None:
-    """What is not released comes first, then the releases with dates, newest first, none beyond ours."""
+    """Unreleased changes come first, then dated releases, newest first, none newer than the version."""
     (unreleased, _), *releases = sections(CHANGELOG, 2)
     found = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})", heading) for heading, _ in releases]
     versions = [Version(match[1]) for match in found if match]
@@ -84,7 +84,7 @@ def test_changelog_has_its_releases_in_order() -> None:
 
 @pytest.mark.parametrize(("heading", "text"), sections(CHANGELOG, 2), ids=lambda text: text[:12])
 def test_changelog_has_its_kinds(heading: str, text: str) -> None:
-    """Below each release there are changes by their kind, as a list, and no kind without one or twice."""
+    """Each release lists its changes by kind, without empty or repeated kinds."""
     kinds = [kind for kind, _ in sections(text, 3)]
 
     assert len(set(kinds)) == len(kinds)

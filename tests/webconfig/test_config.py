@@ -199,7 +199,7 @@ VALUES = st.recursive(
 
 
 @hypothesis.given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
-@hypothesis.settings(deadline=None, max_examples=200, database=None)
+@hypothesis.settings(deadline=None, max_examples=100, database=None)
 def test_any_content(folder: Folder, content: Mapping[str, Any]) -> None:
     """Any content is a configuration or a list of problems, never an exception."""
     path = folder.path / "any.yml"

@@ -25,7 +25,7 @@ from exporter.webconfig.config import read
 from tests.certificates import MUTUAL, Folder, hashed
 from tests.webserver import GOOD, PATIENCE, WebServer, serve
 
-SHORT = 1.0
+SHORT = 0.5
 """Replaces the timeouts of the server."""
 IF_GIVEN = {**MUTUAL, "client_auth_type": "VerifyClientCertIfGiven"}
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
