@@ -14,19 +14,13 @@ from exporter.config.settings import Settings, TelemetrySettings
 from exporter.errors import Outcome
 from exporter.model.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
 from exporter.model.fields import PUBLISHED_ONLY
-from exporter.model.provider import Provider
+from exporter.model.provider import CAPABILITIES, Provider
 from exporter.model.snapshot import Fetch, Snapshot
 from exporter.poll.poller import Poller
 from exporter.system.terminal import printable
 from exporter.telemetry.sdk import Telemetry
 
-CAPABILITIES = (
-    ("streaming", "supports_streaming"),
-    ("functions", "supports_function_calling"),
-    ("vision", "supports_vision"),
-    ("images", "supports_image_generation"),
-)
-CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "LEFT OUT", "FIRST SERIES")
+CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "DROPPED", "FIRST SERIES")
 HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
 NOTHING = "-"
 NO_PROVIDERS = (
@@ -62,7 +56,7 @@ def empty_answer(snapshot: Snapshot) -> str:
 
 
 def as_text(snapshot: Snapshot) -> str:
-    """Return the outcome of the poll as text."""
+    """Return the result of the poll as text."""
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     lines = [_fetch_line(fetch) for fetch in fetches]
     if snapshot.stats is not None:
@@ -80,7 +74,7 @@ def as_text(snapshot: Snapshot) -> str:
 
 
 def as_json(snapshot: Snapshot) -> str:
-    """Return the outcome of the poll as one JSON object."""
+    """Return the result of the poll as one JSON object."""
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     document = {
         "ok": succeeded(snapshot),

@@ -127,10 +127,10 @@ def cli(context: click.Context) -> None:
 @click.pass_obj
 def run(environ: Mapping[str, str]) -> None:
     """Run the exporter (default command)."""
-    given = _load(environ)
+    configuration = _load(environ)
     if flags.CONFIG_CHECK in environ:
-        sys.exit(_check_configuration(given))
-    sys.exit(_run(given, _bind(given.settings)))
+        sys.exit(_check_configuration(configuration))
+    sys.exit(_run(configuration, _bind(configuration.settings)))
 
 
 @cli.command()
@@ -144,11 +144,13 @@ def check(environ: Mapping[str, str], /, as_json: bool) -> None:
     """
     _restore_default_signals()
     # The command opens no port, so it does not need the web configuration.
-    given = _load({**environ, **dict.fromkeys(WEB_CONFIG_FILES, "")})
+    configuration = _load({**environ, **dict.fromkeys(WEB_CONFIG_FILES, "")})
     from exporter import check as checks
 
-    _print_warnings(given)
-    snapshot = checks.poll(given.settings, given.custom.metrics if given.custom else ())
+    _print_warnings(configuration)
+    snapshot = checks.poll(
+        configuration.settings, configuration.custom.metrics if configuration.custom else ()
+    )
     click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
     sys.exit(0 if checks.succeeded(snapshot) else EXIT_FAILED)
 
@@ -172,50 +174,51 @@ def healthcheck(environ: Mapping[str, str]) -> None:
     sys.exit(0 if healthy else EXIT_FAILED)
 
 
-def _address_flags(command: Command) -> Command:
-    """Add a flag for each address to a command."""
-    for stage in reversed(SERVERS):
-        command = click.option(stage.flag, stage.name, metavar="URL", help=f"Instead of {stage.variable}.")(
-            command
-        )
+def _url_flags(command: Command) -> Command:
+    """Add a flag for the URL of each server to a command."""
+    for server in reversed(SERVERS):
+        command = click.option(
+            server.flag, server.name, metavar="URL", help=f"Instead of {server.variable}."
+        )(command)
     return command
 
 
 @cli.command(
     epilog=_environment_help(
         [
-            *((stage.variable, stage.meaning, stage.default) for stage in SERVERS),
+            *((server.variable, server.meaning, server.default) for server in SERVERS),
             (JOB, "Label `job` of the exporter in Prometheus", DEFAULT_JOB),
             *((name, meaning, "") for name, meaning in CREDENTIAL_VARIABLES),
         ]
     )
 )
-@_address_flags
+@_url_flags
 @click.option("--prometheus-job", JOB, metavar="NAME", help=f"Instead of {JOB}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_obj
 def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) -> None:
-    """Check each component, from the settings to Grafana, and print what works.
+    """Check each component from the settings to Grafana.
 
-    Components without an address are skipped. Passwords and tokens come from the environment or files only.
+    Prints what works, and what to do about the rest. Servers without a URL are skipped. Passwords and tokens
+    come from the environment or files only.
 
-    Exit code 0 if all checks pass, 1 if one fails, 2 if an address or a credential is invalid.
+    Exit code 0 if all checks pass, 1 if one fails, 2 if a URL or a credential is invalid.
     """
     _restore_default_signals()
     try:
-        addresses = load_targets(environ, flags)
+        targets = load_targets(environ, flags)
     except SettingsError as error:
         _fail_settings(error)
-    from exporter.doctor import report as diagnosis
+    from exporter.doctor import report
     from exporter.doctor.checks import diagnose
 
     results = []
-    for result in diagnose(environ, addresses, SystemClock()):
+    for result in diagnose(environ, targets, SystemClock()):
         results.append(result)
         if not as_json:
-            click.echo(diagnosis.as_text(result))
-    click.echo(diagnosis.as_json(results) if as_json else f"\n{diagnosis.summary(results)}")
-    sys.exit(0 if diagnosis.is_well(results) else EXIT_FAILED)
+            click.echo(report.as_text(result))
+    click.echo(report.as_json(results) if as_json else f"\n{report.summary(results)}")
+    sys.exit(0 if report.all_passed(results) else EXIT_FAILED)
 
 
 @cli.command()
@@ -264,15 +267,15 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
         gateway.serve_forever()
         sys.exit(0)
     with gateway:
-        given = _load(_demo_environment(environ, gateway.url, key, day_seconds))
-        listeners, web = _bind(given.settings), given.settings.web
-        scheme = "https" if given.web_file and given.web_file.config.tls else "http"
+        configuration = _load(_demo_environment(environ, gateway.url, key, day_seconds))
+        listeners, web = _bind(configuration.settings), configuration.settings.web
+        scheme = "https" if configuration.web_file and configuration.web_file.config.tls else "http"
         url = f"{scheme}://localhost:{listeners[0].getsockname()[1]}{web.route_prefix}"
         click.echo(
             f"Status page  {url}/\nMetrics      {url}{web.telemetry_path}\n\n"
             "Press Ctrl-C to stop. The log follows.\n"
         )
-        code = _run(given, listeners)
+        code = _run(configuration, listeners)
     sys.exit(code)
 
 
@@ -288,28 +291,28 @@ def _demo_environment(
     return {**variables, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 
 
-def _check_configuration(given: Configuration) -> int:
+def _check_configuration(configuration: Configuration) -> int:
     from exporter.telemetry.sdk import open_telemetry
 
-    _print_warnings(given)
+    _print_warnings(configuration)
     try:
-        open_telemetry(given.settings.telemetry, lambda: 0).shutdown(CLOSE_SECONDS)
+        open_telemetry(configuration.settings.telemetry, lambda: 0).shutdown(CLOSE_SECONDS)
     except SettingsError as error:
         _fail_settings(error)
     click.echo("The configuration is valid.")
     return 0
 
 
-def _print_warnings(given: Configuration) -> None:
-    for warning in given.settings.warnings:
+def _print_warnings(configuration: Configuration) -> None:
+    for warning in configuration.settings.warnings:
         click.echo(f"Note: {warning}", err=True)
 
 
-def _run(given: Configuration, listeners: Sequence[socket.socket]) -> int:
+def _run(configuration: Configuration, listeners: Sequence[socket.socket]) -> int:
     from exporter.app import run as run_service
 
     try:
-        return run_service(given.settings, given.web_file, given.custom, listeners)
+        return run_service(configuration.settings, configuration.web_file, configuration.custom, listeners)
     except SettingsError as error:
         _fail_settings(error)
 

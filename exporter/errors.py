@@ -6,7 +6,7 @@ ExporterError
 ├── ThreadError     the system refuses another thread         one fetch, response or push is skipped
 └── GatewayError    one fetch failed, with its `Outcome`      the poll continues
 
-Only `transport` and `decode` translate exceptions of other libraries into `GatewayError`.
+Only `transport.failures` and `gateway.decode` translate exceptions of other libraries into `GatewayError`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class GatewayError(ExporterError):
     """One fetch failed.
 
     Attributes:
-        outcome: Any outcome but `ok`.
+        outcome: Any outcome except `ok`.
         detail: A few words on what happened, without secrets and text of the body.
         status: HTTP status of the last attempt, if there was a response.
         retry_after: Seconds from the gateway's `Retry-After`, if any.

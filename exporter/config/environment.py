@@ -21,7 +21,7 @@ MAX_OTLP_TIMEOUT = 30.0
 DEFAULT_QUEUE_SIZE = 2048
 DEFAULT_BATCH_SIZE = 512
 """Defaults of the batch processors, by the specification."""
-MAX_SHOWN = 40
+MAX_QUOTED = 40
 """Maximum length of a value in a warning."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -47,7 +47,7 @@ class Rule:
     """Valid values, as the end of a sentence."""
     is_list: bool = False
     """Whether it is a comma-separated list, whose invalid entries are removed."""
-    is_shown: bool = True
+    is_public: bool = True
     """Whether a warning may contain the value."""
 
 
@@ -156,7 +156,7 @@ RULES = (
         _is_attribute,
         "name=value, with commas between the entries",
         is_list=True,
-        is_shown=False,
+        is_public=False,
     ),
     Rule(
         r"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_\w+|OTEL_PYTHON_(\w+_)?EXCLUDED_URLS",
@@ -222,7 +222,7 @@ def prepare(environ: MutableMapping[str, str]) -> None:
     Call it once, after the settings are read and before the libraries are imported.
     """
     variables = dict(clean(environ).variables)
-    # It would also empty /metrics; the settings turn traces and logs off.
+    # It would also empty /metrics; the settings disable traces and logs.
     variables.pop("OTEL_SDK_DISABLED", None)
     # Each meter provider would add the SDK's own metrics, and /metrics would contain duplicates.
     variables.pop("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", None)
@@ -258,7 +258,7 @@ def _drop_malformed(variables: dict[str, str]) -> Iterator[str]:
 
 
 def _ignored(name: str, rule: Rule, rejected: list[str], *, wholly: bool) -> str:
-    text = repr(",".join(rejected)[:MAX_SHOWN]) if rule.is_shown else "an entry"
+    text = repr(",".join(rejected)[:MAX_QUOTED]) if rule.is_public else "an entry"
     ending = ", and the variable counts as unset" if wholly else ""
     return f"{name}: {text} is ignored{ending}: expected {rule.expected}."
 
@@ -273,7 +273,7 @@ def _limit_timeouts(variables: dict[str, str]) -> Iterator[str]:
         if text is not None and float(text) > MAX_OTLP_TIMEOUT:
             variables[name] = f"{MAX_OTLP_TIMEOUT:g}"
             yield (
-                f"{name} is cut from {text[:MAX_SHOWN]} to {MAX_OTLP_TIMEOUT:g}: its unit is seconds here, "
+                f"{name} is cut from {text[:MAX_QUOTED]} to {MAX_OTLP_TIMEOUT:g}: its unit is seconds here, "
                 "not milliseconds."
             )
 

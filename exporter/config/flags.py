@@ -46,9 +46,7 @@ FLAGS = (
         "",
         "URL of the exporter behind a reverse proxy; its path is the default of --web.route-prefix",
     ),
-    Flag(
-        ROUTE_PREFIX, "PATH", "", "Prefix of every path; / where a proxy strips the path of the external URL"
-    ),
+    Flag(ROUTE_PREFIX, "PATH", "", "Prefix of every path; / if a proxy strips the path of the external URL"),
     Flag(
         WEB_CONFIG_FILE,
         "FILE",
@@ -57,6 +55,6 @@ FLAGS = (
         ("WEB_CONFIG_FILE",),
     ),
     Flag(LOG_LEVEL, "LEVEL", "", "debug, info, warning (or warn) or error", ("LOG_LEVEL",)),
-    Flag(LOG_FORMAT, "FORMAT", "json", "json: an object a line; console: short lines for a terminal"),
+    Flag(LOG_FORMAT, "FORMAT", "json", "json: one object per line; console: short lines for a terminal"),
     Flag(CONFIG_CHECK, "", "", "Check all settings and files without network access, and exit with 0 or 2"),
 )

@@ -71,7 +71,9 @@ VARIABLES = (
         values.duration(SHORTEST_SECONDS, LONGEST_SECONDS),
         "Time from poll to poll, such as 60s or 5m (alias: PROVIDER_SCRAPE_INTERVAL)",
     ),
-    Variable("METRICS_PORT", "8001", values.port, "Port of /metrics and the status page; 0 takes a free one"),
+    Variable(
+        "METRICS_PORT", "8001", values.port, "Port of /metrics and the status page; 0 selects a free port"
+    ),
     Variable("METRICS_HOST", "::", values.host, "Address to listen on; :: is every address, IPv6 and IPv4"),
     Variable(
         "FETCH_TIMEOUT",
@@ -102,7 +104,7 @@ VARIABLES = (
         "PROTECT_HEALTH_ROUTES",
         "false",
         values.boolean,
-        "Whether /-/healthy and /-/ready ask for a password, too",
+        "Whether /-/healthy and /-/ready require a password, too",
     ),
     Variable(
         "CUSTOM_METRICS_FILE",
@@ -274,7 +276,7 @@ class _Reader:
         try:
             return read(text)
         except ValueError as error:
-            self.problems.append(f"{_shown(source, text)}: {error}")
+            self.problems.append(f"{_assignment(source, text)}: {error}")
             # NaN by default: comparisons with other settings are false, and report nothing else.
             return otherwise
 
@@ -333,7 +335,8 @@ class _Reader:
         text, other = self._environ.get(name), self._environ.get(alias)
         if text and other and text != other:
             self.problems.append(
-                f"{_shown(name, text)} and its alias {_shown(alias, other)} differ: keep one of them."
+                f"{_assignment(name, text)} and its alias {_assignment(alias, other)} differ: "
+                "keep one of them."
             )
         if other and not text:
             return float(self._convert(alias, other, self._variables[name].read))
@@ -381,7 +384,7 @@ class _Reader:
 
     def _one_of(self, name: str, value: str, allowed: tuple[str, ...]) -> str:
         if value not in allowed:
-            self.problems.append(f"{_shown(name, value)}: expected one of {', '.join(allowed)}")
+            self.problems.append(f"{_assignment(name, value)}: expected one of {', '.join(allowed)}")
         return value
 
     def _telemetry(self) -> TelemetrySettings:
@@ -457,7 +460,7 @@ class _Reader:
         return variable, self._environ.get(variable, "")
 
 
-def _shown(name: str, text: str) -> str:
+def _assignment(name: str, text: str) -> str:
     return f'{name}="{printable(text)}"'
 
 

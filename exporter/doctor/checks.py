@@ -43,23 +43,23 @@ REMEDIES: Mapping[Outcome, str] = MappingProxyType(
         Outcome.TIMEOUT: "Check the load and the log of {name}, and the network between it and this machine.",
         Outcome.TLS: "Check the certificate's dates, name and issuer; a private CA goes into "
         "{authorities}; https:// needs a TLS port.",
-        Outcome.PROXY: "The proxy in front of {name} did not let the request through: check its address, "
+        Outcome.PROXY: "The proxy in front of {name} rejected the request: check its address, "
         "credentials and rules; a host that needs no proxy goes into NO_PROXY.",
-        Outcome.REDIRECT: "It redirects elsewhere: set {variable} to the final address.",
+        Outcome.REDIRECT: "It redirects to another address: set {variable} to the final address.",
         Outcome.RATE_LIMITED: "It limits requests: run this again in a minute.",
         Outcome.CLIENT_ERROR: "Set {variable} to the root of {name}, with its sub-path if it has one.",
         Outcome.SERVER_ERROR: "It is starting, or it fails: wait a minute, then check the log of {name}.",
-        Outcome.INTERNAL: "The exporter itself failed: check the limits of threads and memory where the "
-        "system refuses a thread. All else is a bug: please report it.",
+        Outcome.INTERNAL: "The exporter itself failed: if the system refuses a thread, check the limits of "
+        "threads and memory. Otherwise this is a bug: please report it.",
     }
 )
-WRONG_SERVER = "Check that {variable} is the root of {name}, and not a login page or proxy before it."
+WRONG_SERVER = "Check that {variable} is the root of {name}, and not a login page or proxy in front of it."
 """For all other outcomes."""
 NO_CREDENTIALS = (
     "It requires credentials, which are not supported there: set {variable} to a URL without them."
 )
 WRONG_CREDENTIALS = "It did not accept the credentials: check {credentials}, and their permissions."
-CLOCKS_DIFFER = "Data ages, alerts and searches by time go wrong: synchronize all machines by NTP."
+CLOCKS_DIFFER = "Ages of data, alerts and searches by time are wrong: synchronize all machines by NTP."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Check:
     name: str
     run: Callable[[Context], Finding]
     server: str = ""
-    """The check is skipped where this server has no URL."""
+    """The check is skipped if this server has no URL."""
     needs: tuple[str, ...] = ()
     """Checks that must have passed before."""
 

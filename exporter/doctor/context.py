@@ -41,7 +41,7 @@ class PollRecord:
     """A poll's log record in Loki."""
 
     trace_id: str
-    """Empty where spans are off."""
+    """Empty if spans are off."""
     logged: float
     """Unix time by the exporter's clock."""
 
@@ -62,7 +62,7 @@ class Context:
     """Seconds by which a server's clock is ahead of this machine's, by server."""
 
     def get(self, server: str, path: str, parameters: Mapping[str, str | list[str]] = NO_PARAMETERS) -> Reply:
-        """Send a GET request to a server that has a URL, and note its clock.
+        """Send a GET request to a server that has a URL, and record its clock offset.
 
         Raises:
             ProbeError: For anything but a complete reply with status 200 to 299.
@@ -89,7 +89,7 @@ class Context:
         return self.get(server, path, parameters).decode(kind)
 
     def now(self, server: str) -> float:
-        """Return the Unix time by a server's clock, by this machine's where the server sent none."""
+        """Return the Unix time by a server's clock, or by this machine's if the server sent none."""
         return self.clock.date() + self.clock_offsets.get(server, 0.0)
 
     def retry(self, look: Callable[[], T], is_done: Callable[[T], bool]) -> T:

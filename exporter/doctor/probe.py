@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
 from exporter.doctor.targets import Credentials
 from exporter.errors import ExporterError, GatewayError, Outcome, ThreadError
@@ -138,7 +137,6 @@ class _Request:
 
     def _get(self) -> Reply:
         with Session(self.connection) as session:
-            session.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
             session.headers["Accept"] = "application/json, text/plain;q=0.9, */*;q=0.1"
             session.auth = self._auth
             with session.open(self._url, self._seconds, self._authorities, self._parameters) as response:
@@ -146,7 +144,7 @@ class _Request:
 
 
 def authorization(credentials: Credentials | None) -> str | None:
-    """Return the `Authorization` header for an credentials, None for an anonymous request."""
+    """Return the `Authorization` header for credentials, None for an anonymous request."""
     if credentials is None:
         return None
     return (

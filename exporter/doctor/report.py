@@ -17,7 +17,7 @@ NAME_WIDTH = 24
 MARK_WIDTH = 11
 LINE_WIDTH = 110
 MAX_TEXT = 300
-"""Characters of a finding that are shown."""
+"""Maximum length of a finding in characters."""
 
 
 class State(StrEnum):
@@ -55,7 +55,7 @@ class Finding:
     state: State
     found: str
     remedy: str = ""
-    """One sentence per line; empty where there is nothing to do."""
+    """One sentence per line; empty if there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def is_ok(finding: Finding) -> bool:
     return finding.state is State.OK
 
 
-def is_well(results: Sequence[Result]) -> bool:
+def all_passed(results: Sequence[Result]) -> bool:
     """Return whether every check passed or was skipped."""
     return all(result.finding.state in PASSED for result in results)
 
@@ -112,7 +112,7 @@ def summary(results: Sequence[Result]) -> str:
     if by_state[State.FAILED]:
         count = len(by_state[State.FAILED])
         return f"{plural(count, 'check')} failed{skipped}. Start with {by_state[State.FAILED][0]}."
-    if not is_well(results):
+    if not all_passed(results):
         count = len(results) - len(by_state[State.OK]) - len(by_state[State.SKIPPED])
         return f"No check failed, {count} not complete yet{skipped}. Run this again in a minute."
     return f"{plural(len(by_state[State.OK]), 'check')} passed{skipped}."
@@ -121,7 +121,7 @@ def summary(results: Sequence[Result]) -> str:
 def as_json(results: Sequence[Result]) -> str:
     """Return one JSON object."""
     document = {
-        "ok": is_well(results),
+        "ok": all_passed(results),
         "checks": [
             {
                 "check": result.check,

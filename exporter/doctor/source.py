@@ -45,7 +45,7 @@ SAMPLE = r"^{name}(?:\{{([^}}]*)\}})? (\S+)$"
 
 
 def own_url(environ: Mapping[str, str]) -> str | None:
-    """Return the URL of the exporter with these settings, None where it is unknown."""
+    """Return the URL of the exporter with these settings, None if it is unknown."""
     try:
         web = load_web_settings(environ)
     except SettingsError:

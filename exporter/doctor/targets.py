@@ -47,7 +47,7 @@ SERVERS: tuple[Server, ...] = (
         "the exporter",
         "EXPORTER_URL",
         "http://localhost:<METRICS_PORT>",
-        "Root of the exporter; https:// by default where WEB_CONFIG_FILE has TLS",
+        "Root of the exporter; https:// by default if WEB_CONFIG_FILE has TLS",
         "EXPORTER_USER with EXPORTER_PASSWORD or EXPORTER_PASSWORD_FILE",
     ),
     Server(
@@ -84,12 +84,12 @@ SERVERS: tuple[Server, ...] = (
 )
 
 CREDENTIAL_VARIABLES: tuple[tuple[str, str], ...] = (
-    ("EXPORTER_USER", "User at the exporter, where it asks for one"),
+    ("EXPORTER_USER", "User at the exporter, if it requires authentication"),
     ("EXPORTER_PASSWORD", "Password of that user"),
     ("EXPORTER_PASSWORD_FILE", "File that holds the password, instead of EXPORTER_PASSWORD"),
-    ("GRAFANA_TOKEN", "Token of a service account that may read data sources; goes before a password"),
+    ("GRAFANA_TOKEN", "Token of a service account that may read data sources; overrides a password"),
     ("GRAFANA_TOKEN_FILE", "File that holds the token, instead of GRAFANA_TOKEN"),
-    ("GRAFANA_ADMIN_USER", "User at Grafana, where there is no token (default admin)"),
+    ("GRAFANA_ADMIN_USER", "User at Grafana, if there is no token (default admin)"),
     ("GRAFANA_ADMIN_PASSWORD", "Password of that user"),
     ("GRAFANA_ADMIN_PASSWORD_FILE", "File that holds the password, instead of GRAFANA_ADMIN_PASSWORD"),
 )

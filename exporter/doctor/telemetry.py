@@ -25,7 +25,7 @@ MAX_RECORDS = 100
 """Records that are read, the newest first."""
 DEFAULT_INTERVAL = 60.0
 LATE_SECONDS = 60.0
-"""Tolerance beyond two polls, where the time of the last poll is unknown."""
+"""Tolerance beyond two polls, if the time of the last poll is unknown."""
 LOOK_BACK_SECONDS = 3_600.0
 LOOK_AHEAD_SECONDS = 600.0
 """How far ahead of its clock Loki accepts records."""
@@ -178,7 +178,7 @@ def _interval(context: Context) -> float:
 
 
 def _remedy(context: Context, otherwise: str, signal: str) -> str:
-    """Return NO_ENDPOINT where the settings disable the signal, else `otherwise`."""
+    """Return NO_ENDPOINT if the settings disable the signal, else `otherwise`."""
     telemetry = context.settings.telemetry if context.settings else None
     protocols = {"logs": telemetry.logs_protocol, "traces": telemetry.traces_protocol} if telemetry else {}
     return NO_ENDPOINT if signal in protocols and protocols[signal] is None else otherwise

@@ -20,8 +20,8 @@ Tree = Mapping[str, object]
 BOOLEANS: Mapping[str, bool] = MappingProxyType(
     {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 )
-SHOWN = re.compile(r"[\w.@ -]{1,40}")
-"""Keys that messages may contain: no line of a certificate and no hash matches."""
+SAFE_KEY = re.compile(r"[\w.@ -]{1,40}")
+"""Keys that are safe in messages: no line of a certificate and no hash matches."""
 MAX_LISTED = 5
 """Valid names that a message lists."""
 MAX_LEVELS = 5
@@ -121,8 +121,8 @@ class Section:
 
     def path(self, key: str) -> str:
         """Return the path of a key in the file."""
-        shown = key if SHOWN.fullmatch(key) or not key else "(hidden name)"
-        return ".".join(filter(None, (self._name, shown)))
+        name = key if SAFE_KEY.fullmatch(key) or not key else "(hidden name)"
+        return ".".join(filter(None, (self._name, name)))
 
     def complain(self, key: str, text: str) -> None:
         """Add a problem with a key."""

@@ -1,1 +1,1 @@
-"""The gateway's API: credentials, requests with a deadline, decoding of answers."""
+"""The gateway's API: credentials, requests, decoding of answers."""

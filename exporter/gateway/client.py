@@ -1,4 +1,8 @@
-"""Fetches one endpoint of the gateway, with redirects, retries, a size limit and a deadline."""
+"""Fetches one endpoint of the gateway, with redirects, retries and a size limit.
+
+No attempt starts after the deadline. The poll loop aborts one that is still running then, since a socket
+timeout does not limit a request: it restarts with each byte.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from exporter import SERVICE_NAME, __version__
 from exporter.clock import Clock
 from exporter.errors import GatewayError, Outcome
 from exporter.files.secret import Secret
@@ -72,8 +75,8 @@ class GatewayClient:
         """Send the request, follow redirects, and retry transient failures.
 
         Args:
-            deadline: By the clock's `age`; no attempt starts after it. A peer that sends slowly can delay the
-                return beyond it, until `abort`.
+            deadline: By the clock's `age`. A peer that sends slowly can delay the return beyond it, until
+                `abort`.
 
         Raises:
             GatewayError: With any outcome but `ok` and those of decoding.
@@ -114,7 +117,7 @@ class GatewayClient:
 
     def _open_session(self) -> Session:
         session = Session(self._connection)
-        session.headers.update({"User-Agent": f"{SERVICE_NAME}/{__version__}", "Accept": "application/json"})
+        session.headers["Accept"] = "application/json"
         session.auth = HeaderAuth(self._key)
         return session
 

@@ -89,7 +89,7 @@ def _provider(row: object, invalid: Counter[str]) -> Provider | None:
 
 
 def _nested(row: Mapping[str, object], keys: Sequence[str]) -> object:
-    """Return the value at a path, None where a key is missing or null.
+    """Return the value at a path, None if a key is missing or null.
 
     Raises:
         ValueError: When the value at a part of the path is not an object.

@@ -24,7 +24,7 @@ class HealthChange:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The differences that are logged; providers are given by slug."""
+    """The differences that are logged; providers are identified by slug."""
 
     health: tuple[HealthChange, ...] = ()
     appeared: tuple[str, ...] = ()

@@ -114,4 +114,5 @@ PUBLISHED_ONLY = tuple(field.path for field in FIELDS if not field.attribute)
 """Paths of the values in `Provider.published`."""
 
 FIELD_NAMES = ("record", *(field.path for field in FIELDS))
-"""Values of the label `field` of `gatewayz_exporter_invalid_fields`; `record` is a row that is no object."""
+"""Values of the label `field` of `gatewayz_exporter_invalid_fields`; `record` is a row that is not an
+object."""

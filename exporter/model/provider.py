@@ -35,7 +35,7 @@ SEVERITY = (HealthStatus.HEALTHY, HealthStatus.UNKNOWN, HealthStatus.DEGRADED, H
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """One row of the gateway's list; None where the gateway has no value."""
+    """One row of the gateway's list; None if the gateway has no value."""
 
     slug: str
     name: str = ""
@@ -62,6 +62,15 @@ class Provider(msgspec.Struct, frozen=True):
         if self.is_active is False or self.last_health_check is None:
             return False
         return date - self.last_health_check > limit
+
+
+CAPABILITIES = (
+    ("streaming", "supports_streaming"),
+    ("functions", "supports_function_calling"),
+    ("vision", "supports_vision"),
+    ("images", "supports_image_generation"),
+)
+"""Name of each capability, and its attribute of `Provider`."""
 
 
 class ProviderList(msgspec.Struct, frozen=True):

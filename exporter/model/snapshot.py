@@ -61,7 +61,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of the gateway that metrics and status page show."""
+    """The state of the gateway that the metrics and the status page publish."""
 
     providers: tuple[Provider, ...] | None = None
     """None before the first list, and when the list is stale."""
@@ -71,9 +71,9 @@ class Snapshot:
     health_since: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
     """By slug, the Unix time at which the current health was first seen; None if it never changed."""
     last_success: Mapping[Endpoint, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Unix time of the last successful fetch; kept when the data are stale."""
+    """Unix time of the last successful fetch; remains when the data are stale."""
     last_update: float | None = None
-    """Unix time of the last successful poll; kept when the data are stale."""
+    """Unix time of the last successful poll; remains when the data are stale."""
     last_poll: Poll | None = None
     stale_at: float = math.inf
     """Age at which the next of these data go stale."""

@@ -1,1 +1,1 @@
-"""The poll loop: fetch, convert, publish, log what changed."""
+"""The poll loop: schedule, deadline of a fetch, publishing, log records of a poll."""

@@ -1,5 +1,7 @@
 """The poll loop: poll on a fixed schedule, publish the result, and remove data when they go stale.
 
+It also enforces the deadline of a fetch: it aborts the fetch, even if the thread of the fetch hangs.
+
 One thread owns the snapshot, the meters and the publishing. So snapshots are consistent, and no scrape waits
 for a collection.
 """
@@ -174,7 +176,7 @@ class Poller:
         return None
 
     def _fetch_all(self, custom: CustomMetrics) -> tuple[Fetch, ...]:
-        """Fetch both endpoints; return when both have ended or reached the deadline."""
+        """Fetch both endpoints; at the deadline, abort those that have not ended."""
         deadline = self._clock.age() + self._settings.fetch_timeout
         tasks = [self._start(endpoint, deadline) for endpoint in Endpoint]
         fetches: list[Fetch] = []

@@ -1,7 +1,7 @@
-"""Writes log lines to a file descriptor without blocking the threads that log.
+"""Writes log lines without blocking the threads that log: while output is blocked, lines queue, then drop.
 
-Lines wait in a bounded queue, and one daemon thread writes them, complete and in order. It uses `os.write`:
-a thread that blocks in a buffered Python stream makes the interpreter's exit fail.
+One daemon thread writes the queued lines, complete and in order, and reports how many were dropped. It uses
+`os.write`: a thread that blocks in a buffered Python stream makes the interpreter's exit fail.
 """
 
 from __future__ import annotations

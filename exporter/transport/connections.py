@@ -1,7 +1,7 @@
 """Adapter to urllib3: connections that `Connector` opens and another thread can abort.
 
-Not documented are names with an underscore, `pool_classes_by_scheme` and the arguments of exceptions. They
-are as in urllib3 2.8.0; tests/transport/test_session.py breaks first.
+Not documented are names with an underscore, `pool_classes_by_scheme` and the arguments of exceptions. Seen in
+urllib3 2.8.0. tests/transport/test_session.py fails first when a later version differs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Translates exceptions of requests, urllib3 and sockets, and HTTP status codes, into `GatewayError`.
 
 It is also the adapter to http.client. Two of its texts are not documented: `TUNNEL_REFUSED` and the argument
-of `BadStatusLine`. They are as in Python 3.11; tests/transport/test_session.py and test_broken_response in
-tests/gateway/test_client.py break first.
+of `BadStatusLine`. Seen in Python 3.11. tests/transport/test_session.py and test_broken_response in
+tests/gateway/test_client.py fail first when a later version differs.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ DETAIL_BY_CAUSE: tuple[tuple[type[BaseException], str], ...] = (
     (ValueError, "an answer that breaks the rules of HTTP"),
     (urllib3.exceptions.ProtocolError, "an answer that breaks the rules of HTTP"),
 )
-"""Texts for operators, where the exception has none; the first row that matches is used."""
+"""Texts for operators, if the exception has none; the first row that matches is used."""
 PROXY_AUTHENTICATION_REQUIRED = 407
 RETRIED_STATUS = frozenset({502, 503, 504})
 """Status codes of a server or proxy whose upstream is unavailable."""

@@ -1,7 +1,8 @@
 """Adapter to requests: sessions with abortable connections and with our rules for proxies and redirects.
 
 `resolve_redirects`, `merge_environment_settings`, `proxy_manager_for` and the names of `requests.utils` are
-not documented. They are as in requests 2.34.2; tests/transport/test_session.py breaks first.
+not documented. Seen in requests 2.34.2. tests/transport/test_session.py fails first when a later version
+differs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
+from exporter import SERVICE_NAME, __version__
 from exporter.transport.authorities import Authorities
 from exporter.transport.connections import ActiveConnection, watch
 from exporter.transport.failures import translated
@@ -30,6 +32,7 @@ class Session(requests.Session):
     def __init__(self, connection: ActiveConnection) -> None:
         """Report connections to `connection`."""
         super().__init__()
+        self.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
         adapter = _Adapter(connection)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
@@ -53,7 +56,7 @@ class Session(requests.Session):
             GatewayError: When there is no response.
         """
         proxy = proxy_for(url, os.environ)
-        # An empty string, unlike None, turns off the rules of requests for proxies.
+        # An empty string, unlike None, disables the rules of requests for proxies.
         proxies = {urlsplit(url).scheme: proxy.url if proxy else ""}
         with translated(proxy):
             return self.get(

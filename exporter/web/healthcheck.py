@@ -30,7 +30,7 @@ def probe(settings: WebSettings) -> tuple[bool, str]:
         try:
             return _get(connection)
         except (OSError, http.client.HTTPException) as error:
-            return False, f"no answer on the health socket of port {settings.port}: {type(error).__name__}"
+            return False, f"no answer on the health socket of port {settings.port}: {_reason(error)}"
 
 
 def _get(connection: socket.socket, prefix: str = "") -> tuple[bool, str]:
@@ -47,4 +47,10 @@ def _probe_tcp(settings: WebSettings) -> tuple[bool, str]:
         with socket.create_connection((host, settings.port), TIMEOUT_SECONDS) as connection:
             return _get(connection, settings.route_prefix)
     except (OSError, http.client.HTTPException) as error:
-        return False, f"no answer on port {settings.port}: {type(error).__name__}"
+        return False, f"no answer on port {settings.port}: {_reason(error)}"
+
+
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no response within {TIMEOUT_SECONDS:g} s"
+    return (isinstance(error, OSError) and error.strerror) or "the response is not plain HTTP"

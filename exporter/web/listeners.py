@@ -69,7 +69,7 @@ def raise_descriptor_limit() -> None:
 
 
 def bind(settings: WebSettings) -> Listener:
-    """Return a listening socket; `::` means all addresses of IPv4 and IPv6, or of IPv4 where IPv6 is off.
+    """Return a listening socket; `::` means all addresses of IPv4 and IPv6, or of IPv4 if IPv6 is off.
 
     Raises:
         ListenError: With host, port and the system's reason.

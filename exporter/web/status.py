@@ -19,10 +19,12 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from exporter import __version__
 from exporter.errors import HINTS, Outcome
 from exporter.model.endpoints import Endpoint
-from exporter.model.provider import HealthStatus, Provider
+from exporter.model.provider import CAPABILITIES, HealthStatus, Provider, ProviderStats
 from exporter.model.snapshot import Fetch, Snapshot
 
 if TYPE_CHECKING:
@@ -32,13 +34,6 @@ MAX_ROWS = 200
 BAR_WIDTH, FULL_BAR_MS = 56, 2000.0
 SHORTEST_REFRESH, LONGEST_REFRESH = 5.0, 30.0
 UNREACHABLE = frozenset({Outcome.TIMEOUT, Outcome.DNS, Outcome.CONNECT, Outcome.TLS})
-COUNTS = ("total", "active", "inactive", "healthy", "degraded", "down", "unknown")
-CAPABILITIES = (
-    ("Streaming", "supports_streaming"),
-    ("Functions", "supports_function_calling"),
-    ("Vision", "supports_vision"),
-    ("Images", "supports_image_generation"),
-)
 PROBLEMS = (
     ("bad", "down", "down"),
     ("warn", "degraded", "degraded"),
@@ -200,7 +195,7 @@ def _view(snapshot: Snapshot, overdue: bool, date: float, query: str, refresh: i
         trace_id=f"{poll.trace_id:032x}" if poll else "",
         last_update=_moment(snapshot.last_update, date),
         cards=[_card(each, fetches.get(each), snapshot.last_success.get(each), date) for each in Endpoint],
-        counts={count: f"{getattr(snapshot.stats, count):,}" for count in COUNTS} if snapshot.stats else {},
+        counts=_counts(snapshot.stats),
         state=_state(snapshot),
         rows=[_row(provider, snapshot, date) for provider in found[:MAX_ROWS]],
         total=len(providers),
@@ -223,13 +218,13 @@ def _headline(snapshot: Snapshot, overdue: bool, date: float) -> Headline:
     failures = {fetch.endpoint: fetch.outcome for fetch in fetches if fetch.outcome is not Outcome.OK}
     success = _moment(snapshot.last_success.get(Endpoint.PROVIDERS), date)
     then = success.absolute if success else "earlier"
-    shown = "no data" if snapshot.providers is None else f"showing data from {then}"
+    data = "no data" if snapshot.providers is None else f"showing data from {then}"
     if overdue:
-        return Headline("bad", f"The poller hangs: {shown}")
+        return Headline("bad", f"The poller hangs: {data}")
     if state == "waiting":
         return Headline("none", "No data yet: the first poll is still running")
     if Endpoint.PROVIDERS in failures:
-        what = f"data are stale, the last list is from {then}" if state == "stale" else shown
+        what = f"data are stale, the last list is from {then}" if state == "stale" else data
         return Headline("bad", f"{_cause(failures)}: {what}")
     return _fleet_headline(_tally(snapshot), failures)
 
@@ -277,6 +272,10 @@ def _summary(tally: Mapping[str, int]) -> str:
     return " · ".join(fleet + others)
 
 
+def _counts(stats: ProviderStats | None) -> Mapping[str, str]:
+    return {name: f"{count:,}" for name, count in msgspec.structs.asdict(stats).items()} if stats else {}
+
+
 def _card(endpoint: Endpoint, fetch: Fetch | None, last_success: float | None, date: float) -> Card:
     return Card(
         path=endpoint.path,
@@ -309,7 +308,7 @@ def _row(provider: Provider, snapshot: Snapshot, date: float) -> Row:
         active=_yes_no(provider.is_active),
         response_time="" if milliseconds is None else _milliseconds(milliseconds),
         bar=round(BAR_WIDTH * min(1.0, (milliseconds or 0.0) / FULL_BAR_MS)),
-        capabilities={label: _yes_no(getattr(provider, field)) for label, field in CAPABILITIES},
+        capabilities={name.title(): _yes_no(getattr(provider, field)) for name, field in CAPABILITIES},
         checked=_moment(provider.last_health_check, date),
     )
 

@@ -100,7 +100,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """The content of the file; an empty field turns its feature off."""
+    """The content of the file; an empty field disables its feature."""
 
     tls: ServerContext | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

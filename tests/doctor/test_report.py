@@ -15,10 +15,10 @@ from exporter.doctor.report import (
     Finding,
     Result,
     State,
+    all_passed,
     as_json,
     as_text,
     duration,
-    is_well,
     sanitized,
     summary,
     truncated,
@@ -64,7 +64,7 @@ def test_summary(states: list[State], is_good: bool, expected: str) -> None:
     """The summary has the numbers of checks and the first one that failed."""
     results = [result(state, check=f"c{number}") for number, state in enumerate(states)]
 
-    assert (is_good, expected) == (is_well(results), summary(results))
+    assert (is_good, expected) == (all_passed(results), summary(results))
 
 
 def test_json() -> None:

@@ -360,7 +360,6 @@ def test_counters_start_at_zero(sdk: Sdk) -> None:
     """Initializes the counters with all combinations of labels."""
     pairs = {(endpoint, outcome.value): 0.0 for endpoint in ("providers", "stats") for outcome in Outcome}
 
-    assert 34 == len(pairs)
     assert pairs == sdk.samples("gatewayz_exporter_fetches_total")
     assert {(): 0.0} == sdk.samples("gatewayz_provider_scrape_errors_total")
     assert {("traces",): 0.0, ("logs",): 0.0, ("metrics",): 0.0} == sdk.samples(

@@ -18,9 +18,9 @@ import pytest
 from exporter import __version__
 from exporter.errors import HINTS, Outcome
 from exporter.model.endpoints import Endpoint
-from exporter.model.provider import HealthStatus, Provider, ProviderStats
+from exporter.model.provider import CAPABILITIES, HealthStatus, Provider, ProviderStats
 from exporter.model.snapshot import Fetch, Poll, Snapshot, Timing
-from exporter.web.status import CAPABILITIES, COUNTS, MAX_ROWS, StatusPage
+from exporter.web.status import MAX_ROWS, StatusPage
 
 UNKNOWN, DEGRADED, DOWN = HealthStatus.UNKNOWN, HealthStatus.DEGRADED, HealthStatus.DOWN
 NOW = 1_782_907_386.0
@@ -28,7 +28,7 @@ NOW = 1_782_907_386.0
 OLD = NOW - 100 * 86_400
 INTERVAL = 60.0
 VOID = frozenset({"meta", "input", "br", "link", "img", "hr"})
-FLAGS = (("Active", "is_active"), *CAPABILITIES)
+FLAGS = (("Active", "is_active"), *((name.title(), field) for name, field in CAPABILITIES))
 COLUMNS = ["Provider", "Health", "Response time", "Last health check", *(name for name, _ in FLAGS)]
 
 
@@ -484,7 +484,7 @@ def test_name_and_slug(page: StatusPage) -> None:
 
 def test_counts(page: StatusPage) -> None:
     """The gateway's counts are shown in its order, with thousands separators."""
-    expected = dict(zip(COUNTS, ("1,234", *"123456"), strict=True))
+    expected = dict(zip(ProviderStats.__struct_fields__, ("1,234", *"123456"), strict=True))
 
     assert expected == facts(card(view(page, snapshot_of(HEALTHY)), "Counts"))
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from exporter.errors import SettingsError
-from exporter.files.document import SHOWN, Section, Tree, parse
+from exporter.files.document import SAFE_KEY, Section, Tree, parse
 from exporter.files.read import Stamp, stamp
 from exporter.metrics.custom.expression import Expression, compile_expression
 from exporter.metrics.instruments import INSTRUMENTS, Kind
@@ -93,8 +93,8 @@ def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
         metrics.append(reader.metric())
         if first.setdefault(reader.name, number) != number and reader.name:
             reader.complain("name", f"is also the name of metric {first[reader.name]}.")
-        shown = f" ({reader.name})" if SHOWN.fullmatch(reader.name) else ""
-        problems += [f"metric {number}{shown}: {problem}" for problem in reader.problems]
+        label = f" ({reader.name})" if SAFE_KEY.fullmatch(reader.name) else ""
+        problems += [f"metric {number}{label}: {problem}" for problem in reader.problems]
     return tuple(metric for metric in metrics if metric), tuple(problems)
 
 

@@ -32,7 +32,7 @@ Record = tuple[Mapping[str, str], object]
 
 
 class CustomValues:
-    """Reads custom metrics, and remembers the label values of the last answer; not thread-safe."""
+    """Reads custom metrics, and stores the label values of the last answer; not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin without label values."""
