@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import FrameType
 
-from exporter.config.pythonpath import remove_agents
 from exporter.system.signals import handle_hangup, handle_stop
+from exporter.web import healthcheck
 
 STDERR = 2
 
 
 def main() -> None:
     """Run the command line; exit codes are those of `exporter.cli`."""
+    if sys.argv[1:] == ["healthcheck"] and (code := healthcheck.main(os.environ)) is not None:
+        sys.exit(code)
     handle_hangup(_ignore)
     handle_stop(_exit)
     _open_standard_descriptors()
+    # Imported after the handlers are installed: imports are slow, and a signal would kill the process.
+    from exporter.config.pythonpath import remove_agents
+
     remove_agents(os.environ)
-    # Imported after the handlers are installed: the import is slow, and a signal would kill the process.
     from exporter.cli import cli
 
     cli(prog_name="provider-metrics-exporter")

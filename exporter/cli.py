@@ -169,7 +169,7 @@ def healthcheck(environ: Mapping[str, str]) -> None:
         _fail_settings(error)
     from exporter.web.healthcheck import probe
 
-    healthy, text = probe(web)
+    healthy, text = probe(web.host, web.port, web.route_prefix)
     click.echo(text, err=not healthy)
     sys.exit(0 if healthy else EXIT_FAILED)
 

@@ -123,7 +123,7 @@ def _part(family: Metric, earlier: _Part | None) -> _Part:
 
     Samples are encoded in the text format, whose encoder is much faster than that of OpenMetrics.
     """
-    if earlier is not None and earlier.family == family:
+    if earlier is not None and (earlier.family is family or earlier.family == family):
         return earlier
     head = _without_samples(family)
     if earlier is not None and _without_samples(earlier.family) == head:

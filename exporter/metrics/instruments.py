@@ -1,15 +1,14 @@
 """The table of all metrics, except `process_*` and `target_info`, which libraries define.
 
 Gauges of the gateway's list come from `exporter.model.fields`. Names are a public contract. No instrument has
-a unit: the Prometheus exporter would append it to the name. `read` must not raise: the SDK silently drops the
-remaining series of the metric when a callback does.
+a unit: the Prometheus exporter would append it to the name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from operator import attrgetter
 
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
@@ -22,7 +21,9 @@ from exporter.model.fields import FIELD_NAMES, FIELDS, PUBLISHED_ONLY, Field, Ga
 from exporter.model.provider import HealthStatus, Provider
 from exporter.model.snapshot import Snapshot
 
-Reader = Callable[[Snapshot], Iterable[Observation]]
+Sample = tuple[tuple[str, ...], float]
+"""Values of the labels, in the order of the instrument, and the value of a series."""
+Reader = Callable[[Snapshot], Iterable[Sample]]
 
 DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -51,6 +52,15 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Group(Enum):
+    """Gauges that usually change together; see `exporter.metrics.meters`."""
+
+    POLL = "every poll"
+    STATE = "rarely"
+    PROVIDERS = "each by itself"
+    CUSTOM = "custom metrics"
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One metric in Prometheus' terms; a gauge of the snapshot has `read`."""
@@ -60,19 +70,20 @@ class Instrument:
     help: str
     labels: tuple[str, ...] = ()
     read: Reader | None = None
+    group: Group = Group.STATE
 
 
-def _gauge(name: str, text: str, read: Reader, *labels: str) -> Instrument:
-    return Instrument(name, Kind.GAUGE, text, labels, read)
+def _gauge(name: str, text: str, read: Reader, *labels: str, group: Group = Group.STATE) -> Instrument:
+    return Instrument(name, Kind.GAUGE, text, labels, read, group)
 
 
 def _count(field: str, text: str) -> Instrument:
     """Return the gauge of one of the seven counts."""
     value = attrgetter(field)
 
-    def read(snapshot: Snapshot) -> Iterator[Observation]:
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
         if snapshot.stats is not None:
-            yield Observation(value(snapshot.stats))
+            yield (), value(snapshot.stats)
 
     return _gauge(f"gatewayz_providers_{field}", f"{text}, as counted by the gateway.", read)
 
@@ -87,15 +98,14 @@ def provider_gauge(field: Field, gauge: Gauge) -> Instrument:
     """Return the gauge of a field of the list."""
     value = _value_of(field)
 
-    def read(snapshot: Snapshot) -> Iterator[Observation]:
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
         for provider in snapshot.providers or ():
             number = value(provider)
             if number is not None:
-                # A boolean or a health status is published as a plain integer.
-                plain = int(number) if isinstance(number, int) else number
-                yield Observation(plain, {"provider": provider.slug})
+                # Makes an integer of a boolean or a health status, and 0.0 of -0.0.
+                yield (provider.slug,), number + 0
 
-    return _gauge(gauge.name, gauge.help, read, "provider")
+    return _gauge(gauge.name, gauge.help, read, "provider", group=Group.PROVIDERS)
 
 
 def _value_of(field: Field) -> Callable[[Provider], float | None]:
@@ -109,58 +119,54 @@ def _value_of(field: Field) -> Callable[[Provider], float | None]:
 def _one(value: Callable[[Snapshot], float | None]) -> Reader:
     """Return a reader of a single series without labels, absent while its value is None."""
 
-    def read(snapshot: Snapshot) -> Iterator[Observation]:
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
         number = value(snapshot)
         if number is not None:
-            yield Observation(number)
+            # Makes 0.0 of -0.0, which is equal but published differently.
+            yield (), number + 0
 
     return read
 
 
-def _info(snapshot: Snapshot) -> Iterator[Observation]:
+def _info(snapshot: Snapshot) -> Iterator[Sample]:
     for provider in snapshot.providers or ():
-        yield Observation(1, identity(provider))
+        yield (provider.slug, provider.id, provider.name), 1
 
 
-def _health_states(snapshot: Snapshot) -> Iterator[Observation]:
+def _health_states(snapshot: Snapshot) -> Iterator[Sample]:
+    states = [(status, status.label) for status in HealthStatus]
     for provider in snapshot.providers or ():
-        for status in HealthStatus:
-            yield Observation(
-                int(status is provider.health), {"provider": provider.slug, "state": status.label}
-            )
+        slug, health = provider.slug, provider.health
+        for status, label in states:
+            yield (slug, label), int(status is health)
 
 
-def _last_success(snapshot: Snapshot) -> Iterator[Observation]:
+def _last_success(snapshot: Snapshot) -> Iterator[Sample]:
     for endpoint, date in snapshot.last_success.items():
-        yield Observation(date, {"endpoint": endpoint.value})
+        yield (endpoint.value,), date
 
 
-def _last_fetch_outcome(snapshot: Snapshot) -> Iterator[Observation]:
+def _last_fetch_outcome(snapshot: Snapshot) -> Iterator[Sample]:
     fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
     outcomes = {fetch.endpoint: fetch.outcome for fetch in fetches}
     for endpoint in Endpoint:
         for outcome in Outcome:
-            yield Observation(int(outcomes.get(endpoint) is outcome), _labels(endpoint, outcome))
+            yield (endpoint.value, outcome.value), int(outcomes.get(endpoint) is outcome)
 
 
-def _invalid_fields(snapshot: Snapshot) -> Iterator[Observation]:
+def _invalid_fields(snapshot: Snapshot) -> Iterator[Sample]:
     for name in FIELD_NAMES:
-        yield Observation(snapshot.invalid_fields.get(name, 0), {"field": name})
+        yield (name,), snapshot.invalid_fields.get(name, 0)
 
 
-def _custom_dropped(snapshot: Snapshot) -> Iterator[Observation]:
+def _custom_dropped(snapshot: Snapshot) -> Iterator[Sample]:
     for metric, series in snapshot.custom.items():
         for reason in DropReason:
-            yield Observation(series.dropped.get(reason, 0), {"metric": metric.name, "reason": reason.value})
+            yield (metric.name, reason.value), series.dropped.get(reason, 0)
 
 
-def _build_info(snapshot: Snapshot) -> Iterator[Observation]:
-    yield Observation(1, {"version": __version__})
-
-
-def identity(provider: Provider) -> Mapping[str, str]:
-    """Return the labels of a provider's info series."""
-    return {"provider": provider.slug, "id": provider.id, "name": provider.name}
+def _build_info(snapshot: Snapshot) -> Iterator[Sample]:
+    yield (__version__,), 1
 
 
 SCRAPE_ERRORS = Instrument(
@@ -217,6 +223,7 @@ INSTRUMENTS = (
         "gatewayz_provider_metrics_last_update",
         "Unix time of the last poll in which both fetches succeeded.",
         _one(attrgetter("last_update")),
+        group=Group.POLL,
     ),
     SCRAPE_ERRORS,
     _gauge(
@@ -224,13 +231,22 @@ INSTRUMENTS = (
         "Whether both fetches of the last poll succeeded (1) or not (0).",
         _one(lambda snapshot: int(snapshot.up)),
     ),
-    _gauge("gatewayz_provider_info", "ID and name of a provider; always 1.", _info, "provider", "id", "name"),
+    _gauge(
+        "gatewayz_provider_info",
+        "ID and name of a provider; always 1.",
+        _info,
+        "provider",
+        "id",
+        "name",
+        group=Group.PROVIDERS,
+    ),
     _gauge(
         "gatewayz_provider_health_state",
         "Last reported health: 1 for the current state, 0 for the others.",
         _health_states,
         "provider",
         "state",
+        group=Group.PROVIDERS,
     ),
     _gauge(
         "gatewayz_providers_listed",
@@ -252,11 +268,13 @@ INSTRUMENTS = (
         "Unix time of the last successful fetch of an endpoint.",
         _last_success,
         "endpoint",
+        group=Group.POLL,
     ),
     _gauge(
         "gatewayz_exporter_poll_duration_seconds",
         "Duration of the last poll, until its results are ready to be published.",
         _one(lambda snapshot: snapshot.last_poll.duration_seconds if snapshot.last_poll else None),
+        group=Group.POLL,
     ),
     _gauge(
         "gatewayz_exporter_invalid_fields",
@@ -282,20 +300,14 @@ INSTRUMENTS = (
 )
 
 
-def register_gauges(
-    meter: Meter, current: Callable[[], Snapshot], instruments: Iterable[Instrument] = INSTRUMENTS
-) -> None:
-    """Create an observable gauge for each row with `read`; it reads the snapshot that `current` returns."""
-    for instrument in instruments:
-        if instrument.read is not None:
-            callback = _callback(instrument.read, current)
-            meter.create_observable_gauge(instrument.name, [callback], description=instrument.help)
+def register_gauge(meter: Meter, instrument: Instrument, samples: Callable[[], Sequence[Sample]]) -> None:
+    """Create an observable gauge with the samples that `samples` returns."""
 
+    def observe(options: CallbackOptions) -> Iterator[Observation]:
+        for labels, value in samples():
+            yield Observation(value, dict(zip(instrument.labels, labels, strict=True)))
 
-def _callback(
-    read: Reader, current: Callable[[], Snapshot]
-) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda options: read(current())
+    meter.create_observable_gauge(instrument.name, [observe], description=instrument.help)
 
 
 def register_lost_records(meter: Meter, count: Callable[[], int]) -> None:

@@ -6,7 +6,8 @@ Seen in opentelemetry-sdk 1.45.2. tests/metrics/test_sdk.py fails first when a l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -16,8 +17,8 @@ from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricReader,
     MetricsData,
-    ResourceMetrics,
 )
+from prometheus_client import CollectorRegistry
 
 
 class NoExemplars(ExemplarReservoir):
@@ -37,12 +38,35 @@ class NoExemplars(ExemplarReservoir):
 
 
 class PrometheusReader(PrometheusMetricReader):
-    """Disables the SDK's collection timeout: it uses the wall clock, which can jump, and no caller waits."""
+    """A Prometheus reader without the SDK's collection timeout that also returns what it collected.
 
-    # Marked final, but the SDK has no setting for its timeout of 10 s.
-    def collect(self, timeout_millis: float = math.inf) -> None:  # type: ignore[misc]
-        """Collect without a timeout."""
-        super().collect(math.inf)
+    The timeout of 10 s has no setting. It uses the wall clock, which can jump, and no caller waits.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        cardinality_limits: dict[type, int],
+        *,
+        target_info: bool,
+        keep: bool,
+    ) -> None:
+        """Register with `registry`; with `keep`, store what is collected."""
+        super().__init__(
+            disable_target_info=not target_info,
+            scope_info_enabled=False,
+            registry=registry,
+            cardinality_limits=cardinality_limits,
+        )
+        self._collector._callback = partial(self.collect, math.inf)  # type: ignore[assignment]
+        self._keep = keep
+        self.collected: Sequence[Metric] = ()
+        """The metrics of the last collection, if they are kept."""
+
+    def _receive_metrics(self, metrics_data: MetricsData, *args: Any, **kwargs: Any) -> None:
+        if self._keep:
+            self.collected = _metrics(metrics_data)
+        super()._receive_metrics(metrics_data, *args, **kwargs)
 
 
 class PushReader(MetricReader):
@@ -58,18 +82,21 @@ class PushReader(MetricReader):
             exporter._preferred_aggregation,
             cardinality_limits=cardinality_limits,
         )
-        self._collected: Sequence[ResourceMetrics] = ()
+        self._collected: Sequence[Metric] = ()
 
-    def read(self) -> Iterator[Metric]:
-        """Collect, and yield every metric."""
+    def read(self) -> Sequence[Metric]:
+        """Collect, and return every metric."""
         self.collect(math.inf)
-        for resource_metrics in self._collected:
-            for scope_metrics in resource_metrics.scope_metrics:
-                yield from scope_metrics.metrics
-        self._collected = ()
+        return self._collected
 
     def _receive_metrics(self, metrics_data: MetricsData, *args: Any, **kwargs: Any) -> None:
-        self._collected = metrics_data.resource_metrics
+        self._collected = _metrics(metrics_data)
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the exporter is shut down by its owner."""
+
+
+def _metrics(data: MetricsData) -> Sequence[Metric]:
+    return [
+        metric for whole in data.resource_metrics for scope in whole.scope_metrics for metric in scope.metrics
+    ]

@@ -5,26 +5,34 @@ from __future__ import annotations
 import gc
 import math
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
 import pytest
-from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.metrics import Meter
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 from opentelemetry.sdk.resources import Resource
+from prometheus_client import Metric
 
 from exporter.errors import Outcome
+from exporter.metrics import meters
+from exporter.metrics.instruments import INSTRUMENTS, Instrument, Sample, register_gauge
 from exporter.metrics.meters import MIN_SERIES, Metrics
 from exporter.model.custom import CustomMetric, CustomSample, CustomSeries
 from exporter.model.endpoints import Endpoint
+from exporter.model.provider import Provider
 from exporter.model.snapshot import Snapshot
 from exporter.telemetry import otlp
 from exporter.telemetry.otlp import MAX_POINTS
-from tests.metrics.custom.metrics import gauge
+from tests.metrics.custom.metrics import gauge, label
 from tests.metrics.peers import MemoryExporter, exposed, fleet, pushed
 from tests.otlp import OtlpReceiver
 
-LIMIT = gauge("limit")
+LIMIT = gauge("limit", labels=(label("tier"),))
 FAILED_FETCH = (Endpoint.STATS, Outcome.TIMEOUT, 0.1)
 ERRORS = "gatewayz_provider_scrape_errors"
+GAUGES = [row.name for row in INSTRUMENTS if row.read is not None]
 
 
 @pytest.fixture
@@ -49,6 +57,44 @@ def limits(*tiers: str, metric: CustomMetric = LIMIT) -> Snapshot:
     return Snapshot(custom={metric: CustomSeries(samples)})
 
 
+def providers(metrics: Metrics) -> set[int]:
+    """Return the identities of the gauges' meter providers."""
+    return {id(group._provider) for group in metrics._groups}
+
+
+def by_name(families: Iterable[Metric]) -> Mapping[str, Metric]:
+    """Return families by name."""
+    return {family.name: family for family in families}
+
+
+def times(data: MetricsData, name: str) -> list[int]:
+    """Return the times of a gauge's points."""
+    return [
+        point.time_unix_nano
+        for part in data.resource_metrics
+        for scope in part.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+        if metric.name == name
+    ]
+
+
+@pytest.fixture
+def collections(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the samples that the SDK reads, by instrument."""
+    counted: Counter[str] = Counter()
+
+    def register(meter: Meter, instrument: Instrument, samples: Callable[[], Sequence[Sample]]) -> None:
+        def read() -> Sequence[Sample]:
+            counted[instrument.name] += 1
+            return samples()
+
+        register_gauge(meter, instrument, read)
+
+    monkeypatch.setattr(meters, "register_gauge", register)
+    return counted
+
+
 def test_gauges_of_the_collected_snapshot() -> None:
     """A collection has only the values of its snapshot; families are unique and sorted by name."""
     metrics = Metrics(Resource.create())
@@ -66,14 +112,15 @@ def test_gauges_of_the_collected_snapshot() -> None:
 def test_changing_fleet(receiver: OtlpReceiver, exporter: MetricExporter) -> None:
     """When providers change, the gauges' provider is replaced; counters keep their values and start time."""
     metrics = Metrics(Resource.create(), exporter=exporter)
-    gauges, starts = set(), set()
+    gauges: set[int] = set()
+    starts = set()
     for generation in range(6):
         receiver.metrics.clear()
         metrics.events.fetched(*FAILED_FETCH)
         series = exposed(metrics.collect(fleet(generation, MIN_SERIES)))
         metrics.push()
         metrics._sender.finish()
-        gauges.add(id(metrics._gauges))
+        gauges |= providers(metrics)
         starts |= {
             point.start_time_unix_nano
             for part in receiver.metrics
@@ -83,7 +130,7 @@ def test_changing_fleet(receiver: OtlpReceiver, exporter: MetricExporter) -> Non
         }
 
         assert series == pushed(receiver.metrics)
-    assert 1 < len(gauges)
+    assert len(providers(metrics)) < len(gauges)
     assert (1, True) == (len(starts), 0 not in starts)
     assert 6 == series[f"{ERRORS}_total", frozenset()]
 
@@ -92,14 +139,13 @@ def test_changed_custom_metric() -> None:
     """A changed definition replaces the gauges, without series of the old one; equal definitions do not."""
     metrics = Metrics(Resource.create())
     metrics.collect(limits("x"))
-    gauges = metrics._gauges
+    before = metrics._custom_groups
     metrics.collect(limits("y"))
-    assert gauges is metrics._gauges
+    assert before is metrics._custom_groups
 
-    other = gauge("other", help="Another.")
+    other = gauge("limit", help="Another.", labels=(label("tier"),))
     families = {family.name: family for family in metrics.collect(limits("z", metric=other))}
 
-    assert gauges is not metrics._gauges
     assert "Another." == families["gatewayz_limit"].documentation
     assert [{"provider": "a", "tier": "z"}] == [each.labels for each in families["gatewayz_limit"].samples]
     assert "gatewayz_limit" not in {family.name for family in metrics.collect(Snapshot())}
@@ -108,13 +154,44 @@ def test_changed_custom_metric() -> None:
 def test_changing_custom_series() -> None:
     """Changing series of custom metrics are freed like those of providers."""
     metrics = Metrics(Resource.create())
-    gauges: set[int] = set()
+    opened: set[int] = set()
     for generation in range(6):
         metrics.collect(limits(*(f"{generation}-{number}" for number in range(MIN_SERIES))))
-        gauges.add(id(metrics._gauges))
-        assert len(metrics._seen) <= 2 * MIN_SERIES
+        (group,) = metrics._custom_groups
+        opened.add(id(group._provider))
+        assert group._seen <= 2 * MIN_SERIES
 
-    assert 1 < len(gauges)
+    assert 1 < len(opened)
+
+
+def test_only_changed_groups_are_collected(collections: Counter[str]) -> None:
+    """A gauge is collected when a sample differs from the last collection; equal ones keep their families."""
+    metrics = Metrics(Resource.create())
+    providers = tuple(Provider(slug, response_time_ms=1.0, last_health_check=1.0) for slug in "ab")
+    before = by_name(metrics.collect(Snapshot(providers=providers)))
+    collections.clear()
+    checked = (msgspec.structs.replace(providers[0], last_health_check=2.0), providers[1])
+
+    after = by_name(metrics.collect(Snapshot(providers=checked)))
+
+    changed = {"gatewayz_provider_last_health_check_timestamp_seconds"}
+    assert changed == {name for name in collections if name.startswith("gatewayz_provider_")} & set(GAUGES)
+    assert changed == {name for name in GAUGES if before.get(name) is not after.get(name)}
+
+
+def test_push_of_unchanged_gauges() -> None:
+    """A push has every gauge with the present time, also one that was not collected again."""
+    peer = MemoryExporter()
+    metrics = Metrics(Resource.create(), exporter=peer)
+    for _ in range(2):
+        metrics.collect(fleet(0, 3))
+        metrics.push()
+        metrics._sender.finish()
+
+    first, second = (times(data, "gatewayz_provider_health_status") for data in peer.received)
+    assert (3, 3) == (len(first), len(second))
+    assert max(first) < min(second)
+    assert [9, 9] == peer.values("gatewayz_provider_health_status")
 
 
 def test_push_does_not_block() -> None:

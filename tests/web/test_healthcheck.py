@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.config.settings import WebSettings
 from exporter.web import healthcheck, healthsocket
 from exporter.web.healthcheck import probe
 from tests.certificates import MUTUAL, USER, Folder, hashed
@@ -53,14 +52,14 @@ def test_port(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     gateway.answers[f"{prefix}/-/healthy"] = answer(status, b"text\n")
 
-    assert (healthy, "text") == probe(WebSettings(host, port_of(gateway), route_prefix=prefix))
+    assert (healthy, "text") == probe(host, port_of(gateway), prefix)
 
 
 def test_nothing_listens(gateway: ReplayGateway) -> None:
     """Fails without a listener, and names the port."""
     port = port_of(gateway)
 
-    assert (False, f"no answer on port {port}: Connection refused") == probe(WebSettings("::1", port))
+    assert (False, f"no answer on port {port}: Connection refused") == probe("::1", port)
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
@@ -71,6 +70,18 @@ def test_exit_codes(gateway: ReplayGateway, status: int, code: int) -> None:
     result = invoke("healthcheck", METRICS_PORT=str(port_of(gateway)))
 
     assert (code, "text\n") == (result.exit_code, result.output)
+
+
+def test_libraries_are_not_imported() -> None:
+    """Without an address in the environment the command imports neither click nor any other library."""
+    code = "import sys, runpy; sys.argv[1:] = ['healthcheck']\n"
+    code += "try: runpy.run_module('exporter', run_name='__main__')\n"
+    code += "finally: print({'click', 'requests', 'starlette', 'http'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False, env={}
+    )
+
+    assert "set()\n" == result.stdout.splitlines(keepends=True)[-1]
 
 
 # The health socket
@@ -158,7 +169,7 @@ def test_name_that_is_taken(gateway: ReplayGateway) -> None:
         with program(**variables(gateway, METRICS_PORT=str(port))) as running:
             warning = running.record("Health socket not open")
             running.record("Listening")
-            healthy = probe(WebSettings("127.0.0.1", port))
+            healthy = probe("127.0.0.1", port)
             served = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
 
     assert ("warning", True) == (warning["level"], "Address already in use" in warning["hint"])
@@ -187,7 +198,7 @@ def test_name_that_another_user_took() -> None:
         assert squatter.stdout is not None
         assert b"ready\n" == squatter.stdout.readline()
 
-        healthy = probe(WebSettings("127.0.0.1", port))
+        healthy = probe("127.0.0.1", port)
         squatter.kill()
 
     assert (False, f"no answer on port {port}: Connection refused") == healthy
@@ -248,7 +259,7 @@ def test_health_socket_comes_first(
     gateway.answers["/-/healthy"] = answer(200 if not expected[0] else 503)
     port = port_of(gateway)
     with listening(port, reply):
-        result = probe(WebSettings("127.0.0.1", port))
+        result = probe("127.0.0.1", port)
 
     assert (expected[0], expected[1].format(port=port)) == result
     assert [] == gateway.asked

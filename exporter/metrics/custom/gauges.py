@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opentelemetry.metrics import Observation
-
-from exporter.metrics.instruments import Instrument, Kind
-from exporter.model.custom import CustomMetric, CustomMetrics, CustomReadings
+from exporter.metrics.instruments import Group, Instrument, Kind, Sample
+from exporter.model.custom import CustomMetric, CustomMetrics
+from exporter.model.endpoints import Endpoint
 from exporter.model.snapshot import Snapshot
 
 
@@ -16,16 +15,16 @@ def custom_gauges(metrics: CustomMetrics) -> Iterator[Instrument]:
     return map(_gauge, metrics)
 
 
-def series_of(readings: CustomReadings) -> Iterator[tuple[str, ...]]:
-    """Yield name and label values of each series."""
-    for metric, series in readings.items():
-        for sample in series.samples:
-            yield metric.name, *sample.labels.values()
-
-
 def _gauge(metric: CustomMetric) -> Instrument:
-    def read(snapshot: Snapshot) -> Iterator[Observation]:
-        for sample in snapshot.custom[metric].samples:
-            yield Observation(sample.value, sample.labels)
+    labels = (
+        *(["provider"] if metric.source is Endpoint.PROVIDERS else []),
+        *(name for name, _ in metric.constant_labels),
+        *(label.name for label in metric.labels),
+    )
 
-    return Instrument(metric.name, Kind.GAUGE, metric.help, read=read)
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        for sample in snapshot.custom[metric].samples:
+            # As in the table of instruments, 0.0 instead of -0.0.
+            yield tuple(sample.labels.values()), sample.value + 0
+
+    return Instrument(metric.name, Kind.GAUGE, metric.help, labels, read, Group.CUSTOM)
