@@ -143,7 +143,7 @@ def _server(
     listener: socket.socket,
     on_reload: Callable[[], None],
 ) -> Server:
-    """Return the server, with TLS and authentication if the web configuration file asks for them."""
+    """Return the server, with TLS and authentication if the web configuration file enables them."""
     app = web.app(telemetry.scrape_middleware())
     health = _health_listener(web, settings.web.host, listener.getsockname()[1])
     if web_file is None:

@@ -37,7 +37,7 @@ class ProbeError(ExporterError):
 
     Attributes:
         outcome: The kind of failure, never `ok`.
-        detail: What was seen, in a few words without secrets or body text.
+        detail: What happened, in a few words without secrets or body text.
         status: HTTP status, if there was a response.
     """
 

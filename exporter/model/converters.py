@@ -68,6 +68,6 @@ def timestamp(value: object) -> float:
     """Return an RFC 3339 date-time in Unix seconds; one without an offset is UTC, as in the gateway."""
     moment = msgspec.convert(value, datetime)
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    # Raises ValueError where the offset moves the year out of 1 to 9999, which cannot be rendered.
+    # Raises ValueError if the offset moves the year out of 1 to 9999, which cannot be rendered.
     datetime.fromtimestamp(seconds, UTC)
     return seconds

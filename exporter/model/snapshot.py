@@ -69,7 +69,7 @@ class Snapshot:
     """None before the first counts, and when the counts are stale."""
     invalid_fields: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     health_since: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
-    """By slug, the Unix time at which the current health was first seen; None if it never changed."""
+    """By slug, the Unix time at which the current health was first listed; None if it never changed."""
     last_success: Mapping[Endpoint, float] = field(default_factory=lambda: MappingProxyType({}))
     """Unix time of the last successful fetch; remains when the data are stale."""
     last_update: float | None = None

@@ -22,10 +22,11 @@ from pythonjsonlogger.json import JsonFormatter
 from exporter import SERVICE_NAME
 from exporter.clock import Clock
 from exporter.config.settings import CONSOLE
+from exporter.metrics import push
 from exporter.system.terminal import printable
 from exporter.telemetry.otel_logging import DELIVERY_LOGGERS, EXPORTER_LOGGERS, HEADER_LOGGERS, OtlpHandler
 
-PUSH_LOGGER = "exporter.metrics.push"
+PUSH_LOGGER = push.LOGGER.name
 DELIVERY_HINT = (
     "OTLP data do not reach the collector. Check that the collector runs, that OTEL_EXPORTER_OTLP_ENDPOINT "
     "has the port of the protocol (4317 for grpc, 4318 for http/protobuf), and that the collector accepts "
@@ -161,6 +162,9 @@ class DeliveryFilter(logging.Filter):
 
 
 def _is_delivery_report(record: logging.LogRecord) -> bool:
+    # "Metrics not sent" has a hint of its own: the collector is not the cause.
+    if hasattr(record, "hint"):
+        return False
     # Exporters export with instrumentation suppressed. Their other messages are about configuration.
     if record.name.startswith(EXPORTER_LOGGERS) and is_instrumentation_enabled():
         return False

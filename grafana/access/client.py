@@ -210,7 +210,7 @@ class Grafana:
 
     def _advice(self, status: int) -> str:
         if status == 401 and self.user is None:
-            return "Grafana does not know this token. Create a new one for the service account"
+            return "Grafana rejected this token. Create a new one for the service account"
         if status == 401:
             return (
                 "Grafana does not know this user and password. The password of the first start is valid "
@@ -244,5 +244,5 @@ def _decoded(body: bytes, kind: type[T], what: str) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GrafanaError(
             f"the response to {what} is not from Grafana's API. Check that GRAFANA_URL is its root, and not "
-            "a login page or proxy before it."
+            "a login page or proxy in front of it."
         ) from None

@@ -396,7 +396,7 @@ def test_not_grafana(grafana: GrafanaDouble, file: Path, path: str, given: Respo
 
     message = (
         f"grafana.access: the response to GET {path} is not from Grafana's API. Check that GRAFANA_URL is "
-        "its root, and not a login page or proxy before it.\n"
+        "its root, and not a login page or proxy in front of it.\n"
     )
     assert (1, "", message) == outcome(result)
     assert [] == grafana.writes
@@ -406,7 +406,7 @@ def test_wrong_token(grafana: GrafanaDouble, file: Path) -> None:
     """The message for a wrong token is not that for a wrong password."""
     result = invoke(grafana.url, file, GRAFANA_TOKEN="glsa_wrong")
 
-    assert (1, True) == (result.exit_code, "Grafana does not know this token." in result.stderr)
+    assert (1, True) == (result.exit_code, "Grafana rejected this token." in result.stderr)
 
 
 def test_password_beyond_ascii(grafana: GrafanaDouble, file: Path) -> None:

@@ -169,6 +169,15 @@ def test_other_messages_of_the_sdk(output: Output, logger: str, message: str) ->
     assert [message] == output.messages()
 
 
+def test_push_without_a_thread(output: Output) -> None:
+    """A push that failed because of the exporter itself is logged with its own hint."""
+    logging.getLogger(logs.PUSH_LOGGER).error("Metrics not sent", extra={"hint": "Check the limits."})
+
+    assert [("Metrics not sent", "Check the limits.")] == [
+        (line["message"], line["hint"]) for line in output.lines()
+    ]
+
+
 @pytest.mark.parametrize(
     ("logger", "message"),
     [

@@ -49,7 +49,7 @@ def flag(flag: Flag) -> str:
 
 def flags() -> str:
     """Return the table of the flags."""
-    head = (row("Flag", "Default", "Wins over", "Meaning"), "|---|---|---|---|")
+    head = (row("Flag", "Default", "Overrides", "Meaning"), "|---|---|---|---|")
     return "\n".join([*head, *map(flag, FLAGS)])
 
 
