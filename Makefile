@@ -54,7 +54,9 @@ bench: $(VENV)/test.stamp  ## run the benchmarks, and write the tables to docs/p
 
 stack: $(VENV)/test.stamp  ## test with the real servers, built once (half an hour) or installed (Loki, Tempo, Grafana)
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs -m stack --ignore=tests/stack/test_intervals.py tests/stack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.stack.machine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=3 --dist=loadfile -m stack \
+		--ignore=tests/stack/test_intervals.py tests/stack
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m stack tests/stack/test_intervals.py
 
 day: $(VENV)/test.stamp  ## replay the day of the demo against the rules, and write the alerts to docs/alerts.md

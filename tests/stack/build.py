@@ -1,7 +1,6 @@
 """Builds real servers and tools from their own modules, each once, into a cache outside the tree.
 
 No container engine and no download of binaries is needed: a Go toolchain and its module proxy are enough.
-Run as a program, it builds all of them and prints where they are.
 """
 
 from __future__ import annotations
@@ -211,8 +210,3 @@ def _run(work: Path, *command: str) -> str:
     if result.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-4000:]}")
     return result.stdout
-
-
-if __name__ == "__main__":
-    for name, path in build_all(lambda line: print(line, flush=True)).items():
-        print(name, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,7 @@ from tests.stack.chain import Chain, chain
 from tests.stack.chart import HELMS, Helm, Rendered
 from tests.stack.machine import Found, all_programs, described, find_all
 
-LEFT_OUT = pytest.StashKey[Mapping[str, Sequence[str]]]()
-"""Names of tests by the program that they lack."""
+SKIPPED = re.compile(r"Skipped: no (\S+) on this machine")
 
 
 def report(line: str) -> None:
@@ -34,30 +34,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     chosen = [item for item in items if item.get_closest_marker("stack")]
     if chosen:
         found = find_all()
-        report("\n".join(described(found)))
-        config.stash[LEFT_OUT] = leave_out(chosen, found)
+        if not is_worker(config):
+            report("\n".join(described(found)))
+        leave_out(chosen, found)
 
 
-def leave_out(items: Sequence[pytest.Item], found: Mapping[str, Found]) -> Mapping[str, Sequence[str]]:
-    """Skip the tests that need a program which was not found; return their names by that program."""
-    left_out: dict[str, Counter[str]] = {}
+def is_worker(config: pytest.Config) -> bool:
+    """Return whether this is one of several processes: `tests.stack.machine` has printed the programs."""
+    return hasattr(config, "workerinput")
+
+
+def leave_out(items: Sequence[pytest.Item], found: Mapping[str, Found]) -> None:
+    """Skip the tests that need a program which was not found."""
     for item in items:
         needed = [name for marker in item.iter_markers("needs") for name in marker.args]
         if missing := next((name for name in needed if name not in found), None):
             item.add_marker(pytest.mark.skip(reason=f"no {missing} on this machine"))
-            left_out.setdefault(missing, Counter())[item.nodeid.partition("[")[0]] += 1
-    return {
-        program: [f"{name} ({count})" if count > 1 else name for name, count in tests.items()]
-        for program, tests in left_out.items()
-    }
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the names of skipped tests at the end of the output."""
-    for program, names in config.stash.get(LEFT_OUT, {}).items():
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the names of skipped tests at the end of the output, by the program that they lack."""
+    names: dict[str, Counter[str]] = {}
+    for skipped in terminalreporter.stats.get("skipped", []):
+        if match := SKIPPED.match(str(skipped.longrepr[2])):
+            names.setdefault(match[1], Counter())[skipped.nodeid.partition("[")[0]] += 1
+    for program, tests in names.items():
         terminalreporter.section(f"left out: no {program} on this machine")
-        for name in names:
-            terminalreporter.write_line(name)
+        for name, count in tests.items():
+            terminalreporter.write_line(f"{name} ({count})" if count > 1 else name)
 
 
 @pytest.fixture(scope="session")

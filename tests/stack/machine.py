@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.stack.build import build_all, cache
+from tests.stack.build import NoToolchainError, build_all, cache
 
 VERSION_FLAGS = {
     "loki": "-version",
@@ -78,3 +79,10 @@ def _version(path: str, flag: str) -> str:
         return f"a program that does not start ({error.strerror})"
     stated = VERSION.search(result.stdout + result.stderr)
     return stated[0] if stated else "an unknown version"
+
+
+if __name__ == "__main__":
+    # Before the tests start in several processes, which would all build.
+    with suppress(NoToolchainError):
+        build_all(lambda line: print(line, flush=True))
+    print("\n".join(described(find_all())))
