@@ -76,7 +76,7 @@ def shortened_rules(folder: Path) -> Path:
     folder.mkdir()
     intervals = {f"interval: {interval}": "interval: 1s" for interval in ("60s", "120s", "10m")}
     recording = {**intervals, "offset 1d": "offset 5s"}
-    waits = {f"for: {wait}": "for: 0s" for wait in ("1m", "2m", "3m", "5m", "10m", "15m", "30m")}
+    waits = {f"for: {wait}": "for: 0s" for wait in ("1m", "2m", "3m", "5m", "6m", "10m", "15m", "30m")}
     for name, changes in (("recording.yml", recording), ("alerts.yml", waits)):
         (folder / name).write_text(substituted(f"prometheus/rules/{name}", changes), encoding="utf-8")
     return folder
