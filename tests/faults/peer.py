@@ -239,8 +239,11 @@ class ProxiedGateway(Gateway):
 
     def become(self, state: State) -> None:
         """Change the state of gateway and proxy."""
+        # Tunnels end at once: a client that does not see the end yet would try once more.
+        self.proxy.stop()
         super().become(replace(state, tls=Tls.WRONG_NAME) if state.tls else state)
         self.proxy.refusal = state.refusal
+        self.proxy.start()
 
     def without_ports(self, text: str) -> str:
         """Replace ports that differ from run to run."""
