@@ -27,8 +27,9 @@ run: $(VENV)/run.stamp  ## run the exporter with the environment or .env
 test: $(VENV)/test.stamp  ## test the whole program
 	@$(BIN)/python -m pytest --quiet $(WORKERS) --cov --cov-report=term
 
-verify: $(VENV)/test.stamp  ## test pages and their commands, packaging, images, figures
+verify: $(VENV)/test.stamp  ## test pages and their commands, packaging, images, figures; properties with more inputs
 	@$(BIN)/python -m pytest --quiet --numprocesses=2 -m verify tests/verify
+	@$(BIN)/python -m pytest --quiet --numprocesses=2 --hypothesis-profile=ci tests/properties
 
 newest:  ## run the tests with the newest versions of all packages
 	@$(PYTHON) -c '$(MODERN)'

@@ -15,11 +15,13 @@ import pytest
 import requests
 
 from exporter import __version__
+from exporter.config.settings import VARIABLES
 from tests.dockerfile import copies, pairs, parse
 from tests.process import program
 from tests.replay import ReplayGateway
 
 ROOT = Path(__file__).parents[2]
+SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN|CREDENTIAL", re.IGNORECASE)
 NOT_OF_THE_TREE = frozenset(
     {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 )
@@ -114,6 +116,67 @@ def run(image: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_bases_are_pinned() -> None:
+    """Every stage starts from a full release of Python or from an earlier stage."""
+    names = [stage.name for stage in STAGES]
+    foreign = [stage.base for number, stage in enumerate(STAGES) if stage.base not in names[:number]]
+
+    assert [] == [base for base in foreign if not re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base)]
+    assert 1 == len(foreign)
+
+
+def test_packages_are_checked_by_hash() -> None:
+    """The installation takes the pinned requirements by hash, and only wheels."""
+    (install,) = [text for stage in STAGES for text in stage.all("RUN") if " install " in text]
+
+    assert {"--require-hashes", "--only-binary=:all:"} <= set(install.split())
+    assert ["requirements/run.txt", install.split()[-1]] in COPIES
+
+
+def test_final_image_cannot_install() -> None:
+    """The final stage removes pip and what could restore it, and copies only from the build stage."""
+    removed = FINAL.all("RUN")[0].split(" && ")[0].split()
+
+    assert ["rm", "-rf"] == removed[:2]
+    assert {"ensurepip", "*", "pip*"} == {PurePosixPath(path).name for path in removed[2:]}
+    assert ["--from=build /venv /venv", "--from=build /app /app"] == FINAL.all("COPY")
+
+
+def test_user() -> None:
+    """The user is numeric, not root, and owns no file."""
+    assert "65532:65532" == FINAL.one("USER")
+    assert [] == [copy for copy in FINAL.all("COPY") if "--chown" in copy]
+
+
+def test_no_secret() -> None:
+    """No stage has a variable that could hold a secret, or a setting of the exporter."""
+    names = {name for stage in STAGES for name in pairs([*stage.all("ENV"), *stage.all("ARG")])}
+
+    assert [] == [name for name in names if SECRET.search(name)]
+    assert set() == names & {variable.name for variable in VARIABLES}
+
+
+def test_fits_every_architecture() -> None:
+    """The file names no architecture."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").lower()
+
+    named = ("--platform", "amd64", "arm64", "x86_64", "aarch64", "manylinux")
+    assert [] == [word for word in named if word in text]
+
+
+def test_metadata() -> None:
+    """Version, port, signal and health check are those of the program."""
+    (port,) = [variable.default for variable in VARIABLES if variable.name == "METRICS_PORT"]
+    options, _, command = FINAL.one("HEALTHCHECK").partition("CMD ")
+
+    assert __version__ == pairs(FINAL.all("ARG"))["VERSION"]
+    assert (port, "SIGTERM") == (FINAL.one("EXPOSE"), FINAL.one("STOPSIGNAL"))
+    assert [*json.loads(FINAL.one("ENTRYPOINT")), "healthcheck"] == json.loads(command)
+    assert {"--interval", "--timeout", "--start-period", "--retries"} == {
+        option.split("=")[0] for option in options.split()
+    }
 
 
 def test_root_may_be_read_only(gateway: ReplayGateway) -> None:

@@ -102,10 +102,13 @@ def free_port() -> int:
     ("sections", "protected"),
     [
         ({}, False),
+        ({"tls": {}}, False),
+        ({"tls": MUTUAL}, False),
+        ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, False),
         ({"basic_auth_users": EVERYTHING["basic_auth_users"]}, True),
         (EVERYTHING, True),
     ],
-    ids=["open", "passwords", "passwords and client certificates"],
+    ids=["open", "TLS", "client certificates", "passwords", "protected health routes", "all together"],
 )
 def test_access_control(
     gateway: ReplayGateway, tmp_path: Path, sections: Mapping[str, Any], protected: bool
