@@ -15,7 +15,7 @@ UNBOUND := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb
 	print(*(re.split("[~<>]", one)[0] for one in wanted), sep="\n")
 MODERN := import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")
 
-.PHONY: demo run check test verify newest properties mutants faults soak bench stack day dashboards chart generate pictures dist sbom audit lock
+.PHONY: demo run check test verify newest properties mutants faults browser soak bench stack day dashboards chart generate pictures dist sbom audit lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/run.stamp  ## run the exporter with an embedded demo gateway
@@ -45,7 +45,10 @@ mutants: $(VENV)/test.stamp  ## change the code of the core, and name the change
 	@$(BIN)/python .ci/mutants.py
 
 faults: $(VENV)/test.stamp  ## test all faults, and write the matrix to docs/reliability.md
-	@$(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m faults --matrix=docs/reliability.md tests/faults
+	@$(BIN)/python -m pytest --quiet -rs $(WORKERS) -m faults --matrix=docs/reliability.md tests/faults
+
+browser: $(VENV)/browser.stamp  ## test the status page in Chromium, over a day of the demo
+	@$(BIN)/python -m pytest --quiet --numprocesses=2 -m browser tests/browser
 
 soak: $(VENV)/test.stamp  ## run 20,000 polls with random faults, and write the figures to docs/reliability.md
 	@$(BIN)/python -m tests.faults.soak $(SOAK)
@@ -56,9 +59,7 @@ bench: $(VENV)/test.stamp  ## run the benchmarks, and write the tables to docs/p
 stack: $(VENV)/test.stamp  ## test with the real servers, built once (half an hour) or installed (Loki, Tempo, Grafana)
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.stack.machine
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=3 --dist=loadfile -m stack \
-		--ignore=tests/stack/test_intervals.py tests/stack
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=2 -m stack tests/stack/test_intervals.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=3 -m stack tests/stack
 
 day: $(VENV)/test.stamp  ## replay the day of the demo against the rules, and write the alerts to docs/alerts.md
 	@$(BIN)/python -m tests.stack.day
@@ -79,12 +80,12 @@ sbom: $(VENV)/test.stamp  ## write the SBOM to dist/, as CycloneDX 1.6
 	@PYTHONPATH=. $(BIN)/python .ci/sbom.py dist/sbom.cdx.json
 
 generate: $(VENV)/test.stamp  ## write everything that is made from code: tables of pages, golden expositions, dashboards, chart
-	@$(BIN)/python -m tests.verify.docs.tables
+	@$(BIN)/python -m generate.tables
 	@$(BIN)/python -m pytest --quiet --golden tests/poll/test_poller.py -k golden
 	@$(MAKE) --no-print-directory dashboards
 
-pictures: $(VENV)/test.stamp  ## create docs/pictures/ from the running demo with chromium
-	@$(BIN)/python -m tests.verify.docs.pictures
+pictures: $(VENV)/browser.stamp  ## create docs/pictures/ from the running demo with chromium
+	@$(BIN)/python -m generate.pictures
 
 check: $(VENV)/dev.stamp  ## style, types, imports between packages
 	@$(BIN)/ruff check
@@ -98,7 +99,8 @@ audit: $(VENV)/dev.stamp  ## search for secrets, and for pinned packages that ar
 lock: $(VENV)/dev.stamp  ## compile requirements/ from pyproject.toml
 	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/run.txt
 	@$(BIN)/$(COMPILE) pyproject.toml --extra test --output-file requirements/test.txt
-	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra dev --output-file requirements/dev.txt
+	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra browser --extra dev --output-file requirements/dev.txt
+	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra browser --output-file requirements/browser.txt
 	@$(BIN)/$(COMPILE) pyproject.toml --extra test --extra go --output-file requirements/go.txt
 
 $(VENV)/%.stamp: requirements/%.txt

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-LOCKS = tuple(f"--requirement=requirements/{name}.txt" for name in ("run", "test", "dev", "go"))
+LOCKS = tuple(f"--requirement=requirements/{name}.txt" for name in ("run", "test", "browser", "dev", "go"))
 DOCKERFILE = Path(__file__).parent.parent / "Dockerfile"
 IMAGE_PYTHON = re.compile(r"^FROM python:(\d+\.\d+)", re.MULTILINE)
 PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_40", "linux/arm64": "aarch64-manylinux_2_40"}

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import click
 
-from bench import large, nginx, report, telemetry
+from bench import large, nginx, page, report, telemetry
 from bench.check import compare, first_data, learn_moments
 from bench.contestants import CONTESTANTS, OURS, PAUSED, start, start_limit
-from bench.fleet import fleet
+from bench.fleet import Moment, fleet
 from bench.gateway import Gateway, gateway
 from bench.measure import at_rest, differing, interval_for, scrapes, while_polling
 from bench.processes import memory
 from bench.report import Results
 from bench.scrape import ASKS, TEXT, Ask, Series, scrape, series
-from tests.marks import write_between
+from generate.marks import write_between
 
 BEGIN, END = "<!-- bench: written by `make bench` -->", "<!-- end of the bench -->"
 BEGIN_LARGE, END_LARGE = "<!-- bench of large fleets -->", "<!-- end of the bench of large fleets -->"
@@ -29,14 +29,16 @@ SIZES = (30, 1_000, 10_000)
 PROGRAMS = {"nginx": "nginx-light", "wrk": "wrk"}
 """Required programs, and their Debian packages."""
 
-Moments = Mapping[int, bytes]
+BEGIN_PAGE, END_PAGE = "<!-- bench of the status page -->", "<!-- end of the bench of the status page -->"
+
+Moments = Mapping[Moment, bytes]
 
 
 @click.command()
 @click.option(
     "--size",
     "sizes",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=10),
     multiple=True,
     default=SIZES,
     show_default=True,
@@ -44,10 +46,12 @@ Moments = Mapping[int, bytes]
 )
 @click.option("--rounds", default=3, show_default=True, help="Number of rounds.")
 @click.option("--large", "is_large", is_flag=True, help="Measure very large fleets instead.")
+@click.option("--page", "is_page", is_flag=True, help="Measure the status page instead.")
 @click.option("--write", type=click.Path(path_type=Path), help="Document to write the report into.")
-def main(sizes: Sequence[int], rounds: int, is_large: bool, write: Path | None) -> None:
+def main(sizes: Sequence[int], rounds: int, is_large: bool, is_page: bool, write: Path | None) -> None:
     """Measure the exporter and others, and print the report."""
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    needed = {} if is_page else PROGRAMS
+    missing = [package for program, package in needed.items() if shutil.which(program) is None]
     if missing:
         click.echo(f"bench: programs are missing: apt-get install {' '.join(missing)}", err=True)
         sys.exit(2)
@@ -56,6 +60,8 @@ def main(sizes: Sequence[int], rounds: int, is_large: bool, write: Path | None) 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         if is_large:
             text, marks = large.report_on(Path(name)), (BEGIN_LARGE, END_LARGE)
+        elif is_page:
+            text, marks = page.report_on(), (BEGIN_PAGE, END_PAGE)
         else:
             text, marks = _report(Path(name), sizes, rounds), (BEGIN, END)
     click.echo(text)
@@ -79,7 +85,7 @@ def _measure(results: Results, folder: Path, size: int, rounds: int, begun: floa
     with gateway(folder / "gateway", moments) as running_gateway:
         slowest, bodies = _check(running_gateway, folder)
         interval = interval_for(slowest)
-        known = _learn(running_gateway, folder, len(moments), interval)
+        known = _learn(running_gateway, folder, interval)
         for number in range(1, rounds + 1):
             results.note_load()
             for contestant in CONTESTANTS:
@@ -98,12 +104,14 @@ def _measure(results: Results, folder: Path, size: int, rounds: int, begun: floa
                 results.add(size, running.name, dict(scrapes(running)))
                 results.add(size, running.name, {"resident": memory(running.pid).resident})
             _say(begun, f"round {number}: traces and logs")
-            telemetry.measure(results, size, running_gateway, interval, len(moments), folder)
+            telemetry.measure(results, size, running_gateway, interval, folder, number == 1)
         for contestant, paused in zip(CONTESTANTS, PAUSED, strict=False):
             _say(begun, paused.name)
+            # A moment that is left from the measurements before would count as differing.
+            running_gateway.show(Moment.FIRST)
             with (
                 start(paused, running_gateway.url, folder, interval) as running,
-                running_gateway.cycling(len(moments), interval),
+                running_gateway.alternating(Moment.BUSY, interval),
             ):
                 first_data(running)
                 results.add(size, paused.name, dict(differing(running, interval, known[contestant.name])))
@@ -124,13 +132,13 @@ def _check(running_gateway: Gateway, folder: Path) -> tuple[float, Mapping[Ask, 
     return slowest, bodies
 
 
-def _learn(running_gateway: Gateway, folder: Path, moments: int, interval: float) -> Mapping[str, Moments]:
-    """Return the fingerprints of all contestants at each moment."""
+def _learn(running_gateway: Gateway, folder: Path, interval: float) -> Mapping[str, Moments]:
+    """Return the fingerprints of all contestants at each moment of the busy feed."""
     known: dict[str, Moments] = {}
     for contestant in CONTESTANTS:
         with start(contestant, running_gateway.url, folder, interval) as running:
             first_data(running)
-            known[running.name] = learn_moments(running, running_gateway, moments)
+            known[running.name] = learn_moments(running, running_gateway, (Moment.FIRST, Moment.BUSY))
     return known
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib3.exceptions import HTTPError
 
 from bench.contestants import Running
+from bench.fleet import Moment
 from bench.gateway import Gateway
 from bench.processes import wait_for_rest
 from bench.scrape import Scrape, Scraper, Series, fingerprint, last_update, scrape
@@ -50,10 +51,10 @@ def after(running: Running, date: float, seconds: float = FIRST_SECONDS) -> Scra
     return answer
 
 
-def learn_moments(running: Running, gateway: Gateway, moments: int) -> Mapping[int, bytes]:
+def learn_moments(running: Running, gateway: Gateway, moments: Sequence[Moment]) -> Mapping[Moment, bytes]:
     """Return the fingerprint of a contestant's data at each moment, without other load."""
     known = {}
-    for moment in range(moments):
+    for moment in moments:
         gateway.show(moment)
         poll = gateway.wait_for_poll(time.time(), FIRST_SECONDS)
         # A scrape during the poll can contain data of two moments.
@@ -74,7 +75,7 @@ def compare(expected: Series, actual: Series, name: str) -> None:
         raise DiffersError(f"{name} differs from ours in {len(differences)} series, such as\n{shown}")
 
 
-def torn(answers: Sequence[Scrape], known: Mapping[int, bytes]) -> int:
+def torn(answers: Sequence[Scrape], known: Mapping[Moment, bytes]) -> int:
     """Return the number of scrapes that match no known moment: mixed or incomplete data."""
     good = set(known.values())
     # Many scrapes share one body.

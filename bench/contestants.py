@@ -13,6 +13,7 @@ from bench.processes import child, free_port
 from bench.scrape import FORMATS, Ask
 
 OURS, PLAIN, BY_HAND, LIMIT = "ours", "plain OTel", "by hand", "limit"
+OFF, PUSHED = "ours without OTLP", "ours, metrics pushed"
 
 
 @dataclass(frozen=True)

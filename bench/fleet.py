@@ -8,16 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
 from exporter.model.converters import boolean, non_negative, timestamp
 from exporter.model.fields import FIELDS, Field
 
 SEED = 8001
-MOMENTS = 2
-"""States of a fleet, which the gateway serves in turn."""
 CHECKED_SHARE, SWAPPED_SHARE = 0.1, 0.01
-"""Shares of the fleet from one moment to the next: new health checks, and pairs that swap their health."""
+"""Shares of the fleet in a poll of the busy feed: new health checks, and pairs that swap their health."""
 HEALTH = {"healthy": 21, "unknown": 8, "degraded": 6, "down": 5}
 """Weights as recorded, as are the shares below."""
 FLAGS = {
@@ -46,15 +45,36 @@ class Documents:
     stats: bytes
 
 
-def fleet(size: int) -> Sequence[Documents]:
+class Moment(IntEnum):
+    """A state of a fleet; the others are what FIRST can become until the next poll."""
+
+    FIRST = 0
+    BUSY = 1
+    """A tenth has a new health check, a hundredth of the pairs swap their health."""
+    CHECKED = 2
+    """A tenth has a new health check, no health changes."""
+    CHANGED = 3
+    """Like CHECKED, and one pair swaps its health."""
+
+
+def fleet(size: int) -> Mapping[Moment, Documents]:
     """Return the documents of a fleet at each of its moments."""
     chance = random.Random(SEED)
     records = [_record(number, chance) for number in range(size)]
-    moments = []
-    for moment in range(MOMENTS):
-        moments.append(Documents(_as_json(records), _as_json(_stats(records))))
-        _pass_time(records, NOON + timedelta(minutes=moment), chance)
-    return moments
+    swaps = {
+        Moment.FIRST: 0,
+        Moment.BUSY: max(1, round(SWAPPED_SHARE * size)),
+        Moment.CHECKED: 0,
+        Moment.CHANGED: 1,
+    }
+    stats = _as_json(_stats(records))
+    documents = {}
+    for moment, pairs in swaps.items():
+        later = [dict(record) for record in records]
+        if moment is not Moment.FIRST:
+            _pass_time(later, pairs, chance)
+        documents[moment] = Documents(_as_json(later), stats)
+    return documents
 
 
 def _record(number: int, chance: random.Random) -> Record:
@@ -106,13 +126,15 @@ def _complete(record: Record, field: Field, chance: random.Random) -> None:
         holder[key] = NUMBERS[field.convert](chance)
 
 
-def _pass_time(records: Sequence[Record], now: datetime, chance: random.Random) -> None:
-    """Update some health checks, and let some pairs swap their health, which keeps the counts."""
+def _pass_time(records: Sequence[Record], pairs: int, chance: random.Random) -> None:
+    """Update some health checks, and let pairs of different health swap it, which keeps the counts."""
     for record in chance.sample(records, max(1, round(CHECKED_SHARE * len(records)))):
         record["average_response_time_ms"] = chance.randrange(80, 3000)
-        record["last_health_check_at"] = _written(now)
-    for _ in range(max(1, round(SWAPPED_SHARE * len(records)))):
+        record["last_health_check_at"] = _written(NOON)
+    for _ in range(pairs):
         one, other = chance.sample(records, 2)
+        while one["health_status"] == other["health_status"]:
+            one, other = chance.sample(records, 2)
         one["health_status"], other["health_status"] = other["health_status"], one["health_status"]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
-from bench.fleet import Documents
+from bench.fleet import Documents, Moment
 from bench.nginx import nginx
 
 SERVER = """
@@ -26,17 +27,17 @@ class Gateway:
     url: str
     folder: Path
 
-    def show(self, moment: int) -> None:
+    def show(self, moment: Moment) -> None:
         """Switch to another moment of the fleet atomically."""
         link = self.folder / "next"
-        link.symlink_to(str(moment))
+        link.symlink_to(str(int(moment)))
         link.replace(self.folder / "current")
 
     @contextmanager
-    def cycling(self, moments: int, seconds: float) -> Iterator[None]:
-        """Cycle through the moments, each for `seconds`, until the block ends."""
+    def alternating(self, later: Moment, seconds: float) -> Iterator[None]:
+        """Alternate between the first moment and another, each for `seconds`, until the block ends."""
         stopping = threading.Event()
-        thread = threading.Thread(target=self._cycle, args=(moments, seconds, stopping))
+        thread = threading.Thread(target=self._alternate, args=(later, seconds, stopping))
         thread.start()
         try:
             yield
@@ -60,23 +61,23 @@ class Gateway:
             time.sleep(0.01)
         return polls[0]
 
-    def _cycle(self, moments: int, seconds: float, stopping: threading.Event) -> None:
-        moment = 0
-        while not stopping.wait(seconds):
-            moment = (moment + 1) % moments
+    def _alternate(self, later: Moment, seconds: float, stopping: threading.Event) -> None:
+        for moment in cycle((later, Moment.FIRST)):
+            if stopping.wait(seconds):
+                return
             self.show(moment)
 
 
 @contextmanager
-def gateway(folder: Path, moments: Sequence[Documents]) -> Iterator[Gateway]:
+def gateway(folder: Path, moments: Mapping[Moment, Documents]) -> Iterator[Gateway]:
     """Serve a fleet, starting with its first moment, until the block ends."""
-    for number, documents in enumerate(moments):
-        place = folder / str(number)
+    for moment, documents in moments.items():
+        place = folder / str(int(moment))
         place.mkdir(parents=True)
         (place / "providers.json").write_bytes(documents.providers)
         (place / "stats.json").write_bytes(documents.stats)
     (folder / "polls.log").touch()
     with nginx(folder, SERVER) as server:
         running = Gateway(server.url, folder)
-        running.show(0)
+        running.show(Moment.FIRST)
         yield running

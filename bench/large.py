@@ -15,8 +15,8 @@ from urllib3.exceptions import HTTPError
 
 from bench.check import first_data
 from bench.contestants import CONTESTANTS, Running, start
-from bench.fleet import fleet
-from bench.gateway import gateway
+from bench.fleet import Moment, fleet
+from bench.gateway import Gateway, gateway
 from bench.nginx import version
 from bench.processes import cpu_seconds, memory
 from bench.report import machine, number, table
@@ -32,23 +32,31 @@ LISTED = b"\ngatewayz_providers_listed "
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of one poll of a fleet."""
+class Poll:
+    """One poll of a fleet."""
 
-    size: int
-    megabytes: float
-    """Size of the list."""
     message: str
     """The log message."""
     seconds: float
     """From the request for the list to the log message."""
     cpu: float
     """Seconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a fleet: the poll in which it grows, and a quiet one after it."""
+
+    size: int
+    megabytes: float
+    """Size of the list."""
+    grown: Poll
+    quiet: Poll
     peak: float
     listed: str
-    """Value of `gatewayz_providers_listed` after the poll."""
+    """Value of `gatewayz_providers_listed` after the polls."""
     refused: int
-    """Failed scrapes during the poll, of two per second."""
+    """Failed scrapes during the polls, of two per second."""
 
 
 def report_on(folder: Path) -> str:
@@ -57,48 +65,51 @@ def report_on(folder: Path) -> str:
     outcomes = [_measure(folder / str(size), size) for size in SIZES]
     rows = []
     for outcome in outcomes:
-        per_provider = outcome.cpu / outcome.size / (outcomes[0].cpu / outcomes[0].size)
-        figures = (outcome.megabytes, outcome.seconds, outcome.cpu, per_provider, outcome.peak)
-        rows.append(
-            [
-                f"{outcome.size:,}",
-                *map(number, figures),
-                outcome.message,
-                outcome.listed,
-                str(outcome.refused),
-            ]
-        )
-    head = ["Providers", "List, MB", "Poll, s", "CPU, s", f"CPU a provider, against {SMALL:,}", "Peak, MiB"]
-    head += ["Log", "Listed", "Failed scrapes"]
+        grown, quiet = outcome.grown, outcome.quiet
+        figures = (outcome.megabytes, grown.seconds, grown.cpu, quiet.seconds, quiet.cpu)
+        texts = map(number, (*figures, outcome.peak))
+        rows.append([f"{outcome.size:,}", *texts, grown.message, outcome.listed, str(outcome.refused)])
+    head = ["Providers", "List, MB", "Poll, s", "CPU, s", "Quiet poll, s"]
+    head += ["CPU, s", "Peak, MiB", "Log", "Listed", "Failed scrapes"]
     return f"{machine([load], 'python -m bench --large', version())}\n\n{table(head, rows)}"
 
 
 def _measure(folder: Path, size: int) -> Outcome:
-    """Measure the second poll of a fleet, after polls of a small one."""
-    documents = [*fleet(SMALL)[:1], *fleet(size)[1:]]
+    """Measure the first polls of a fleet, after polls of a small one."""
+    grown = fleet(size)
+    documents = {
+        Moment.FIRST: fleet(SMALL)[Moment.FIRST],
+        Moment.BUSY: grown[Moment.FIRST],
+        Moment.CHECKED: grown[Moment.CHECKED],
+    }
     with (
         gateway(folder, documents) as running_gateway,
         start(CONTESTANTS[0], running_gateway.url, folder, INTERVAL) as running,
     ):
         first_data(running)
         watch = _Watch(running)
-        lines_before = len(_lines(running))
-        running_gateway.show(1)
-        begun = running_gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
-        cpu = cpu_seconds(running.pid)
-        record = _end_of_poll(running, lines_before)
-        seconds, cpu = time.time() - begun, cpu_seconds(running.pid) - cpu
+        first, quiet = (_poll(running, running_gateway, moment) for moment in (Moment.BUSY, Moment.CHECKED))
         text = scrape(running.url).text
         return Outcome(
             size=size,
-            megabytes=len(documents[1].providers) / 1e6,
-            message=": ".join(record[name] for name in ("message", "outcome") if name in record),
-            seconds=seconds,
-            cpu=cpu,
+            megabytes=len(documents[Moment.BUSY].providers) / 1e6,
+            grown=first,
+            quiet=quiet,
             peak=memory(running.pid).peak,
             listed=text.partition(LISTED)[2].partition(b"\n")[0].decode(),
             refused=watch.stop(),
         )
+
+
+def _poll(running: Running, gateway: Gateway, moment: Moment) -> Poll:
+    """Let the gateway show a moment, and measure the poll that gets it."""
+    lines_before = len(_lines(running))
+    gateway.show(moment)
+    begun = gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
+    cpu = cpu_seconds(running.pid)
+    record = _end_of_poll(running, lines_before)
+    message = ": ".join(record[name] for name in ("message", "outcome") if name in record)
+    return Poll(message, time.time() - begun, cpu_seconds(running.pid) - cpu)
 
 
 class _Watch:

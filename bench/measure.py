@@ -7,13 +7,14 @@ import math
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.check import after, first_data, torn
 from bench.contestants import Running
+from bench.fleet import Moment
 from bench.gateway import Gateway
 from bench.processes import cpu_seconds, memory, wait_for_rest
 from bench.scrape import AS_PROMETHEUS, ASKS, Ask, Scrape, Scraper, crowd, last_update, scrape
@@ -32,13 +33,19 @@ MEMORY_SCRAPES, MEMORY_SECONDS = 50, 5.0
 CROWD, CROWD_SCRAPES, CROWD_SECONDS = 8, 500, 4.0
 POLLS, POLLS_SECONDS = 2, 3.0
 """Number of polls, or those within this time if there are more."""
-CPU_SECONDS = 15.0
+CPU_POLLS, CPU_SECONDS = 4, 10.0
 """The same for CPU time, which differs by 20 % between runs of few short polls."""
 PAUSE_SECONDS = 0.002
 LONGEST_SECONDS = 120.0
 LEAST_INTERVAL, REST_FACTOR = 0.5, 3
 IDLE_SECONDS = 3.0
 START, IDLE = "start", "cpu at rest"
+POLL: Mapping[Moment, str] = {
+    Moment.BUSY: "cpu poll and scrape",
+    Moment.CHECKED: "cpu poll and scrape, checked",
+    Moment.CHANGED: "cpu poll and scrape, changed",
+}
+"""CPU of a poll and a scrape, by the moment that alternates with the first one."""
 
 
 def interval_for(scrape_seconds: float) -> float:
@@ -72,36 +79,42 @@ def scrapes(running: Running) -> Iterator[tuple[str, float]]:
 
 
 def while_polling(
-    running: Running, gateway: Gateway, interval: float, known: Mapping[int, bytes]
+    running: Running, gateway: Gateway, interval: float, known: Mapping[Moment, bytes]
 ) -> Iterator[tuple[str, float]]:
-    """Measure a contestant that polls, while the gateway cycles through its moments."""
+    """Measure a contestant that polls a gateway whose data change."""
     after(running, gateway.wait_for_poll(time.time(), LONGEST_SECONDS))
-    with gateway.cycling(len(known), interval):
-        yield "cpu poll and scrape", _poll_and_scrape(running, gateway, interval)
+    yield from polls(running, gateway, interval, (Moment.CHECKED, Moment.CHANGED))
+    yield from polls(running, gateway, interval, (Moment.BUSY,))
+    with gateway.alternating(Moment.BUSY, interval):
         during = _during_polls(running, gateway, interval)
         yield "scrapes during polls", len(during)
         yield "p99 during polls", _percentile(during, 99)
         yield from differing(running, interval, known)
-    yield from _memory(running)
+    yield from memory_after_scrapes(running)
 
 
-def polls_alone(
-    running: Running, gateway: Gateway, interval: float, moments: int
+def polls(
+    running: Running, gateway: Gateway, interval: float, moments: Iterable[Moment]
 ) -> Iterator[tuple[str, float]]:
-    """Measure CPU and memory of polls only."""
-    with gateway.cycling(moments, interval):
-        yield "cpu poll and scrape", _poll_and_scrape(running, gateway, interval)
-    yield from _memory(running)
+    """Measure the CPU of a poll and a scrape, while the first moment alternates with each of `moments`."""
+    for moment in moments:
+        # A change of health counts for a twentieth.
+        seconds = CPU_SECONDS / 2 if moment is Moment.CHANGED else CPU_SECONDS
+        with gateway.alternating(moment, interval):
+            yield POLL[moment], _poll_and_scrape(running, gateway, interval, seconds)
 
 
-def differing(running: Running, interval: float, known: Mapping[int, bytes]) -> Iterator[tuple[str, float]]:
+def differing(
+    running: Running, interval: float, known: Mapping[Moment, bytes]
+) -> Iterator[tuple[str, float]]:
     """Count bodies that match no moment of the gateway, under load of several scrapers during polls."""
     answers = crowd(running.url, CROWD, CROWD_SCRAPES, max(CROWD_SECONDS, POLLS * interval))
     yield "bodies", len(answers)
     yield "differing bodies", torn(answers, known)
 
 
-def _memory(running: Running) -> Iterator[tuple[str, float]]:
+def memory_after_scrapes(running: Running) -> Iterator[tuple[str, float]]:
+    """Measure the memory after some scrapes."""
     ends = time.monotonic() + MEMORY_SECONDS
     with closing(Scraper(running.url)) as scraper:
         for _ in range(MEMORY_SCRAPES):
@@ -170,26 +183,26 @@ def _wrk(url: str, ask: Ask, connections: int, seconds: float) -> Load:
     return Load(result["requests"] / result["seconds"], result["p50"], result["p99"])
 
 
-def _poll_and_scrape(running: Running, gateway: Gateway, interval: float) -> float:
-    """Return the mean CPU time of a poll with a scrape after it."""
-    enough = max(POLLS, round(CPU_SECONDS / interval))
+def _poll_and_scrape(running: Running, gateway: Gateway, interval: float, seconds: float) -> float:
+    """Return the mean CPU time of a poll with a scrape after it, over so many seconds."""
+    enough = max(CPU_POLLS, round(seconds / interval))
     with closing(Scraper(running.url)) as scraper:
         # The next poll prepares this format.
         scraper.scrape()
         gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
         wait_for_rest(running.pid)
         since, before = time.time(), cpu_seconds(running.pid)
-        scrapes = polls = 0
-        while scrapes < polls or polls < enough:
-            if scrapes == polls:
+        scraped = polled = 0
+        while scraped < polled or polled < enough:
+            if scraped == polled:
                 gateway.wait_for_poll(time.time(), LONGEST_SECONDS)
                 wait_for_rest(running.pid)
             scraper.scrape()
-            scrapes += 1
+            scraped += 1
             wait_for_rest(running.pid)
             # A slow scrape can span several polls.
-            cpu, polls = cpu_seconds(running.pid) - before, len(gateway.polls(since))
-        return cpu / polls
+            cpu, polled = cpu_seconds(running.pid) - before, len(gateway.polls(since))
+        return cpu / polled
 
 
 def _during_polls(running: Running, gateway: Gateway, interval: float) -> Sequence[float]:

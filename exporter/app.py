@@ -16,6 +16,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.config.settings import Settings
 from exporter.metrics.instruments import ReloadedFile
 from exporter.poll.poller import Poller
+from exporter.status.state import NO_PAST
 from exporter.system.memory import limit_malloc_arenas, raise_gc_threshold
 from exporter.system.signals import handle_reload, handle_stop
 from exporter.telemetry import logs
@@ -23,15 +24,18 @@ from exporter.telemetry.sdk import Telemetry, open_telemetry
 from exporter.telemetry.stdout import OutputHandler
 from exporter.web import healthsocket
 from exporter.web.listeners import Listener, raise_descriptor_limit
+from exporter.web.page.links import Links
+from exporter.web.page.pages import StatusPage
 from exporter.web.routes import Web, health_paths
 from exporter.web.server import EXIT_SECONDS, HealthListener, Server, force_exit_after
-from exporter.web.status import StatusPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from exporter.metrics.custom.config import Definition
-    from exporter.webconfig.config import Reading
+    from exporter.metrics.custom.config import CustomMetricsVersion
+    from exporter.model.history import History
+    from exporter.prometheus.reader import PastReader
+    from exporter.webconfig.config import WebConfigVersion
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,8 +47,8 @@ FLUSH_SECONDS = 2.0
 
 def run(
     settings: Settings,
-    web_file: Reading | None,
-    custom: Definition | None,
+    web_file: WebConfigVersion | None,
+    custom: CustomMetricsVersion | None,
     listeners: Sequence[socket.socket],
 ) -> int:
     """Run until a stop signal, and return the exit code: 0, or 1 when the poll loop died.
@@ -67,8 +71,18 @@ def run(
     telemetry = open_telemetry(settings.telemetry, output.lost)
     logs.export(telemetry.logger_provider)
     poller = _poller(settings, clock, telemetry, custom)
-    page = StatusPage(settings.interval, settings.web.telemetry_path)
-    web = Web(poller.published, clock, page, settings.web.telemetry_path, settings.web.route_prefix)
+    past = _past(settings, poller.history, clock)
+    links = Links(settings.web.grafana_url, settings.web.runbook_url)
+    page = StatusPage(settings.interval, settings.web.telemetry_path, links)
+    web = Web(
+        poller.published,
+        poller.history,
+        clock,
+        page,
+        settings.web.telemetry_path,
+        settings.web.route_prefix,
+        past.current if past else lambda: NO_PAST,
+    )
     raise_descriptor_limit()
     has_files = settings.admin_key_file or web_file or custom
     on_reload = poller.reload if has_files else _report_no_files
@@ -81,10 +95,14 @@ def run(
         _log_listening(settings, web_file, listener)
     _log_warnings(settings, web_file)
     poll_thread.start()
+    if past:
+        past.start()
     try:
         server.run(list(listeners))
     finally:
         poll_thread.stop(POLLER_SECONDS)
+        if past:
+            past.stop()
         LOGGER.info("Stopped")
         telemetry.shutdown(FLUSH_SECONDS)
     return 1 if poll_thread.died else 0
@@ -123,20 +141,32 @@ class PollThread:
             self._server.should_exit = True
 
 
-def _poller(settings: Settings, clock: Clock, telemetry: Telemetry, definition: Definition | None) -> Poller:
+def _poller(
+    settings: Settings, clock: Clock, telemetry: Telemetry, version: CustomMetricsVersion | None
+) -> Poller:
     """Return the poller, with custom metrics if a file defines them."""
-    if definition is None:
+    if version is None:
         return Poller(settings, clock, telemetry.tracer, telemetry.metrics)
     from exporter.metrics.custom.file import CustomFile
 
     on_change = partial(telemetry.metrics.events.reload_changed, ReloadedFile.CUSTOM_METRICS)
-    file = CustomFile(definition, on_change)
+    file = CustomFile(version, on_change)
     return Poller(settings, clock, telemetry.tracer, telemetry.metrics, file.newest, file.reload)
+
+
+def _past(settings: Settings, history: History, clock: Clock) -> PastReader | None:
+    """Return the reader of Prometheus, if there is one and a history to fill."""
+    if settings.prometheus is None or not settings.history:
+        return None
+    from exporter.prometheus.queries import Prometheus
+    from exporter.prometheus.reader import PastReader
+
+    return PastReader(Prometheus(settings.prometheus, clock, settings.authorities), history, clock)
 
 
 def _server(
     settings: Settings,
-    web_file: Reading | None,
+    web_file: WebConfigVersion | None,
     web: Web,
     telemetry: Telemetry,
     clock: Clock,
@@ -191,7 +221,7 @@ def _health_listener(web: Web, host: str, port: int) -> HealthListener | None:
         return None
 
 
-def _log_listening(settings: Settings, web_file: Reading | None, listener: socket.socket) -> None:
+def _log_listening(settings: Settings, web_file: WebConfigVersion | None, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     config = web_file.config if web_file else None
     LOGGER.info(
@@ -210,7 +240,7 @@ def _log_listening(settings: Settings, web_file: Reading | None, listener: socke
     )
 
 
-def _log_warnings(settings: Settings, web_file: Reading | None) -> None:
+def _log_warnings(settings: Settings, web_file: WebConfigVersion | None) -> None:
     config = web_file.config if web_file else None
     warnings = [*settings.warnings, *(config.warnings if config else ())]
     if settings.web.protect_health and not (config and config.users):

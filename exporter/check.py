@@ -12,16 +12,23 @@ import msgspec
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings, TelemetrySettings
 from exporter.errors import Outcome
+from exporter.metrics.custom.discovery import Records
 from exporter.model.custom import CustomMetric, CustomMetrics, CustomSample, CustomSeries
-from exporter.model.fields import PUBLISHED_ONLY
+from exporter.model.endpoints import Endpoint
+from exporter.model.history import History
 from exporter.model.provider import CAPABILITIES, Provider
 from exporter.model.snapshot import Fetch, Snapshot
+from exporter.poll.events import UNMATCHED_HINT
 from exporter.poll.poller import Poller
+from exporter.status import documents
+from exporter.status.order import rank
+from exporter.status.state import State
 from exporter.system.terminal import printable
 from exporter.telemetry.sdk import Telemetry
 
 CUSTOM_HEADINGS = ("CUSTOM METRIC", "KIND", "FROM", "SERIES", "DROPPED", "FIRST SERIES")
 HEADINGS = ("PROVIDER", "HEALTH", "ACTIVE", "RESPONSE", "LAST CHECK (UTC)", "CAPABILITIES")
+RAW_HEADINGS = ("FIELD", "KNOWN IN", "EXAMPLE")
 NOTHING = "-"
 NO_PROVIDERS = (
     "A gateway whose database is down also returns no providers: check the database, and the gateway's log."
@@ -63,10 +70,14 @@ def as_text(snapshot: Snapshot) -> str:
         counts = msgspec.structs.asdict(snapshot.stats)
         lines += ["", "Counts: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
     if snapshot.providers:
-        lines += ["", *_table([HEADINGS, *map(_row, snapshot.providers)])]
+        providers = sorted(snapshot.providers, key=lambda each: rank(each, snapshot))
+        lines += ["", *_table([HEADINGS, *(_row(each, snapshot) for each in providers)])]
     if snapshot.custom:
         rows = (_custom_row(metric, series) for metric, series in snapshot.custom.items())
         lines += ["", *_table([CUSTOM_HEADINGS, *rows])]
+        lines += [
+            _unmatched(metric, series) for metric, series in snapshot.custom.items() if series.matches_nothing
+        ]
     lines += [f"\n{count} x {field} is invalid" for field, count in snapshot.invalid_fields.items()]
     if empty_answer(snapshot):
         lines += ["", f"FAILED {empty_answer(snapshot)}\n       {NO_PROVIDERS}"]
@@ -74,20 +85,34 @@ def as_text(snapshot: Snapshot) -> str:
 
 
 def as_json(snapshot: Snapshot) -> str:
-    """Return the result of the poll as one JSON object."""
-    fetches = snapshot.last_poll.fetches if snapshot.last_poll else ()
+    """Return the result of the poll as one JSON object, with the documents of the HTTP API."""
+    date = snapshot.last_poll.date if snapshot.last_poll else 0.0
+    state = State(snapshot, History(0, snapshot.timing.poll_interval, date), date)
     document = {
         "ok": succeeded(snapshot),
         "hint": NO_PROVIDERS if empty_answer(snapshot) else "",
-        "fetches": [_fetch_object(fetch) for fetch in fetches],
-        "stats": snapshot.stats,
-        "providers": None
-        if snapshot.providers is None
-        else [_provider_object(p) for p in snapshot.providers],
+        "status": documents.status(state),
+        "providers": documents.providers(state).providers,
         "invalid_fields": dict(snapshot.invalid_fields),
         "custom_metrics": [_custom_object(metric, series) for metric, series in snapshot.custom.items()],
     }
     return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def raw(settings: Settings) -> tuple[Snapshot, str]:
+    """Poll once; return the result, and the fields of the gateway's records as text."""
+    found = [Records(endpoint) for endpoint in Endpoint]
+    snapshot = poll(settings, tuple(each.metric() for each in found))
+    tables = (_raw_table(each) for each in found)
+    return snapshot, "\n".join(printable(line) for table in tables for line in table)
+
+
+def _raw_table(records: Records) -> Iterator[str]:
+    fields = records.known_fields().items()
+    rows = [(path, f"{found.known} of {records.count}", found.example) for path, found in fields]
+    yield f"{records.endpoint.path}: {records.count} record{'s' if records.count != 1 else ''}"
+    yield from _table([RAW_HEADINGS, *rows])
+    yield ""
 
 
 def _fetch_line(fetch: Fetch) -> str:
@@ -100,10 +125,10 @@ def _fetch_line(fetch: Fetch) -> str:
     return f"{line}, {fetch.outcome}\n       {printable(fetch.hint)}{request}"
 
 
-def _row(provider: Provider) -> tuple[str, ...]:
+def _row(provider: Provider, snapshot: Snapshot) -> tuple[str, ...]:
     return (
         printable(provider.slug),
-        provider.health.label,
+        provider.health.label + (", overdue" if snapshot.is_overdue(provider) else ""),
         _yes_no(provider.is_active),
         NOTHING if provider.response_time_ms is None else f"{provider.response_time_ms:.0f} ms",
         _date(provider.last_health_check),
@@ -118,6 +143,10 @@ def _custom_row(metric: CustomMetric, series: CustomSeries) -> tuple[str, ...]:
     return (metric.name, metric.kind.value, metric.source.value, *figures)
 
 
+def _unmatched(metric: CustomMetric, series: CustomSeries) -> str:
+    return f"Note: {metric.name} has a value in 0 of {series.records} records. {UNMATCHED_HINT}"
+
+
 def _sample(sample: CustomSample) -> str:
     labels = ", ".join(f"{name}={text!r}" for name, text in sample.labels.items())
     value = f"{sample.value:.15g}"
@@ -129,24 +158,6 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-
-
-def _fetch_object(fetch: Fetch) -> Mapping[str, Any]:
-    return {
-        "endpoint": fetch.endpoint.value,
-        "outcome": fetch.outcome.value,
-        "status": fetch.status,
-        "attempts": fetch.attempts,
-        "duration_ms": round(fetch.duration_seconds * 1000, 3),
-        "request_id": fetch.request_id,
-        "hint": fetch.hint,
-    }
-
-
-def _provider_object(provider: Provider) -> Mapping[str, Any]:
-    values = msgspec.structs.asdict(provider)
-    published = zip(PUBLISHED_ONLY, values.pop("published"), strict=False)
-    return {**values, "health": provider.health.label, **dict(published)}
 
 
 def _custom_object(metric: CustomMetric, series: CustomSeries) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ configuration, 3 cannot listen.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -21,9 +20,10 @@ from exporter.clock import SystemClock
 from exporter.config import flags, values
 from exporter.config.environment import prepare
 from exporter.config.flags import FLAGS, Flag
-from exporter.config.settings import VARIABLES, Settings, load_web_settings
+from exporter.config.prometheus import DEFAULT_JOB
+from exporter.config.settings import SHORTEST_HISTORY, VARIABLES, Settings, load_web_settings
 from exporter.configuration import WEB_CONFIG_FILES, Configuration, load_configuration
-from exporter.doctor.targets import CREDENTIAL_VARIABLES, DEFAULT_JOB, JOB, SERVERS, load_targets
+from exporter.doctor.targets import CREDENTIAL_VARIABLES, JOB, SERVERS, load_targets
 from exporter.errors import ListenError, SettingsError
 from exporter.system.signals import handle_hangup, handle_stop
 from exporter.system.terminal import printable
@@ -135,8 +135,11 @@ def run(environ: Mapping[str, str]) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option(
+    "--raw", is_flag=True, help="Print the fields of the gateway's records, as custom metrics see them."
+)
 @click.pass_obj
-def check(environ: Mapping[str, str], /, as_json: bool) -> None:
+def check(environ: Mapping[str, str], /, as_json: bool, raw: bool) -> None:
     """Poll the gateway once and print the result.
 
     Exit code 0 if both endpoints succeed and return at least one provider, 1 if not, 2 if a setting is
@@ -148,10 +151,14 @@ def check(environ: Mapping[str, str], /, as_json: bool) -> None:
     from exporter import check as checks
 
     _print_warnings(configuration)
-    snapshot = checks.poll(
-        configuration.settings, configuration.custom.metrics if configuration.custom else ()
-    )
-    click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
+    custom = configuration.custom.metrics if configuration.custom else ()
+    if raw:
+        snapshot, fields = checks.raw(configuration.settings)
+        click.echo(fields)
+    else:
+        snapshot = checks.poll(configuration.settings, custom)
+    if not raw or not snapshot.up:
+        click.echo(checks.as_json(snapshot) if as_json else checks.as_text(snapshot))
     sys.exit(0 if checks.succeeded(snapshot) else EXIT_FAILED)
 
 
@@ -255,6 +262,8 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
             EXIT_SETTINGS,
             "ADMIN_KEY is not set: with --gateway-only it is the key that clients must send.",
         )
+    import secrets
+
     key = os.environ["ADMIN_KEY"] if gateway_only else secrets.token_urlsafe(24)
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
@@ -287,6 +296,7 @@ def _demo_environment(
     if "PROVIDER_SCRAPE_INTERVAL" not in variables:
         variables.setdefault("SCRAPE_INTERVAL", f"{day_seconds / POLLS_PER_DAY:g}")
     variables.setdefault("METRICS_HOST", DEMO_HOST)
+    variables.setdefault("HISTORY", f"{max(day_seconds, SHORTEST_HISTORY):g}")
     variables.pop("ADMIN_KEY_FILE", None)
     return {**variables, "GATEWAY_API_URL": url, "ADMIN_KEY": key}
 

@@ -13,8 +13,8 @@ from exporter.config.settings import Settings, load_settings
 from exporter.errors import SettingsError
 
 if TYPE_CHECKING:
-    from exporter.metrics.custom.config import Definition
-    from exporter.webconfig.config import Reading
+    from exporter.metrics.custom.config import CustomMetricsVersion
+    from exporter.webconfig.config import WebConfigVersion
 
 WEB_CONFIG_FILES = (flags.WEB_CONFIG_FILE, "WEB_CONFIG_FILE")
 """Flag and variable of the web configuration file, in order of precedence."""
@@ -26,8 +26,8 @@ class Configuration:
     """Valid settings and files."""
 
     settings: Settings
-    web_file: Reading | None
-    custom: Definition | None
+    web_file: WebConfigVersion | None
+    custom: CustomMetricsVersion | None
 
 
 def load_configuration(environ: Mapping[str, str]) -> Configuration:
@@ -48,7 +48,7 @@ def load_configuration(environ: Mapping[str, str]) -> Configuration:
     return Configuration(settings, web_file, custom)
 
 
-def read_web_file(environ: Mapping[str, str]) -> Reading | None:
+def read_web_file(environ: Mapping[str, str]) -> WebConfigVersion | None:
     """Return the web configuration file, with any problems; None if none is set."""
     path = unquoted(environ.get(_web_config_source(environ), "").strip())
     if not path:
@@ -63,7 +63,7 @@ def _web_config_source(environ: Mapping[str, str]) -> str:
     return next((name for name in WEB_CONFIG_FILES if environ.get(name, "").strip()), WEB_CONFIG_FILES[-1])
 
 
-def _read_custom_metrics(environ: Mapping[str, str]) -> Definition | None:
+def _read_custom_metrics(environ: Mapping[str, str]) -> CustomMetricsVersion | None:
     path = unquoted(environ.get(CUSTOM_METRICS_FILE, "").strip())
     if not path:
         return None

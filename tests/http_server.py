@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import random
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from types import TracebackType
 from typing import IO, Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -29,6 +32,32 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
 
 
 BAD_REQUEST = answer(400)
+
+
+PORTS = range(15_000, 31_000)
+"""Not among those that the system gives to connections: one of these could be in use a moment later."""
+PROCESSES = 8
+"""Processes of the tests with ports of their own."""
+
+
+def own_ports() -> Iterator[int]:
+    """Yield the ports of this process, again and again, from one at random on."""
+    share = len(PORTS) // PROCESSES
+    first = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES * share
+    ports = PORTS[first : first + share]
+    start = random.randrange(share)
+    return cycle([*ports[start:], *ports[:start]])
+
+
+OWN_PORTS = own_ports()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    while True:
+        port = next(OWN_PORTS)
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 @dataclass(frozen=True)

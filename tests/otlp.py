@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -65,3 +66,8 @@ class OtlpReceiver(StubServer):
             for logged in ExportLogsServiceRequest.FromString(body).resource_logs:
                 self.resources.append(logged.resource)
                 self.records += [record for scope in logged.scope_logs for record in scope.log_records]
+
+
+def attributes(owner: Resource | LogRecord | Span) -> dict[str, Any]:
+    """Return the attributes as plain values."""
+    return {item.key: getattr(item.value, item.value.WhichOneof("value") or "") for item in owner.attributes}

@@ -86,9 +86,13 @@ class Program:
             if line["message"] == message:
                 return line
 
+    def address(self) -> str:
+        """Return host and port of the exporter."""
+        return f"127.0.0.1:{self.record('Listening')['port']}"
+
     def url(self) -> str:
         """Return the URL of the exporter."""
-        return f"http://127.0.0.1:{self.record('Listening')['port']}"
+        return f"http://{self.address()}"
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal; return the exit code and the seconds until the exit."""

@@ -11,6 +11,7 @@ from tests.http_server import Asked as Asked
 from tests.http_server import Connection, StubServer
 from tests.http_server import answer as answer
 
+KEY = "test-admin-key"
 RECORDED = Path(__file__).parent / "recorded"
 
 LIST = "/providers/?include_inactive=true"
@@ -48,6 +49,11 @@ class ReplayGateway(StubServer):
     on_ask: Callable[[Asked], object] = bool
     """Called with each request before the response."""
     reached: threading.Event = field(default_factory=threading.Event)
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return the environment of an exporter that polls this gateway and listens on a free port."""
+        listen = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": "0"}
+        return {"GATEWAY_API_URL": self.url, "ADMIN_KEY": KEY, **listen, **more}
 
     def replay(self, target: str, name: str) -> None:
         """Respond to `target` with a recording."""

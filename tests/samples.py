@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.model import converters
 from exporter.model.converters import MAX_TEXT
-from exporter.model.fields import FIELDS, Field
+from exporter.model.fields import Field
 from exporter.model.provider import HealthStatus
 
 HUGE = 10**400
@@ -33,11 +33,8 @@ SAMPLES: Mapping[Callable[[object], object], Samples] = MappingProxyType(
         ),
         converters.text: Samples(
             (
-                ("OpenAI", "OpenAI"),
-                ("", ""),
-                ('a "b"\n\\c', 'a "b"\n\\c'),
-                ("\N{GRINNING FACE}", "\N{GRINNING FACE}"),
-                ("n" * MAX_TEXT, "n" * MAX_TEXT),
+                *(("OpenAI", "OpenAI"), ("", ""), ('a "b"\n\\c', 'a "b"\n\\c')),
+                *(("\N{GRINNING FACE}", "\N{GRINNING FACE}"), ("n" * MAX_TEXT, "n" * MAX_TEXT)),
             ),
             (1, True, [], {}, LONG),
         ),
@@ -45,14 +42,25 @@ SAMPLES: Mapping[Callable[[object], object], Samples] = MappingProxyType(
             ((16, "16"), (0, "0"), (2**63 - 1, "9223372036854775807"), ("b7e2", "b7e2")),
             (1.0, True, False, [], {}, LONG, 2**63, -(2**63) - 1, HUGE),
         ),
+        converters.link: Samples(
+            (
+                ("https://example.com/a?b=c#d", "https://example.com/a?b=c#d"),
+                *((url, url) for url in ("http://[::1]:8080", "https://example.com/" + "x" * 1004)),
+                *(
+                    (text, "")
+                    for text in ("", "example.com", "javascript:alert(1)", "//example.com", "https://")
+                ),
+                *(
+                    (text, "")
+                    for text in ("https://user@example.com", "https://a b", "https://example.com/\n")
+                ),
+                *((text, "") for text in ('https://x/"><b>\u00e4', "https://example.com/" + "x" * 1005)),
+            ),
+            (1, True, [], {}),
+        ),
         converters.boolean: Samples(((True, True), (False, False)), (1, 0, 1.0, "true", "", [], {})),
         converters.health: Samples(
-            (
-                ("degraded", HealthStatus.DEGRADED),
-                ("healthy", HealthStatus.HEALTHY),
-                ("down", HealthStatus.DOWN),
-                ("unknown", HealthStatus.UNKNOWN),
-            ),
+            tuple((name, HealthStatus[name.upper()]) for name in ("degraded", "healthy", "down", "unknown")),
             ("HEALTHY", "Down", " healthy", "", "maintenance", 1, True, [], {}),
         ),
         converters.non_negative: Samples(
@@ -64,12 +72,9 @@ SAMPLES: Mapping[Callable[[object], object], Samples] = MappingProxyType(
                 ("2026-08-20T02:00:04.5Z", 1787191204.5),
                 ("2026-08-20T02:00:04.118273Z", 1787191204.118273),
                 ("2026-08-20T02:00:06.123456789Z", 1787191206.123457),
-                ("2026-08-20T02:00:06+00:00", 1787191206.0),
-                ("2026-08-20T02:00:06-00:00", 1787191206.0),
-                ("2026-08-20T04:30:06+02:30", 1787191206.0),
-                ("2026-08-19T19:00:06-07:00", 1787191206.0),
-                ("2026-08-20t02:00:06z", 1787191206.0),
-                ("2026-08-20 02:00:06Z", 1787191206.0),
+                *(("2026-08-20T02:00:06+00:00", 1787191206.0), ("2026-08-20T02:00:06-00:00", 1787191206.0)),
+                *(("2026-08-20T04:30:06+02:30", 1787191206.0), ("2026-08-19T19:00:06-07:00", 1787191206.0)),
+                *(("2026-08-20t02:00:06z", 1787191206.0), ("2026-08-20 02:00:06Z", 1787191206.0)),
                 ("2026-08-20T02:00:06", 1787191206.0),
                 ("2024-02-29T23:59:59Z", 1709251199.0),
                 ("1970-01-01T00:00:00Z", 0.0),
@@ -101,18 +106,6 @@ def row(values: Mapping[str, object]) -> dict[str, Any]:
     return made
 
 
-def value_at(path: str, record: Any) -> Any:
-    """Return the JSON value at a path, None if there is none."""
-    for key in path.split("."):
-        record = (record or {}).get(key)
-    return record
-
-
 def sample(field: Field) -> Any:
     """Return a valid JSON value of a field."""
     return SAMPLES[field.convert].valid[0][0]
-
-
-def complete_row() -> dict[str, Any]:
-    """Return a row that has a value for every field."""
-    return row({field.path: sample(field) for field in FIELDS})

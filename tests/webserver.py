@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -70,10 +71,13 @@ class WebServer:
         """Return an open connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
-    def handshake(self) -> ssl.SSLSocket:
+    def client(self) -> ssl.SSLContext:
+        """Return the TLS context of a client that trusts the server."""
+        return ssl.create_default_context(cafile=self.folder.ca_path)
+
+    def handshake(self, client: ssl.SSLContext | None = None, **options: Any) -> ssl.SSLSocket:
         """Return an open connection after its TLS handshake."""
-        context = ssl.create_default_context(cafile=self.folder.ca_path)
-        return context.wrap_socket(self.connect(), server_hostname="localhost")
+        return (client or self.client()).wrap_socket(self.connect(), server_hostname="localhost", **options)
 
     async def answer(self, request: Request) -> Response:
         """Return a response with headers of its own."""
@@ -85,6 +89,29 @@ class WebServer:
     async def fail(self, request: Request) -> Response:
         """Raise an exception."""
         raise ZeroDivisionError
+
+
+@contextmanager
+def run(process: server.Server) -> Iterator[int]:
+    """Run a server on a free port, in a thread named `loop`; yield the port."""
+    with listeners.bind(WebSettings("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=process.run, args=([listener],), name="loop")
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            process.should_exit = True
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Return all data until the server closes or resets the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+        while part := connection.recv(65_536):
+            received += part
+    return received
 
 
 @contextmanager
@@ -102,14 +129,5 @@ def serve(folder: Folder, *, protect_health: bool = False, **sections: Any) -> I
     )
     first = reading.config.tls
     tls = ReloadingContext(lambda: file.newest().tls or first) if first else None
-    process = server.Server(middleware, tls)
-    listener = listeners.bind(WebSettings("127.0.0.1", 0))
-    running.port = listener.getsockname()[1]
-    thread = threading.Thread(target=process.run, args=([listener],))
-    thread.start()
-    try:
+    with run(server.Server(middleware, tls)) as running.port:
         yield running
-    finally:
-        process.should_exit = True
-        thread.join(PATIENCE)
-        assert not thread.is_alive()

@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from exporter.config import flags, values
+from exporter.config import flags, prometheus, values
 from exporter.config.adminkey import check_key
 from exporter.config.environment import SIGNALS, clean
+from exporter.config.prometheus import PrometheusSettings
 from exporter.config.quotes import unquoted
 from exporter.config.urls import is_http_url, url_problem
 from exporter.files.problems import Problems
@@ -35,6 +36,8 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 86_400.0
 """Limits of the interval and of the fetch timeout."""
 OVERDUE_DAYS = 30
 """Upper limit of HEALTH_CHECK_OVERDUE."""
+SHORTEST_HISTORY, LONGEST_HISTORY = 60.0, 30 * 86_400.0
+"""Limits of HISTORY."""
 LOG_LEVELS: Mapping[str, str] = MappingProxyType(
     {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
 )
@@ -93,6 +96,20 @@ VARIABLES = (
         values.duration(SHORTEST_SECONDS, OVERDUE_DAYS * LONGEST_SECONDS),
         "Age at which a provider's health check counts as overdue",
     ),
+    Variable(
+        "HISTORY",
+        "24h",
+        values.duration(SHORTEST_HISTORY, LONGEST_HISTORY, or_zero=True),
+        "Length of the history on the status page, 0 for none",
+    ),
+    Variable("GRAFANA_EXTERNAL_URL", "", values.utf8, "Root of Grafana for links on the status page"),
+    Variable(
+        "RUNBOOK_URL",
+        "",
+        values.utf8,
+        "Prefix of docs/runbooks/... in links of the status page; only the path if unset",
+    ),
+    *(Variable(name, default, values.utf8, meaning) for name, default, meaning in prometheus.VARIABLES),
     Variable("LOG_LEVEL", "info", values.choice(LOG_LEVELS), "debug, info, warning (or warn) or error"),
     Variable(
         "WEB_CONFIG_FILE",
@@ -115,7 +132,13 @@ VARIABLES = (
 )
 
 INTERVAL_ALIAS = "PROVIDER_SCRAPE_INTERVAL"
-WEB_VARIABLES = ("METRICS_HOST", "METRICS_PORT", "PROTECT_HEALTH_ROUTES")
+WEB_VARIABLES = (
+    "METRICS_HOST",
+    "METRICS_PORT",
+    "PROTECT_HEALTH_ROUTES",
+    "GRAFANA_EXTERNAL_URL",
+    "RUNBOOK_URL",
+)
 EXPORTERS = ("otlp", "console", "none")
 METRICS_EXPORTERS = ("prometheus", *EXPORTERS)
 """Values of OTEL_METRICS_EXPORTER; /metrics is served in any case."""
@@ -136,6 +159,10 @@ class WebSettings:
     telemetry_path: str = TELEMETRY_PATH
     route_prefix: str = ""
     """Prefix of every path, without a trailing slash."""
+    grafana_url: str = ""
+    """Root of Grafana for links of the status page, without a trailing slash; empty: none."""
+    runbook_url: str = ""
+    """Root of the repository's pages, for links to runbooks, in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +195,10 @@ class Settings:
     """At most MAX_FETCH_SHARE of the interval."""
     stale_after: float
     health_check_overdue: float
+    history: float
+    """0: none."""
+    prometheus: PrometheusSettings | None
+    """None: the history begins at the start."""
     log_level: str
     web: WebSettings
     telemetry: TelemetrySettings
@@ -225,6 +256,8 @@ class _Reader:
         web = self.web()
         telemetry = self._telemetry()
         authorities = self._authorities(url)
+        history = float(self._value("HISTORY"))
+        source = prometheus.read(self._environ, self.problems)
         self.problems.raise_any()
         return Settings(
             gateway_url=url,
@@ -234,6 +267,8 @@ class _Reader:
             fetch_timeout=fetch_timeout,
             stale_after=stale_after,
             health_check_overdue=health_check_overdue,
+            history=history,
+            prometheus=source,
             log_level=log_level,
             web=web,
             telemetry=telemetry,
@@ -253,6 +288,8 @@ class _Reader:
             tuple(further),
             self._telemetry_path(),
             self._route_prefix(),
+            self._link_root("GRAFANA_EXTERNAL_URL"),
+            self._link_root("RUNBOOK_URL"),
         )
 
     def _remove_quotes(self, names: Iterable[str]) -> None:
@@ -298,6 +335,12 @@ class _Reader:
         elif url and flags.ROUTE_PREFIX not in self._environ:
             return str(self._convert(flags.EXTERNAL_URL, urlsplit(url).path, values.url_path))
         return str(self._flag(flags.ROUTE_PREFIX, values.url_path, ""))
+
+    def _link_root(self, name: str) -> str:
+        url = self._environ.get(name, "")
+        if url and (problem := url_problem(url, "none is needed")):
+            self.problems.append(f"{name} {problem}")
+        return url.rstrip("/")
 
     def _gateway_url(self) -> str:
         text = self._environ.get("GATEWAY_API_URL", "")

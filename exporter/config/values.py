@@ -47,15 +47,17 @@ def format_duration(seconds: float) -> str:
     return f"{milliseconds // round(UNITS[unit] * 1000)}{unit}"
 
 
-def duration(shortest: float, longest: float) -> Callable[[str], float]:
-    """Return the converter of a duration within limits, in seconds."""
+def duration(shortest: float, longest: float, *, or_zero: bool = False) -> Callable[[str], float]:
+    """Return the converter of a duration within limits, in seconds; `or_zero` accepts 0 as well."""
     limits = f"must be between {format_duration(shortest)} and {format_duration(longest)}"
+    if or_zero:
+        limits += ", or 0"
 
     def read(text: str) -> float:
         seconds = parse_duration(text)
         if seconds is None:
             raise ValueError("must be a duration such as 60, 60s or 5m")
-        if not shortest <= seconds <= longest:
+        if not (shortest <= seconds <= longest or (or_zero and seconds == 0)):
             raise ValueError(limits)
         return seconds
 

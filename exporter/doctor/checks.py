@@ -10,7 +10,6 @@ from exporter import check
 from exporter.clock import Clock
 from exporter.doctor import grafana, metrics, source, telemetry
 from exporter.doctor.context import Context
-from exporter.doctor.probe import ProbeError, authorization
 from exporter.doctor.report import Finding, Result, State, failed, ok, truncated
 from exporter.doctor.targets import (
     ALERTMANAGER,
@@ -25,7 +24,9 @@ from exporter.doctor.targets import (
     Targets,
 )
 from exporter.errors import Outcome
+from exporter.transport.auth import authorization
 from exporter.transport.authorities import AUTHORITIES, find_authorities
+from exporter.transport.probe import ProbeError
 
 CLOCK_SECONDS = 30.0
 """Tolerated difference between clocks; a Date header has a resolution of one second."""

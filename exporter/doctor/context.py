@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
-from exporter.doctor.probe import Reply, get
 from exporter.doctor.targets import Targets
 from exporter.model.snapshot import Snapshot
 from exporter.transport.authorities import find_authorities
+from exporter.transport.probe import Reply, get
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import msgspec
 
 from exporter.doctor.context import Context
-from exporter.doctor.probe import ProbeError
 from exporter.doctor.report import Finding, State, failed, ok, sanitized
 from exporter.doctor.targets import GRAFANA
 from exporter.errors import Outcome
+from exporter.transport.probe import ProbeError
 
 SOURCE_TYPES = ("prometheus", "loki", "tempo")
 """Types that the dashboards query."""

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from exporter.doctor.context import Context
-from exporter.doctor.probe import ProbeError
 from exporter.doctor.report import Finding, State, duration, failed, ok, plural, sanitized
 from exporter.doctor.targets import ALERTMANAGER, PROMETHEUS
 from exporter.errors import Outcome
+from exporter.transport.probe import ProbeError
 
 UP, UNKNOWN = "up", "unknown"
 ALERT_PREFIX = "Gatewayz"

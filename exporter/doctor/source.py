@@ -12,12 +12,12 @@ from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
 from exporter.config.values import address
 from exporter.configuration import load_configuration, read_web_file
 from exporter.doctor.context import Context, Exposition
-from exporter.doctor.probe import ProbeError, Reply
 from exporter.doctor.report import Finding, State, duration, failed, ok, plural, sanitized
 from exporter.doctor.targets import EXPORTER
 from exporter.errors import Outcome, SettingsError
 from exporter.model.snapshot import Fetch, Snapshot
 from exporter.transport.connecting import NO_CONNECTION
+from exporter.transport.probe import ProbeError, Reply
 from exporter.web.healthcheck import ANY_ADDRESS
 
 DNS, CONNECTION, TLS, KEY, ANSWERS = "DNS", "connection", "TLS", "key", "answers"

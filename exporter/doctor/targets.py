@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.config.prometheus import DEFAULT_JOB
 from exporter.config.urls import url_problem
 from exporter.files.problems import Problems
 from exporter.files.secret import Secret, secret_or_file
+from exporter.transport.auth import Credentials
 
 EXPORTER = "exporter"
 PROMETHEUS = "prometheus"
@@ -17,7 +19,6 @@ LOKI = "loki"
 TEMPO = "tempo"
 GRAFANA = "grafana"
 
-DEFAULT_JOB = "provider_metrics"
 DEFAULT_GRAFANA_USER = "admin"
 JOB = "PROMETHEUS_JOB"
 
@@ -94,15 +95,6 @@ CREDENTIAL_VARIABLES: tuple[tuple[str, str], ...] = (
     ("GRAFANA_ADMIN_PASSWORD_FILE", "File that holds the password, instead of GRAFANA_ADMIN_PASSWORD"),
 )
 """Variables of credentials and their meaning; flags would be visible in the list of processes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Credentials for a server."""
-
-    user: str | None
-    """None: the secret is a token, else it is the password of this user."""
-    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)

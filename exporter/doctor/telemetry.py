@@ -12,10 +12,10 @@ import msgspec
 
 from exporter import SERVICE_NAME
 from exporter.doctor.context import Context, PollRecord
-from exporter.doctor.probe import ProbeError
 from exporter.doctor.report import Finding, State, duration, failed, is_ok, ok, plural, sanitized
 from exporter.doctor.targets import COLLECTOR, EXPORTER, LOKI, TEMPO
 from exporter.errors import Outcome
+from exporter.transport.probe import ProbeError
 
 POLL_MESSAGES = frozenset({"Updated provider metrics", "Updated provider metrics in part", "Fetch failed"})
 """Every poll logs one of them."""

@@ -111,20 +111,20 @@ class Section:
         self._name = name
         self._problems = problems
         if not isinstance(value, dict | None):
-            self.complain("", "must be a mapping.")
+            self.add_problem("", "must be a mapping.")
         content = value if isinstance(value, dict) else {}
         self.values: Mapping[str, object] = content
         if known is not None:
             self.values = {key: content[key] for key in known if content.get(key) is not None}
             for key in (key for key in content if key not in known):
-                self.complain(key, f"is not known{_suggestion(key, known)}")
+                self.add_problem(key, f"is not known{_suggestion(key, known)}")
 
     def path(self, key: str) -> str:
         """Return the path of a key in the file."""
         name = key if SAFE_KEY.fullmatch(key) or not key else "(hidden name)"
         return ".".join(filter(None, (self._name, name)))
 
-    def complain(self, key: str, text: str) -> None:
+    def add_problem(self, key: str, text: str) -> None:
         """Add a problem with a key."""
         self._problems.append(f"{self.path(key)} {text}")
 
@@ -133,7 +133,7 @@ class Section:
         value = self.values.get(key, "")
         if isinstance(value, str):
             return value
-        self.complain(key, "must be a string.")
+        self.add_problem(key, "must be a string.")
         return ""
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -141,14 +141,14 @@ class Section:
         value = self.values.get(key, [])
         if isinstance(value, list) and all(isinstance(element, str) and element for element in value):
             return tuple(value)
-        self.complain(key, "must be a list of strings.")
+        self.add_problem(key, "must be a list of strings.")
         return ()
 
     def boolean(self, key: str, default: bool) -> bool:
         """Return a boolean."""
         text = self.text(key).lower()
         if text and text not in BOOLEANS:
-            self.complain(key, "must be true or false.")
+            self.add_problem(key, "must be true or false.")
         return BOOLEANS.get(text, default)
 
     def choice(self, key: str, table: Mapping[str, T], default: str) -> T:
@@ -160,7 +160,9 @@ class Section:
         """Return the value of each name in a table, `other` for an unknown name."""
         for name in names:
             if name not in table:
-                self.complain(key, f"has {name[:64]!r}, which is not known{_suggestion(name, tuple(table))}")
+                self.add_problem(
+                    key, f"has {name[:64]!r}, which is not known{_suggestion(name, tuple(table))}"
+                )
         return [table.get(name, other) for name in names]
 
 

@@ -6,7 +6,6 @@ timeout does not limit a request: it restarts with each byte.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -20,12 +19,11 @@ from exporter.transport.auth import HeaderAuth, bearer
 from exporter.transport.authorities import Authorities
 from exporter.transport.connections import ActiveConnection
 from exporter.transport.failures import NO_ANSWER, RETRIED_STATUS, check_status, translated
-from exporter.transport.session import Response, Session
+from exporter.transport.session import Response, Session, read_body
 
 MAX_TRIES = 3
 MAX_REDIRECTS = 5
 FIRST_BACKOFF_SECONDS = 0.25
-CHUNK_BYTES = 64 * 1024
 MAX_DETAIL = 128
 RETRIED_OUTCOMES = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.RATE_LIMITED})
 PROXY_STATUS = frozenset({403, 502, 503, 504})
@@ -204,21 +202,8 @@ class GatewayClient:
 
     def _reply(self, response: Response) -> Reply:
         check_status(response, _is_from_gateway(response))
-        body = self._read(response)
+        body = read_body(response, self._connection, self._endpoint.max_bytes)
         return Reply(body, response.status_code, self._attempts, self._request_id)
-
-    def _read(self, response: Response) -> bytes:
-        """Read the body; its size is counted after decompression."""
-        # `BytesIO.getvalue` does not copy.
-        body = io.BytesIO()
-        for chunk in response.iter_content(CHUNK_BYTES):
-            if self._connection.is_aborted:
-                # Decompression of the received bytes can take long.
-                raise GatewayError(Outcome.TIMEOUT, NO_ANSWER)
-            body.write(chunk)
-            if body.tell() > self._endpoint.max_bytes:
-                raise GatewayError(Outcome.TOO_LARGE, f"more than {self._endpoint.max_bytes} bytes")
-        return body.getvalue()
 
 
 class _KeyHeader:

@@ -16,7 +16,6 @@ from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, ObservableGauge
 from opentelemetry.sdk.metrics.export import (
     Gauge,
@@ -89,7 +88,10 @@ class Metrics:
         self._custom_groups: Sequence[_GaugeGroup] = ()
 
     def collect(self, snapshot: Snapshot) -> Sequence[Metric]:
-        """Return every metric family, sorted by name, gauges with the values of `snapshot`."""
+        """Return every metric family, sorted by name, gauges with the values of `snapshot`.
+
+        A family of unchanged gauges is the object that was returned before.
+        """
         custom = tuple(snapshot.custom)
         if custom != self._custom:
             self._custom = custom
@@ -104,6 +106,14 @@ class Metrics:
         )
         # The SDK's own order depends on which family had a value first.
         return sorted(families, key=attrgetter("name"))
+
+    def release(self) -> None:
+        """Free the samples that `collect` returned last, when they have been encoded.
+
+        The families of unchanged gauges are returned again, without samples.
+        """
+        for group in (*self._groups, *self._custom_groups):
+            group.release()
 
     def push(self) -> None:
         """Start sending every metric with the values of the last `collect`; returns at once.
@@ -139,6 +149,8 @@ class Metrics:
         return [_GaugeGroup(members, self._resource, is_pushed) for members in (*alone, *shared) if members]
 
     def _export(self, data: MetricsData) -> None:
+        from opentelemetry.instrumentation.utils import suppress_instrumentation
+
         # The export itself must create no telemetry.
         with suppress_instrumentation():
             if self._exporter is not None:
@@ -176,11 +188,16 @@ class _GaugeGroup:
         return True
 
     def collect(self) -> Sequence[Metric]:
-        """Return the families with the current samples: those of the last collection if none has changed."""
+        """Return the families with the current samples; those of the last collection if none has changed."""
         if self._families is None:
             self._provider = self._provider or self._open()
             self._families = list(self._provider.collect())
         return self._families
+
+    def release(self) -> None:
+        """Free the samples of the families."""
+        for family in self._families or ():
+            family.samples.clear()
 
     def collected(self, now: int) -> Iterable[SdkMetric]:
         """Yield the metrics of the last collection, with the time `now` in Unix nanoseconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -12,6 +13,9 @@ from exporter.model.provider import HealthStatus
 
 MAX_TEXT = 256
 """Characters."""
+MAX_LINK = 1024
+LINK = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(?:[/?#][!-~]*)?")
+"""Without a user, whose name could look like a host."""
 HEALTH_BY_WORD = MappingProxyType({status.label: status for status in HealthStatus})
 
 
@@ -20,6 +24,14 @@ def text(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise ValueError
     return value
+
+
+def link(value: object) -> str:
+    """Return an http(s) URL, or an empty string for any other text: a page must not lead elsewhere."""
+    if not isinstance(value, str):
+        raise ValueError
+    is_link = len(value) <= MAX_LINK and LINK.fullmatch(value)
+    return value if is_link else ""
 
 
 def slug(value: object) -> str:

@@ -82,6 +82,13 @@ class CustomSeries:
     samples: tuple[CustomSample, ...] = ()
     dropped: Mapping[DropReason, int] = field(default_factory=lambda: MappingProxyType({}))
     """Number of dropped values by reason."""
+    records: int = 0
+    """Number of records that were read."""
+
+    @property
+    def matches_nothing(self) -> bool:
+        """Whether no record has a value, not even an invalid one."""
+        return self.records > 0 and not self.samples and not self.dropped
 
 
 NO_SERIES = CustomSeries()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.model.converters import boolean, health, identifier, non_negative, slug, text, timestamp
+from exporter.model.converters import boolean, health, identifier, link, non_negative, slug, text, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,8 @@ FIELDS = (
             "Unix time of the last health check that was reported to the gateway.",
         ),
     ),
+    Field("site_url", link, attribute="site_url"),
+    Field("status_page_url", link, attribute="status_page_url"),
 )
 
 PUBLISHED_ONLY = tuple(field.path for field in FIELDS if not field.attribute)

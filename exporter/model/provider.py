@@ -49,6 +49,9 @@ class Provider(msgspec.Struct, frozen=True):
     response_time_ms: float | None = None
     last_health_check: float | None = None
     """Unix seconds."""
+    site_url: str = ""
+    """An http(s) URL, as the next one; empty if there is none."""
+    status_page_url: str = ""
     published: tuple[float | None, ...] = ()
     """Values of the fields that are only published, in the order of `PUBLISHED_ONLY`."""
 

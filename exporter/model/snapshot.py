@@ -72,6 +72,8 @@ class Snapshot:
     """By slug, the Unix time at which the current health was first listed; None if it never changed."""
     last_success: Mapping[Endpoint, float] = field(default_factory=lambda: MappingProxyType({}))
     """Unix time of the last successful fetch; remains when the data are stale."""
+    failing_since: Mapping[Endpoint, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Unix time of the first of the consecutive failed fetches of an endpoint, if the last one failed."""
     last_update: float | None = None
     """Unix time of the last successful poll; remains when the data are stale."""
     last_poll: Poll | None = None

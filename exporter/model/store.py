@@ -64,6 +64,13 @@ class SnapshotStore:
             self.current,
             last_poll=poll,
             last_success=MappingProxyType({**self.current.last_success, **dict.fromkeys(good, date)}),
+            failing_since=MappingProxyType(
+                {
+                    fetch.endpoint: self.current.failing_since.get(fetch.endpoint, poll.date)
+                    for fetch in poll.fetches
+                    if fetch.answer is None
+                }
+            ),
             last_update=date if poll.succeeded else self.current.last_update,
             health_since=MappingProxyType(self._health_since(before, date)),
         )

@@ -20,6 +20,7 @@ MAX_CHANGES = 50
 PAGE_ROWS = 1000
 """The gateway's database silently truncates a list at this many rows (gateway contract)."""
 EMPTY_HINT = "The gateway lists no provider. It also does so when its database is down: check the database."
+UNMATCHED_HINT = "Compare its path with the fields that `check --raw` prints."
 TRUNCATED_HINT = (
     "The gateway's database truncates lists at its row limit: compare with the rows in the database."
 )
@@ -42,6 +43,7 @@ class PollLog:
         self._failing: dict[Endpoint, FailureStreak] = {}
         self._was_truncated = False
         self._was_empty = False
+        self._unmatched: frozenset[str] = frozenset()
 
     def write(self, poll: Poll, snapshot: Snapshot, changes: Changes) -> None:
         """Log failures and recoveries, then changes of the providers, then a summary."""
@@ -51,6 +53,7 @@ class PollLog:
             if isinstance(fetch.answer, ProviderList):
                 self._write_empty(fetch.answer)
                 self._write_truncated(fetch.answer)
+        self._write_unmatched(snapshot)
         _write_changes(changes)
         _write_summary(poll, snapshot)
 
@@ -85,6 +88,18 @@ class PollLog:
                 "Provider list may be cut", extra={"providers_listed": answer.rows, "hint": TRUNCATED_HINT}
             )
         self._was_truncated = is_truncated
+
+    def _write_unmatched(self, snapshot: Snapshot) -> None:
+        """Warn once when a custom metric has a value in none of the records."""
+        found = {
+            metric.name: series.records
+            for metric, series in snapshot.custom.items()
+            if series.matches_nothing
+        }
+        for name in sorted(found.keys() - self._unmatched):
+            extra = {"metric": name, "records": found[name], "hint": UNMATCHED_HINT}
+            LOGGER.warning("Custom metric without values", extra=extra)
+        self._unmatched = frozenset(found)
 
 
 def _failure(fetch: Fetch) -> Mapping[str, object]:

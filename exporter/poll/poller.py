@@ -31,6 +31,7 @@ from exporter.metrics.meters import Metrics
 from exporter.model.changes import changes_between
 from exporter.model.custom import NO_READINGS, CustomMetrics, CustomReadings
 from exporter.model.endpoints import Endpoint
+from exporter.model.history import History
 from exporter.model.provider import Answer, ProviderList
 from exporter.model.snapshot import Fetch, Poll, Timing
 from exporter.model.store import SnapshotStore
@@ -83,6 +84,7 @@ class Poller:
         self._reload_custom = reload_custom
         self._reload_requested = False
         self._stopping = threading.Event()
+        self.history = History(settings.history, settings.interval, clock.date())
         self.published = Published(self._expose())
 
     def run(self) -> None:
@@ -111,7 +113,7 @@ class Poller:
         """Fetch both endpoints concurrently, then publish and log the outcome."""
         with self._tracer.start_as_current_span("poll") as span:
             date, started = self._clock.date(), self._clock.age()
-            before = self._store.known_providers()
+            before, earlier = self._store.known_providers(), self._store.current
             custom = self._custom()
             self._store.define(custom)
             fetches = self._fetch_all(custom)
@@ -124,9 +126,11 @@ class Poller:
                 duration = self._clock.age() - started
                 poll = Poll(date, duration, ids.trace_id, ids.span_id, fetches)
                 snapshot = self._store.record(poll)
+                changes = changes_between(before, self._store.known_providers())
+                self.history.record(poll, changes, earlier)
             with self._tracer.start_as_current_span("publish"):
                 self.publish()
-            self._log.write(poll, snapshot, changes_between(before, self._store.known_providers()))
+            self._log.write(poll, snapshot, changes)
             if not poll.succeeded:
                 span.set_status(Status(StatusCode.ERROR))
 
@@ -146,7 +150,9 @@ class Poller:
         snapshot = self._store.refresh()
         families = self._metrics.collect(snapshot)
         next_poll_ends = self._clock.age() + self._settings.interval + self._settings.fetch_timeout
-        return Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at), previous)
+        exposition = Exposition(families, snapshot, min(next_poll_ends, snapshot.stale_at), previous)
+        self._metrics.release()
+        return exposition
 
     def _wait(self, until: float) -> bool:
         """Wait until an age; return False if `stop` was called."""
@@ -190,7 +196,9 @@ class Poller:
             if self._stopping.is_set():
                 task.span.end()
             else:
-                fetches.append(self._end(FetchResult(task, error, deadline), custom))
+                # A start can be slower than the deadline, on an overloaded machine.
+                finished = max(deadline, task.started)
+                fetches.append(self._end(FetchResult(task, error, finished), custom))
         return tuple(sorted(fetches, key=lambda fetch: list(Endpoint).index(fetch.endpoint)))
 
     def _fetcher(self, endpoint: Endpoint, key: AdminKey) -> Fetcher:

@@ -12,11 +12,9 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry._logs import LoggerProvider
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from pythonjsonlogger.json import JsonFormatter
 
 from exporter import SERVICE_NAME
@@ -24,7 +22,10 @@ from exporter.clock import Clock
 from exporter.config.settings import CONSOLE
 from exporter.metrics import push
 from exporter.system.terminal import printable
-from exporter.telemetry.otel_logging import DELIVERY_LOGGERS, EXPORTER_LOGGERS, HEADER_LOGGERS, OtlpHandler
+from exporter.telemetry.logger_names import DELIVERY_LOGGERS, EXPORTER_LOGGERS, HEADER_LOGGERS
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
 
 PUSH_LOGGER = push.LOGGER.name
 DELIVERY_HINT = (
@@ -59,6 +60,8 @@ def configure(
 def export(provider: LoggerProvider | None) -> None:
     """Also send all records by OTLP if there is a provider."""
     if provider is not None:
+        from exporter.telemetry.otel_logging import OtlpHandler
+
         handler = OtlpHandler(logger_provider=provider)
         handler.setFormatter(Formatter())
         logging.getLogger().addHandler(handler)
@@ -166,8 +169,11 @@ def _is_delivery_report(record: logging.LogRecord) -> bool:
     if hasattr(record, "hint"):
         return False
     # Exporters export with instrumentation suppressed. Their other messages are about configuration.
-    if record.name.startswith(EXPORTER_LOGGERS) and is_instrumentation_enabled():
-        return False
+    if record.name.startswith(EXPORTER_LOGGERS):
+        from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+        if is_instrumentation_enabled():
+            return False
     return record.name.startswith((*DELIVERY_LOGGERS, PUSH_LOGGER))
 
 

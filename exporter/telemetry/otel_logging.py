@@ -1,7 +1,7 @@
-"""Adapter for undocumented parts of OpenTelemetry's logging: the handler's attributes and logger names.
+"""Adapter for an undocumented part of OpenTelemetry's handler of log records: its attributes.
 
-Seen in opentelemetry-instrumentation-logging 0.66b2 and opentelemetry-sdk 1.45.2.
-tests/telemetry/test_otel_logging.py fails first when a later version differs.
+Seen in opentelemetry-instrumentation-logging 0.66b2.
+test_record_of_a_poll in tests/poll/test_poller.py fails first when a later version differs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,6 @@ from typing import Any
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-EXPORTER_LOGGERS = "opentelemetry.exporter."
-DELIVERY_LOGGERS = (EXPORTER_LOGGERS, "opentelemetry.sdk._shared_internal")
-"""Prefixes of loggers that report undelivered spans, log records or metrics."""
-HEADER_LOGGERS = ("opentelemetry.attributes", "opentelemetry.baggage", "opentelemetry.trace")
-"""Loggers that warn about request headers (traceparent, tracestate, baggage), which any client can send."""
 
 
 class OtlpHandler(LoggingHandler):

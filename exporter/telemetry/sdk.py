@@ -1,4 +1,7 @@
-"""Providers, instrumentation and shutdown of the process's traces, logs and metrics."""
+"""Providers, instrumentation and shutdown of the process's traces, logs and metrics.
+
+What only an export by OTLP needs is imported where it is used: most exporters start without it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -27,6 +28,10 @@ from exporter.metrics.instruments import Signal
 from exporter.metrics.meters import Metrics
 from exporter.system.threads import start
 from exporter.telemetry import otlp
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import LogRecordExporter
 
 
 def open_telemetry(settings: TelemetrySettings, records_lost: Callable[[], int]) -> Telemetry:
@@ -79,9 +84,13 @@ class Telemetry:
             counted(log_exporter or otlp.log_exporter(settings.logs_protocol), partial(failed, Signal.LOGS)),
         )
         self.tracer = self._tracers().get_tracer(SCOPE, __version__)
-        self._instrumentor = RequestsInstrumentor()
+        self._uninstrument: Callable[[], object] = lambda: None
         if self._exports_spans():
-            self._instrumentor.instrument(
+            from opentelemetry.instrumentation.requests import RequestsInstrumentor
+
+            instrumentor = RequestsInstrumentor()
+            self._uninstrument = instrumentor.uninstrument
+            instrumentor.instrument(
                 tracer_provider=self._tracers(),
                 meter_provider=NoOpMeterProvider(),
                 excluded_urls=",".join(re.escape(endpoint) for endpoint in settings.endpoints),
@@ -104,8 +113,7 @@ class Telemetry:
 
     def shutdown(self, seconds: float) -> None:
         """Export queued data for at most `seconds`, then return."""
-        if self._exports_spans():
-            self._instrumentor.uninstrument()
+        self._uninstrument()
         closers = [
             threading.Thread(target=closing.shutdown, daemon=True)
             for closing in (self.tracer_provider, self.logger_provider, self.metrics)
@@ -136,6 +144,9 @@ def _tracer_provider(resource: Resource, exporter: SpanExporter | None) -> Trace
 def _logger_provider(resource: Resource, exporter: LogRecordExporter | None) -> LoggerProvider | None:
     if exporter is None:
         return None
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
     provider = LoggerProvider(resource, shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     return provider

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import requests
 from requests.auth import AuthBase
 
 from exporter.files.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Credentials for a server."""
+
+    user: str | None
+    """None: the secret is a token, else it is the password of this user."""
+    secret: Secret
 
 
 class HeaderAuth(AuthBase):
@@ -20,6 +30,8 @@ class HeaderAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Set the header."""
+        # The request may have been sent before, with an earlier header.
+        request.headers.pop("Authorization", None)
         if (header := self._header()) is not None:
             request.headers["Authorization"] = header
         return request
@@ -28,6 +40,15 @@ class HeaderAuth(AuthBase):
 def bearer(token: Secret) -> str:
     """Return the header for a bearer token."""
     return f"Bearer {token.reveal()}"
+
+
+def authorization(credentials: Credentials | None) -> str | None:
+    """Return the header for credentials, None for an anonymous request."""
+    if credentials is None:
+        return None
+    if credentials.user is None:
+        return bearer(credentials.secret)
+    return basic(credentials.user, credentials.secret)
 
 
 def basic(user: str, password: Secret) -> str:

@@ -7,8 +7,10 @@ differs.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,21 +20,26 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from exporter import SERVICE_NAME, __version__
+from exporter.errors import GatewayError, Outcome
 from exporter.transport.authorities import Authorities
 from exporter.transport.connections import ActiveConnection, watch
-from exporter.transport.failures import translated
+from exporter.transport.failures import NO_ANSWER, translated
 from exporter.transport.proxies import proxy_for
 
 Response = requests.Response
+CHUNK_BYTES = 64 * 1024
 
 
 class Session(requests.Session):
-    """Sends one request at a time, which another thread can abort; never follows redirects."""
+    """Sends one request at a time, which another thread can abort; no redirects, no cookies."""
 
     def __init__(self, connection: ActiveConnection) -> None:
         """Report connections to `connection`."""
         super().__init__()
         self.headers["User-Agent"] = f"{SERVICE_NAME}/{__version__}"
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._prepared: requests.PreparedRequest | None = None
+        self._prepared_for: tuple[str, Mapping[str, str | list[str]] | None] = "", None
         adapter = _Adapter(connection)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
@@ -59,9 +66,8 @@ class Session(requests.Session):
         # An empty string, unlike None, disables the rules of requests for proxies.
         proxies = {urlsplit(url).scheme: proxy.url if proxy else ""}
         with translated(proxy):
-            return self.get(
-                url,
-                params=parameters,
+            return self.send(
+                self._request(url, parameters),
                 timeout=timeout,
                 verify=ca_bundle(authorities),
                 proxies=proxies,
@@ -69,9 +75,41 @@ class Session(requests.Session):
                 stream=True,
             )
 
+    def _request(
+        self, url: str, parameters: Mapping[str, str | list[str]] | None
+    ) -> requests.PreparedRequest:
+        """Return the prepared request, with a new `Authorization` header.
+
+        It is prepared once for a URL, which saves a tenth of the CPU time of a poll of few providers.
+        """
+        if self._prepared is None or (url, parameters) != self._prepared_for:
+            self._prepared = self.prepare_request(requests.Request("GET", url, params=parameters))
+            self._prepared_for = url, parameters
+        elif callable(self.auth):
+            self.auth(self._prepared)
+        return self._prepared
+
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[requests.Response]:
         """Return none: requests would read bodies of redirects, even with `allow_redirects=False`."""
         return iter(())
+
+
+def read_body(response: Response, connection: ActiveConnection, max_bytes: int) -> bytes:
+    """Return the body, decompressed.
+
+    Raises:
+        GatewayError: `too_large` for more than `max_bytes`, `timeout` after an abort of `connection`.
+    """
+    # `BytesIO.getvalue` does not copy.
+    body = io.BytesIO()
+    for chunk in response.iter_content(CHUNK_BYTES):
+        if connection.is_aborted:
+            # Decompression of the received bytes can take long.
+            raise GatewayError(Outcome.TIMEOUT, NO_ANSWER)
+        body.write(chunk)
+        if body.tell() > max_bytes:
+            raise GatewayError(Outcome.TOO_LARGE, f"more than {max_bytes} bytes")
+    return body.getvalue()
 
 
 class ProxiedSession(requests.Session):

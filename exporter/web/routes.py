@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from opentelemetry import trace
@@ -16,9 +16,13 @@ from exporter.clock import Clock
 from exporter.errors import ThreadError
 from exporter.metrics.exposition import Published
 from exporter.metrics.negotiation import negotiate
+from exporter.model.history import History
 from exporter.model.snapshot import Poll
+from exporter.status.state import NO_PAST, Past, State
 from exporter.system.threads import run_in_thread
-from exporter.web.status import StatusPage
+from exporter.web.api import Api
+from exporter.web.page.pages import StatusPage
+from exporter.web.page.query import Query
 from exporter.web.streaming import BodyStreamer, StreamedResponse
 from exporter.web.throttle import Throttle
 
@@ -32,23 +36,30 @@ class Web:
     def __init__(
         self,
         published: Published,
+        history: History,
         clock: Clock,
         page: StatusPage,
         telemetry_path: str = "/metrics",
         route_prefix: str = "",
+        past: Callable[[], Past] = lambda: NO_PAST,
     ) -> None:
         """Serve what is `published`.
 
         Args:
             published: Holds the current exposition.
+            history: Shown beside it.
             clock: For the age of the exposition.
             page: The status page.
             telemetry_path: Path of the metrics, without the prefix.
             route_prefix: Prefix of every path, without a trailing slash.
+            past: Returns what is known from Prometheus.
         """
         self._published = published
+        self._history = history
         self._clock = clock
         self._page = page
+        self._past = past
+        self._api = Api(self._state)
         self._scrapes, self._pages = BodyStreamer(), BodyStreamer()
         self._rendering = Throttle()
         self._telemetry_path = telemetry_path
@@ -60,8 +71,19 @@ class Web:
         scrapes = [Route(each, self.metrics, middleware=scrape_middleware) for each in (path, f"{path}/")]
         # The page has relative links, so its path must end with a slash.
         redirects = [Route(each, self.redirect) for each in ("/", self._prefix)] if self._prefix else []
-        page = Route(f"{self._prefix}/", self.status)
-        return _app([*scrapes, page, *redirects, *self._health_routes(self._prefix)])
+        pages = [
+            Route(f"{self._prefix}/", self.status),
+            Route(f"{self._prefix}/providers/{{slug:path}}", self.provider),
+        ]
+        return _app(
+            [
+                *scrapes,
+                *pages,
+                *redirects,
+                *self._api.routes(self._prefix),
+                *self._health_routes(self._prefix),
+            ]
+        )
 
     def health_app(self) -> Starlette:
         """Return an ASGI application with only the health routes, without the prefix."""
@@ -98,17 +120,29 @@ class Web:
         return response
 
     async def status(self, request: Request) -> Response:
-        """Return the status page; `?q=` searches the providers."""
+        """Return the overview of all providers, or of those that the query selects."""
+        query = Query.of(request.query_params)
+        return await self._rendered(partial(self._page.overview, self._state(), query))
+
+    async def provider(self, request: Request) -> Response:
+        """Return the page of a provider, or 404."""
+        slug = request.path_params["slug"]
+        return await self._rendered(partial(self._page.detail, slug, self._state()))
+
+    def _state(self) -> State:
         exposition = self._published.current
         overdue = exposition.is_overdue(self._clock.age())
-        query = request.query_params.get("q", "").strip()
-        render = partial(self._page.render, exposition.snapshot, overdue, self._clock.date(), query)
+        return State(exposition.snapshot, self._history, self._clock.date(), overdue, self._past())
+
+    async def _rendered(self, render: Callable[[], bytes | None]) -> Response:
         try:
-            html = await self._rendering.run(render)
+            rendered = await self._rendering.run(lambda: (render(),))
         except ThreadError as error:
             return _unavailable(f"The page cannot be rendered: {error}.\n")
-        if html is None:
+        if rendered is None:
             return _unavailable("Too many requests for this page: try again.\n")
+        if (html := rendered[0]) is None:
+            return PlainTextResponse("The gateway's list has no such provider.\n", 404)
         response = StreamedResponse(self._pages, html, "text/html")
         response.headers.update(self._page.headers)
         return response

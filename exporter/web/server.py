@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from exporter.errors import ThreadError
 from exporter.system.threads import start
 from exporter.web.listeners import BACKLOG, Listener
+from exporter.web.wakeup import wake_on_signals
 
 REQUEST_SECONDS = 10.0
 """From the opening of a connection, or the first byte of a later request, to the end of the request."""
@@ -169,9 +170,10 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait for the stop event; uvicorn's own loop polls for it ten times a second."""
         self._loop = asyncio.get_running_loop()
-        self._reload()
-        if not self.should_exit:
-            await self._stopped.wait()
+        with wake_on_signals(self._loop):
+            self._reload()
+            if not self.should_exit:
+                await self._stopped.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn supports neither a timeout for TLS handshakes nor a second application."""

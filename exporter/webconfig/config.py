@@ -112,7 +112,7 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WebConfigVersion:
     """The result of reading the file once."""
 
     path: Path
@@ -129,18 +129,18 @@ class Reading:
         return any(stamp(path) != before for path, before in self.stamps.items())
 
 
-def read(path: Path) -> Reading:
+def read(path: Path) -> WebConfigVersion:
     """Read the file and the files that it names, relative to its directory."""
     stamps = {path: stamp(path)}
     try:
         tree = parse(path)
     except SettingsError as error:
-        return Reading(path, WebConfig(), error.problems, MappingProxyType(stamps))
+        return WebConfigVersion(path, WebConfig(), error.problems, MappingProxyType(stamps))
     reader = _Reader(tree, path.parent)
     files = reader.files()
     stamps |= {file: stamp(file) for file in files}
     config = reader.config()
-    return Reading(path, config, tuple(dict.fromkeys(reader.problems)), MappingProxyType(stamps))
+    return WebConfigVersion(path, config, tuple(dict.fromkeys(reader.problems)), MappingProxyType(stamps))
 
 
 class _Reader:
@@ -184,7 +184,7 @@ class _Reader:
         """Return the PEM at a path or inline, but not both."""
         text, path = self._tls.text(name), self._tls.text(f"{name}_file")
         if text and path:
-            self._tls.complain(name, f"and {name}_file are both set: keep one of them.")
+            self._tls.add_problem(name, f"and {name}_file are both set: keep one of them.")
         if path:
             return Pem(self._tls.path(f"{name}_file"), self._directory / path)
         return Pem(self._tls.path(name), Secret(text)) if text else None
@@ -198,15 +198,15 @@ class _Reader:
         section = self._tls
         for name, pem in (("cert", self._certificate), ("key", self._key)):
             if pem is None and not any(map(section.values.get, (name, f"{name}_file"))):
-                section.complain(f"{name}_file", f"is missing, and so is {name}: TLS needs one of them.")
+                section.add_problem(f"{name}_file", f"is missing, and so is {name}: TLS needs one of them.")
         minimum = self._version("min_version", "TLS12")
         maximum = self._version("max_version", "TLS13")
         if minimum > maximum:
-            section.complain("min_version", "is above max_version.")
+            section.add_problem("min_version", "is above max_version.")
         client_auth = self._client_auth()
         allowed_sans = frozenset(section.texts("client_allowed_sans"))
         if allowed_sans and client_auth is not ssl.CERT_REQUIRED:
-            section.complain("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert.")
+            section.add_problem("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert.")
         ciphers = self._ciphers(minimum)
         curve = self._curve()
         prefer_own_ciphers = section.boolean("prefer_server_cipher_suites", True)
@@ -225,21 +225,21 @@ class _Reader:
 
     def _version(self, key: str, default: str) -> ssl.TLSVersion:
         if self._tls.values.get(key) in ("TLS10", "TLS11"):
-            self._tls.complain(key, "is a version that OpenSSL no longer supports: use TLS12.")
+            self._tls.add_problem(key, "is a version that OpenSSL no longer supports: use TLS12.")
             return VERSIONS[default]
         return self._tls.choice(key, VERSIONS, default)
 
     def _client_auth(self) -> ssl.VerifyMode:
         policy = self._tls.text("client_auth_type")
         if policy in NOT_VERIFIED:
-            self._tls.complain(
+            self._tls.add_problem(
                 "client_auth_type",
                 f"{policy} does not verify certificates, which is not supported: use {NOT_VERIFIED[policy]}.",
             )
             return ssl.CERT_REQUIRED
         mode = self._tls.choice("client_auth_type", CLIENT_AUTH, "NoClientCert")
         if self._client_ca is not None and policy in ("", "NoClientCert"):
-            self._tls.complain(
+            self._tls.add_problem(
                 "client_auth_type",
                 f"does not use {self._client_ca.name}: set RequireAndVerifyClientCert, or remove the CA.",
             )
@@ -249,17 +249,21 @@ class _Reader:
         names = self._tls.texts("cipher_suites")
         ciphers = tuple(filter(None, self._tls.choices("cipher_suites", CIPHERS, names, None)))
         if names and CIPHERS.keys() >= set(names) and not ciphers and minimum is ssl.TLSVersion.TLSv1_2:
-            self._tls.complain("cipher_suites", "has no TLS 1.2 suite: add one, or set min_version: TLS13.")
+            self._tls.add_problem(
+                "cipher_suites", "has no TLS 1.2 suite: add one, or set min_version: TLS13."
+            )
         return ciphers
 
     def _curve(self) -> str | None:
         names = self._tls.texts("curve_preferences")
         curves = self._tls.choices("curve_preferences", CURVES, names, "")
         if len(curves) > 1:
-            self._tls.complain("curve_preferences", "must have one curve only: keep the one you prefer.")
+            self._tls.add_problem("curve_preferences", "must have one curve only: keep the one you prefer.")
         curve = curves[0] if curves else None
         if curve and not knows_curve(curve):
-            self._tls.complain("curve_preferences", f"{names[0]} is unknown to this Python: use CurveP256.")
+            self._tls.add_problem(
+                "curve_preferences", f"{names[0]} is unknown to this Python: use CurveP256."
+            )
             return None
         return curve
 
@@ -270,9 +274,9 @@ class _Reader:
         headers = {name: text for name in section.values if (text := section.text(name))}
         for name, text in headers.items():
             if HEADERS[name] and text not in HEADERS[name]:
-                section.complain(name, f"must be {' or '.join(HEADERS[name])}.")
+                section.add_problem(name, f"must be {' or '.join(HEADERS[name])}.")
             if not (text.isascii() and text.isprintable()):
-                section.complain(name, "has characters that are not printable ASCII.")
+                section.add_problem(name, "has characters that are not printable ASCII.")
         return MappingProxyType(headers)
 
     def _hashes(self) -> Mapping[str, Secret]:
@@ -280,11 +284,11 @@ class _Reader:
         hashes = {}
         for user, text in section.values.items():
             if not user or ":" in user:
-                section.complain(user, "is not a valid user name: it is empty or has a colon.")
+                section.add_problem(user, "is not a valid user name: it is empty or has a colon.")
             if not isinstance(text, str) or not _is_hash(text):
-                section.complain(user, "is not a bcrypt hash: make one with `htpasswd -nBC 10`.")
+                section.add_problem(user, "is not a bcrypt hash: make one with `htpasswd -nBC 10`.")
             elif (cost := int(text[4:6])) > MAX_COST:
-                section.complain(
+                section.add_problem(
                     user,
                     f"has the bcrypt cost {cost}, above {MAX_COST}: a comparison would take seconds. "
                     "Make a new hash with `htpasswd -nBC 10`.",
@@ -296,13 +300,13 @@ class _Reader:
     def _rate_limit(self) -> RateLimit | None:
         interval, burst = _duration(self._rate.text("interval") or "0"), self._rate.text("burst") or "0"
         if interval is None:
-            self._rate.complain("interval", "must be a duration with a unit, such as 1s, 500ms or 1m30s.")
+            self._rate.add_problem("interval", "must be a duration with a unit, such as 1s, 500ms or 1m30s.")
         if WHOLE_NUMBER.fullmatch(burst) is None:
-            self._rate.complain("burst", "must be a whole number of requests.")
+            self._rate.add_problem("burst", "must be a whole number of requests.")
         elif interval:
             if int(burst) > 0:
                 return RateLimit(interval, int(burst))
-            self._rate.complain("burst", "must be at least 1.")
+            self._rate.add_problem("burst", "must be at least 1.")
         return None
 
 

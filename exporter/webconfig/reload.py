@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from exporter.clock import Clock
 from exporter.files.reload import Messages, Reloader
-from exporter.webconfig.config import Reading, WebConfig, read
+from exporter.webconfig.config import WebConfig, WebConfigVersion, read
 
 LOGGER = logging.getLogger(__name__)
 
@@ -20,16 +20,16 @@ RESTART = "restart the exporter, or undo the change"
 class WebFile:
     """Returns the last valid configuration; all but `current` belongs to the event loop's thread."""
 
-    def __init__(self, reading: Reading, clock: Clock, on_change: Callable[[bool], None]) -> None:
-        """Start with a valid reading.
+    def __init__(self, version: WebConfigVersion, clock: Clock, on_change: Callable[[bool], None]) -> None:
+        """Start with a valid version.
 
         Args:
-            reading: Read at startup, without problems.
+            version: Read at startup, without problems.
             clock: Times the checks.
             on_change: Called with False when reloads begin to fail, and with True when they succeed again.
         """
         messages = Messages("Web config reloaded", "Web config unchanged", "Web config not reloaded")
-        self._file = Reloader(reading, lambda: read(reading.path), messages, on_change, _refuse)
+        self._file = Reloader(version, lambda: read(version.path), messages, on_change, _refuse)
         self._clock = clock
         self._next_check = clock.age() + CHECK_SECONDS
 
@@ -59,7 +59,7 @@ class WebFile:
                 LOGGER.warning("Questionable setting", extra={"hint": warning})
 
 
-def _refuse(current: Reading, new: Reading) -> Iterator[str]:
+def _refuse(current: WebConfigVersion, new: WebConfigVersion) -> Iterator[str]:
     """Yield why a change needs a restart: a file that is being written must not weaken access control."""
     old_tls, new_tls = current.config.tls, new.config.tls
     if (old_tls is None) != (new_tls is None):

@@ -14,8 +14,7 @@ import msgspec
 import requests
 import urllib3
 
-from exporter.doctor.probe import authorization
-from exporter.transport.auth import HeaderAuth
+from exporter.transport.auth import HeaderAuth, authorization
 from grafana.access.errors import GrafanaError
 from grafana.access.rules import Kind, Permission
 from grafana.access.settings import Settings

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.doctor.targets import GRAFANA, Credentials, load_targets
+from exporter.doctor.targets import GRAFANA, load_targets
 from exporter.errors import SettingsError
+from exporter.transport.auth import Credentials
 
 VARIABLES: tuple[tuple[str, str], ...] = (
     ("GRAFANA_URL", "Root of Grafana, its sub-path included (default http://localhost:3000)"),

@@ -91,28 +91,28 @@ def board() -> Dashboard:
 def _overview() -> Sequence[PanelBuilder]:
     return [
         _count(
-            "Total",
+            "Total Providers",
             "Number of providers by the gateway's stats, inactive ones included. If the table below has "
             "fewer, its list may be incomplete: see the runbook of GatewayzListAndStatsDisagree.",
             f"max(gatewayz_providers_total{{{JOB}}})",
             "text",
         ),
         _count(
-            "Active",
+            "Active Providers",
             "Providers that the gateway routes to. If there are none, see the runbook of "
             "GatewayzNoProviders.",
             f"max(gatewayz_providers_active{{{JOB}}})",
             states.GREEN,
         ),
         _count(
-            "Inactive",
+            "Inactive Providers",
             "Providers that the gateway does not route to. Their health is never updated, so the other "
             "panels ignore it. Activate them in the gateway if needed.",
             f"max(gatewayz_providers_inactive{{{JOB}}})",
             states.ORANGE,
         ),
         _count(
-            "Healthy",
+            "Healthy Providers",
             "Active providers that are healthy. If there are few, see the timeline below for the start, and "
             "the table for the providers.",
             count_active("gatewayz_provider_health_status", 1),
@@ -176,7 +176,7 @@ def _response_times() -> PanelBuilder:
 
 def _ability(name: str, title: str) -> piechart.Panel:
     text = Text(
-        title,
+        f"{title} Support",
         f"Active providers with and without {title.lower()}. With too few of them, such requests fail when "
         "one provider fails: activate another one in the gateway.",
         NO_DATA,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import threading
 import time
 from collections.abc import Iterator
 
@@ -15,58 +12,43 @@ import requests
 
 from exporter.demo.gateway import DemoGateway
 from exporter.demo.script import PROVIDERS, describe, state_at
+from tests.clocks import MovedClock
 from tests.replay import recorded_body
 
 KEY = "demo-key"
-START = 1_800_000_000.0
-DAY_SECONDS = 2400.0
-CALM_HOUR, SLOW_HOUR, EMPTY_HOUR, REFUSING_HOUR, FAILING_HOUR = 1.5, 8.5, 13.5, 15.5, 19.0
+BEARER = f"Bearer {KEY}"
+DAY_SECONDS = 24.0
+"""An hour of the demo is a second."""
+CALM_HOUR, SLOW_HOUR, EMPTY_HOUR, REFUSING_HOUR, FAILING_HOURS = 1.5, 8.5, 13.5, 15.5, (19.0, 43.0)
 NO_KEY = (403, "PLAN_LIMIT_REACHED", "Plan limit exceeded: Not authenticated")
 OTHER_SCHEME = (403, "PLAN_LIMIT_REACHED", "Plan limit exceeded: Invalid authentication credentials")
 WRONG_KEY = (401, "INVALID_API_KEY", "Invalid API key")
 
 
-class Clock:
-    """A wall clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        """Start with the demo day."""
-        self.now = START
-
-    def __call__(self) -> float:
-        """Return the Unix time."""
-        return self.now
-
-    def move_to(self, hour: float) -> None:
-        """Move to an hour of the demo day."""
-        self.now = START + hour / 24 * DAY_SECONDS
+CLOCK = MovedClock()
+"""The clock of the gateway."""
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[DemoGateway, Clock]]:
-    """One gateway for all tests, and its clock."""
-    clock = Clock()
-    with DemoGateway(KEY, DAY_SECONDS, clock=clock) as gateway:
-        yield gateway, clock
+def served() -> Iterator[str]:
+    """The URL of one gateway for all tests."""
+    with DemoGateway(KEY, DAY_SECONDS, clock=CLOCK.date) as gateway:
+        yield gateway.url
 
 
 @pytest.fixture
-def clock(served: tuple[DemoGateway, Clock]) -> Clock:
-    """The clock of the gateway, at a calm hour."""
-    served[1].move_to(CALM_HOUR)
-    return served[1]
-
-
-@pytest.fixture
-def url(served: tuple[DemoGateway, Clock], clock: Clock) -> str:
+def url(served: str) -> str:
     """The URL of the gateway, at a calm hour."""
-    return served[0].url
+    CLOCK.now = CALM_HOUR
+    return served
 
 
-def ask(url: str, authorization: str = f"Bearer {KEY}", method: str = "GET") -> requests.Response:
-    """Send one request with the key; redirects are not followed."""
-    headers = {"authorization": authorization} if authorization else {}
-    return requests.request(method, url, headers=headers, allow_redirects=False, timeout=5)
+def ask(url: str, authorization: str = BEARER, method: str = "GET", **headers: str) -> requests.Response:
+    """Send one request with the key; redirects are not followed, and every response has a request id."""
+    headers |= {"authorization": authorization} if authorization else {}
+    response = requests.request(method, url, headers=headers, allow_redirects=False, timeout=5)
+    assert re.fullmatch("req_[0-9a-f]{12}", response.headers["x-request-id"])
+    return response
 
 
 @pytest.mark.parametrize(
@@ -79,30 +61,20 @@ def ask(url: str, authorization: str = f"Bearer {KEY}", method: str = "GET") -> 
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_redirects(url: str, path: str, target: str, method: str) -> None:
-    """Redirects a wrong trailing slash with 307, query included, without authentication."""
+    """Redirects a wrong trailing slash with 307 to the requested host, query included, without a key."""
     response = ask(url + path, authorization="", method=method)
 
     assert (307, url + target) == (response.status_code, response.headers["location"])
-
-
-def test_host_of_redirects(url: str) -> None:
-    """The target of a redirect has the host of the Host header."""
-    response = requests.get(
-        f"{url}/providers", headers={"host": "gateway.example:81"}, allow_redirects=False, timeout=5
-    )
-
-    assert "http://gateway.example:81/providers/" == response.headers["location"]
+    by_host = ask(url + path, method=method, host="gateway.example:81")
+    assert f"http://gateway.example:81{target}" == by_host.headers["location"]
 
 
 @pytest.mark.parametrize(
     ("authorization", "expected"),
     [
-        ("", NO_KEY),
-        (KEY, NO_KEY),
-        ("Bearer", NO_KEY),
+        *((authorization, NO_KEY) for authorization in ("", KEY, "Bearer")),
         ("Basic eDp5", OTHER_SCHEME),
-        ("Bearer other", WRONG_KEY),
-        ("Bearer k\u00e9y", WRONG_KEY),
+        *((f"Bearer {key}", WRONG_KEY) for key in ("other", "k\u00e9y")),
     ],
 )
 @pytest.mark.parametrize("path", ["/providers/", "/providers/stats"])
@@ -129,42 +101,28 @@ def test_inactive_providers(url: str, query: str, inactive: bool) -> None:
     assert (inactive, len(PROVIDERS) - (not inactive)) == ("Lepton" in names, len(names))
 
 
-def test_stats(url: str) -> None:
-    """Returns compact JSON, with a content type without charset."""
-    response = ask(f"{url}/providers/stats")
+CALM_STATS = '{"total":14,"active":13,"inactive":1,"healthy":13,"degraded":0,"down":0,"unknown":1}'
 
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [("/providers/stats", 200, CALM_STATS), ("/v1/providers/", 404, '{"detail":"Not Found"}')],
+)
+def test_text(url: str, path: str, status: int, text: str) -> None:
+    """Returns compact JSON, not compressed, without charset, and 404 in the short error format."""
+    response = ask(url + path)
+
+    assert (status, text) == (response.status_code, response.text)
     assert "application/json" == response.headers["content-type"]
-    assert (
-        '{"total":14,"active":13,"inactive":1,"healthy":13,"degraded":0,"down":0,"unknown":1}'
-        == response.text
-    )
+    assert "content-encoding" not in response.headers
 
 
-def test_list(url: str, clock: Clock) -> None:
-    """Returns the records of the current state."""
-    records = ask(f"{url}/providers/?include_inactive=true").json()
+def test_list(url: str) -> None:
+    """Returns the records of the current state, compressed."""
+    response = ask(f"{url}/providers/?include_inactive=true")
 
-    assert json.loads(json.dumps(state_at(CALM_HOUR, clock.now).records)) == records
-
-
-def test_compression(url: str) -> None:
-    """Compresses the list, but not the short stats."""
-    paths = ("/providers/", "/providers/stats")
-
-    assert ["gzip", None] == [ask(url + path).headers.get("content-encoding") for path in paths]
-
-
-@pytest.mark.parametrize("path", ["/", "/providers", "/providers/", "/nope"])
-def test_request_ids(url: str, path: str) -> None:
-    """Every response has a request id."""
-    assert re.fullmatch("req_[0-9a-f]{12}", ask(url + path).headers["x-request-id"])
-
-
-def test_unknown_path(url: str) -> None:
-    """Returns 404 in the short error format."""
-    response = ask(f"{url}/v1/providers/")
-
-    assert (404, '{"detail":"Not Found"}') == (response.status_code, response.text)
+    assert json.loads(json.dumps(state_at(CALM_HOUR, CLOCK.date()).records)) == response.json()
+    assert "gzip" == response.headers["content-encoding"]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])
@@ -186,34 +144,30 @@ def test_root(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("hour", "status", "code"),
-    [
-        (REFUSING_HOUR, 401, "INVALID_API_KEY"),
-        (FAILING_HOUR, 500, "INTERNAL_ERROR"),
-        (24 + FAILING_HOUR, 500, "INTERNAL_ERROR"),
-    ],
+    [(REFUSING_HOUR, 401, "INVALID_API_KEY"), *((hour, 500, "INTERNAL_ERROR") for hour in FAILING_HOURS)],
     ids=["401", "500", "next day"],
 )
-def test_error_faults(url: str, clock: Clock, hour: float, status: int, code: str) -> None:
+def test_error_faults(url: str, hour: float, status: int, code: str) -> None:
     """Both endpoints return the error in its hours of each day, for the valid key."""
-    clock.move_to(hour)
+    CLOCK.now = hour
     responses = [ask(url + path) for path in ("/providers/", "/providers/stats")]
 
     assert [(status, code)] * 2 == [(one.status_code, one.json()["error"]["code"]) for one in responses]
     assert 403 == ask(f"{url}/providers/", authorization="").status_code
 
 
-def test_empty_database(url: str, clock: Clock) -> None:
+def test_empty_database(url: str) -> None:
     """Returns 200 with an empty list and seven zeros."""
-    clock.move_to(EMPTY_HOUR)
+    CLOCK.now = EMPTY_HOUR
     list_, stats = (ask(url + path) for path in ("/providers/", "/providers/stats"))
 
     assert (200, "[]") == (list_.status_code, list_.text)
     assert (200, [0] * 7) == (stats.status_code, list(stats.json().values()))
 
 
-def test_slow_responses(url: str, clock: Clock) -> None:
+def test_slow_responses(url: str) -> None:
     """Returns the complete response after the delay of the script."""
-    clock.move_to(SLOW_HOUR)
+    CLOCK.now = SLOW_HOUR
     began = time.monotonic()
     response = ask(f"{url}/providers/stats")
 
@@ -221,26 +175,14 @@ def test_slow_responses(url: str, clock: Clock) -> None:
     assert (200, len(PROVIDERS)) == (response.status_code, response.json()["total"])
 
 
-def test_real_clock() -> None:
-    """The day starts with the gateway."""
-    with DemoGateway(KEY, day_seconds=3600) as gateway:
+@pytest.mark.parametrize(("host", "name"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")])
+def test_start(host: str, name: str) -> None:
+    """The day starts with the gateway; its URL is on the loopback, so that no proxy is used for it."""
+    with DemoGateway(KEY, 3600, host) as gateway:
         records = {record["slug"]: record for record in ask(f"{gateway.url}/providers/").json()}
 
+    assert gateway.url.startswith(f"http://{name}:")
     assert "healthy" == records["groq"]["health_status"]
-
-
-@pytest.mark.parametrize(("host", "name"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")])
-def test_url(host: str, name: str) -> None:
-    """The URL of a gateway that listens on all addresses is that of the loopback: no proxy is used for it."""
-    with DemoGateway(KEY, DAY_SECONDS, host) as gateway:
-        assert gateway.url.startswith(f"http://{name}:")
-        assert 200 == ask(gateway.url).status_code
-
-
-def test_port_in_use(url: str) -> None:
-    """Raises OSError at once."""
-    with pytest.raises(OSError, match="in use"):
-        DemoGateway(KEY, DAY_SECONDS, port=int(url.rpartition(":")[2]))
 
 
 @pytest.mark.parametrize("is_started", [True, False], ids=["started", "not started"])
@@ -257,25 +199,3 @@ def test_close(is_started: bool) -> None:
     assert time.monotonic() - began < 1.5
     with pytest.raises(requests.ConnectionError):
         requests.get(gateway.url, timeout=5)
-
-
-def test_signal() -> None:
-    """Serving in the main thread ends after SIGTERM, which the caller's handler receives."""
-    gateway = DemoGateway(KEY, DAY_SECONDS)
-    received: list[int] = []
-
-    def terminate() -> None:
-        requests.get(gateway.url, timeout=5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    client = threading.Thread(target=terminate)
-    previous = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
-    try:
-        client.start()
-        gateway.serve_forever()
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        client.join()
-        gateway.close()
-
-    assert [signal.SIGTERM] == received

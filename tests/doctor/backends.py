@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -18,8 +19,6 @@ from tests.http_server import Asked, Connection, StubServer, answer
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 AGE = 12.0
 """Seconds since the last poll."""
-
-
 SILENCE = object()
 """An answer that never comes."""
 
@@ -78,31 +77,31 @@ def exposition(now: float, **samples: float | None) -> bytes:
 
 def target(**changes: Any) -> dict[str, Any]:
     """Return a target as Prometheus lists it."""
-    return {
-        "labels": {"instance": "exporter:8001", "job": "provider_metrics"},
-        "scrapeUrl": "http://exporter:8001/metrics",
-        "lastError": "",
-        "health": "up",
-        "scrapeInterval": "1m",
-        **changes,
-    }
+    labels = {"instance": "exporter:8001", "job": "provider_metrics"}
+    found = {"labels": labels, "scrapeUrl": "http://exporter:8001/metrics", "lastError": "", "health": "up"}
+    return {**found, "scrapeInterval": "1m", **changes}
+
+
+def success(**data: Any) -> Answer:
+    """Return data as Prometheus and Loki wrap it."""
+    return {"status": "success", "data": data}
 
 
 def targets(*entries: Mapping[str, Any]) -> Answer:
     """Return Prometheus' list of targets, with one of another job."""
     other = target(labels={"instance": "localhost:9090", "job": "prometheus"})
-    return {"status": "success", "data": {"activeTargets": [other, *entries], "droppedTargets": []}}
-
-
-def vector(value: str | None) -> Answer:
-    """Return the answer of an instant query, empty for None."""
-    result = [] if value is None else [{"metric": {}, "value": [START_DATE, value]}]
-    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+    return success(activeTargets=[other, *entries], droppedTargets=[])
 
 
 def values(age: str | None = "31.5", count: str | None = "556") -> Callable[[Asked], Answer]:
-    """Return the answers of the two queries: age and number of series."""
-    return lambda asked: vector(count if asked.query["query"][0].startswith("count(") else age)
+    """Return the answers of the two instant queries, age and number of series; empty for None."""
+
+    def answer_query(asked: Asked) -> Answer:
+        value = count if asked.query["query"][0].startswith("count(") else age
+        result = [] if value is None else [{"metric": {}, "value": [START_DATE, value]}]
+        return success(resultType="vector", result=result)
+
+    return answer_query
 
 
 def rule(name: str, kind: str = "alerting", **changes: Any) -> dict[str, Any]:
@@ -112,15 +111,12 @@ def rule(name: str, kind: str = "alerting", **changes: Any) -> dict[str, Any]:
 
 def rules(*entries: Mapping[str, Any]) -> Answer:
     """Return Prometheus' list of rules, with one of another project."""
-    group = {"name": "group", "file": "rules.yml", "rules": [rule("Foreign"), *entries]}
-    return {"status": "success", "data": {"groups": [group]}}
+    return success(groups=[{"name": "group", "file": "rules.yml", "rules": [rule("Foreign"), *entries]}])
 
 
-def log_line(
-    logged: float, message: str = "Updated provider metrics", trace_id: str | None = TRACE_ID
-) -> str:
+def log_line(date: float, message: str = "Updated provider metrics", trace_id: str | None = TRACE_ID) -> str:
     """Return a line of the exporter's log."""
-    stamp = datetime.fromtimestamp(logged, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    stamp = datetime.fromtimestamp(date, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     ids = {} if trace_id is None else {"trace_id": trace_id, "span_id": "00f067aa0ba902b7"}
     return json.dumps({"timestamp": stamp, "level": "info", "message": message, **ids})
 
@@ -128,18 +124,14 @@ def log_line(
 def streams(*lines: str) -> Answer:
     """Return Loki's answer to a query for records."""
     found = [{"stream": {"service": "provider-metrics-exporter"}, "values": [["1", line] for line in lines]}]
-    return {"status": "success", "data": {"resultType": "streams", "result": found, "stats": {}}}
+    return success(resultType="streams", result=found, stats={})
 
 
 def spans(*names: str) -> Answer:
     """Return a trace in Tempo's JSON form."""
-    batch = {
-        "resource": {"attributes": []},
-        "scopeSpans": [
-            {"scope": {"name": "exporter"}, "spans": [{"traceId": "S/k=", "name": n} for n in names]}
-        ],
-    }
-    return {"batches": [batch]}
+    found = [{"traceId": "S/k=", "name": name} for name in names]
+    scope = {"scope": {"name": "exporter"}, "spans": found}
+    return {"batches": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}
 
 
 def source(kind: str, **changes: Any) -> dict[str, Any]:
@@ -148,48 +140,46 @@ def source(kind: str, **changes: Any) -> dict[str, Any]:
 
 
 UIDS = ("gatewayz-exporter", "gatewayz-provider", "gatewayz-provider-management")
+RANGE, TRACE = "/loki/api/v1/query_range", f"/api/traces/{TRACE_ID}"
 SOURCE_HEALTH = "/api/datasources/uid/{}/health"
 
 
 def good_answers(now: Callable[[], float]) -> dict[str, dict[str, Answer]]:
     """Return the answers of healthy servers, by server and path."""
     hits = [{"id": 1, "uid": uid, "title": uid, "type": "dash-db"} for uid in UIDS]
+    kinds = ("loki", "prometheus", "tempo")
+    loaded = (
+        rule("GatewayzProviderDown", state="firing"),
+        rule("GatewayzExporterDown"),
+        rule("job_provider:gatewayz_uptime:ratio1h", "recording"),
+    )
     return {
         EXPORTER: {"/metrics": lambda _: exposition(now())},
         PROMETHEUS: {
-            "/api/v1/status/buildinfo": {"status": "success", "data": {"version": "3.16.0", "revision": "x"}},
+            "/api/v1/status/buildinfo": success(version="3.16.0", revision="x"),
             "/api/v1/targets": targets(target()),
             "/api/v1/query": values(),
-            "/api/v1/rules": rules(
-                rule("GatewayzProviderDown", state="firing"),
-                rule("GatewayzExporterDown"),
-                rule("job_provider:gatewayz_uptime:ratio1h", "recording"),
-            ),
-            "/api/v1/alertmanagers": {
-                "status": "success",
-                "data": {"activeAlertmanagers": [{"url": "http://alertmanager:9093/api/v2/alerts"}]},
-            },
+            "/api/v1/rules": rules(*loaded),
+            "/api/v1/alertmanagers": success(activeAlertmanagers=[{"url": "http://am:9093/api/v2/alerts"}]),
         },
         ALERTMANAGER: {"/api/v2/status": {"versionInfo": {"version": "0.31.1"}, "uptime": "x"}},
         COLLECTOR: {"/": {"status": "Server available", "upSince": "x", "uptime": "3h"}},
-        LOKI: {
-            "/ready": b"ready\n",
-            "/loki/api/v1/query_range": lambda _: streams(log_line(now() - AGE + 0.4)),
-        },
-        TEMPO: {
-            "/ready": b"ready\n",
-            f"/api/traces/{TRACE_ID}": spans("poll", "fetch /providers", "convert"),
-        },
+        LOKI: {"/ready": b"ready\n", RANGE: lambda _: streams(log_line(now() - AGE + 0.4))},
+        TEMPO: {"/ready": b"ready\n", TRACE: spans("poll", "fetch /providers", "convert")},
         GRAFANA: {
             "/api/health": {"database": "ok", "version": "13.2.0"},
-            "/api/datasources": [source(kind) for kind in ("alertmanager", "loki", "prometheus", "tempo")],
-            **{
-                SOURCE_HEALTH.format(kind): {"status": "OK", "message": "works"}
-                for kind in ("loki", "prometheus", "tempo")
-            },
+            "/api/datasources": [source(kind) for kind in ("alertmanager", *kinds)],
+            **{SOURCE_HEALTH.format(kind): {"status": "OK", "message": "works"} for kind in kinds},
             "/api/search": hits,
         },
     }
+
+
+@contextmanager
+def serving(answers: dict[str, dict[str, Answer]], now: Callable[[], float]) -> Iterator[dict[str, Backend]]:
+    """Run a server for each entry."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(Backend(paths, now)) for name, paths in answers.items()}
 
 
 real_time = time.time

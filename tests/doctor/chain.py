@@ -10,9 +10,10 @@ from exporter.config.settings import Settings
 from exporter.doctor.checks import CHECKS, run_checks
 from exporter.doctor.context import Context
 from exporter.doctor.report import Finding, Result, State
-from exporter.doctor.targets import EXPORTER, GRAFANA, Credentials, Targets
+from exporter.doctor.targets import EXPORTER, GRAFANA, Targets
 from exporter.files.secret import Secret
 from exporter.model.snapshot import Snapshot
+from exporter.transport.auth import Credentials
 from tests.clocks import MovedClock
 from tests.doctor.backends import Backend
 
@@ -27,6 +28,12 @@ CREDENTIALS: Mapping[str, Credentials] = {
 def unexpected_poll(settings: Settings) -> Snapshot:
     """Fail: these checks do not poll the gateway."""
     raise AssertionError(settings)
+
+
+def failing(results: Mapping[str, Result]) -> dict[str, State]:
+    """Return the states of the checks that neither passed nor were skipped."""
+    states = {name: result.finding.state for name, result in results.items()}
+    return {name: state for name, state in states.items() if state not in (State.OK, State.SKIPPED)}
 
 
 @dataclass
@@ -59,8 +66,3 @@ class Chain:
         """Return what the checks found."""
         results = self.run()
         return [results[name].finding.found for name in checks]
-
-    def failing(self) -> dict[str, State]:
-        """Return the states of the checks that neither passed nor were skipped."""
-        states = {name: result.finding.state for name, result in self.run().items()}
-        return {name: state for name, state in states.items() if state not in (State.OK, State.SKIPPED)}

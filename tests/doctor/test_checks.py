@@ -4,93 +4,72 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter import __version__
-from exporter.doctor.checks import (
-    CHECKS,
-    CLOCKS_DIFFER,
-    NO_CREDENTIALS,
-    REMEDIES,
-    WRONG_CREDENTIALS,
-    WRONG_SERVER,
-)
+from exporter.doctor import checks, targets
+from exporter.doctor.checks import CHECKS, REMEDIES
 from exporter.doctor.report import MARKS, Finding, Result, State, failed, ok, summary
-from exporter.doctor.targets import (
-    ALERTMANAGER,
-    COLLECTOR,
-    CREDENTIAL_VARIABLES,
-    EXPORTER,
-    GRAFANA,
-    JOB,
-    LOKI,
-    PROMETHEUS,
-    SERVERS,
-    TEMPO,
-    Server,
-)
+from exporter.doctor.targets import ALERTMANAGER, EXPORTER, GRAFANA, LOKI, PROMETHEUS, SERVERS, Server
 from exporter.errors import Outcome
 from tests.certificates import PASSWORD, USER, Folder, hashed
 from tests.clocks import START_DATE
-from tests.doctor.backends import (
-    SILENCE,
-    Backend,
-    Response,
-    exposition,
-    good_answers,
-    log_line,
-    real_time,
-    streams,
-)
-from tests.doctor.chain import GRAFANA_TOKEN, Chain
+from tests.doctor import backends
+from tests.doctor.backends import RANGE, SILENCE, TRACE, Response, exposition
+from tests.doctor.chain import GRAFANA_TOKEN, Chain, failing
 from tests.faults.peer import Gateway, Says
 from tests.faults.peer import State as Played
-from tests.process import program, run_program
-from tests.replay import ReplayGateway
+from tests.process import invoke, program, run_program
+from tests.replay import KEY, ReplayGateway
 
-KEY = "test-admin-key"
+LOKI_HEALTH = backends.SOURCE_HEALTH.format("loki")
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
-NEEDING: Mapping[str, set[str]] = {
-    EXPORTER: {"exporter poll"},
-    PROMETHEUS: {f"prometheus {name}" for name in ("target", "series", "rules", "alerting")},
-    ALERTMANAGER: set(),
-    COLLECTOR: set(),
-    LOKI: {"loki record", "tempo trace"},
-    TEMPO: {"tempo trace"},
-    GRAFANA: {"grafana data sources", "grafana dashboards"},
-}
-"""Checks that need a server, by server."""
 
-every_server = pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+
+def needing(server: Server) -> set[str]:
+    """Return the checks that need a server; Tempo is asked for the trace of a record in Loki."""
+    own = {check.name for check in CHECKS if check.name.startswith(f"{server.name} ")}
+    return own | ({"tempo trace"} if server.name == LOKI else set())
+
+
+HEALTHY = {
+    "exporter": f"version {__version__}, started 3 h ago",
+    "exporter poll": "last successful poll 12 s ago, 40 providers",
+    "prometheus": "version 3.16.0",
+    "prometheus target": "exporter:8001: up, scraped every 1m",
+    "prometheus series": "556, scraped 31 s ago",
+    "prometheus rules": "2 alerts, 1 recording rule, 1 firing",
+    "prometheus alerting": "to http://am:9093/api/v2/alerts",
+    "alertmanager": "version 0.31.1",
+    "collector": "Server available",
+    "loki": "ready",
+    "loki record": f"11 s old, trace_id {backends.TRACE_ID}",
+    "tempo": "ready",
+    "tempo trace": f"3 spans in {backends.TRACE_ID}",
+    "grafana": "version 13.2.0",
+    "grafana data sources": "Prometheus, Loki, Tempo",
+    "grafana dashboards": "all 3",
+    "clocks": "7 agree",
+}
 
 
 def test_healthy_servers(chain: Chain) -> None:
-    """Every check passes, and only the check of the clocks has no URL."""
+    """Every check passes at once, and only the check of the clocks has no URL."""
     results = chain.run()
 
-    assert {State.OK} == {result.finding.state for result in results.values()}
+    assert {name: ok(found) for name, found in HEALTHY.items()} == {
+        name: result.finding for name, result in results.items()
+    }
     assert ["clocks"] == [name for name, result in results.items() if result.address is None]
+    assert {f"Bearer {GRAFANA_TOKEN}"} == {asked.authorization for asked in chain.backends[GRAFANA].asked}
+    assert 0 == chain.clock.now
 
 
-@every_server
-def test_server_that_does_not_listen(chain: Chain, server: Server) -> None:
-    """The check of the server fails, those that need it are not tried, all others pass."""
-    chain.backends[server.name].stop()
-
-    needing = dict.fromkeys(NEEDING[server.name], State.NOT_TRIED)
-    assert {server.name: State.FAILED, **needing} == chain.failing()
-
-
-@every_server
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 def test_server_without_a_url(chain: Chain, server: Server) -> None:
     """All checks of the server are skipped."""
     del chain.backends[server.name]
@@ -98,53 +77,73 @@ def test_server_without_a_url(chain: Chain, server: Server) -> None:
 
     own = {check.name for check in CHECKS if check.server == server.name}
     assert {f"{server.variable} is not set"} == {results[name].finding.found for name in own}
-    assert {} == chain.failing()
+    assert {} == failing(results)
 
 
-@every_server
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 @pytest.mark.parametrize(
     ("answer", "remedy"),
     [
-        (b"\x00garbage", WRONG_SERVER),
+        (None, REMEDIES[Outcome.CONNECT]),
+        (b"\x00garbage", checks.WRONG_SERVER),
         (Response(302), REMEDIES[Outcome.REDIRECT]),
         (Response(404), REMEDIES[Outcome.CLIENT_ERROR]),
         (Response(429), REMEDIES[Outcome.RATE_LIMITED]),
         (Response(500), REMEDIES[Outcome.SERVER_ERROR]),
-        (Response(401), WRONG_CREDENTIALS),
+        (Response(401), checks.WRONG_CREDENTIALS),
+        (Response(403), checks.WRONG_CREDENTIALS),
     ],
-    ids=["garbage", "redirect", "missing", "limited", "failing", "refusing"],
+    ids=["closed", "garbage", "redirect", "missing", "limited", "failing", "unauthorized", "forbidden"],
 )
 def test_failing_server(chain: Chain, server: Server, answer: Any, remedy: str) -> None:
-    """The finding has the URL of the server, and the remedy fits the failure."""
+    """The check of the server fails, with its URL and a remedy; those that need it are not tried."""
     answers = chain.answers(server.name)
     answers.update(dict.fromkeys(answers, answer))
-    finding = chain.finding(server.name)
+    if answer is None:
+        chain.backends[server.name].stop()
+    results = chain.run()
+    finding = results[server.name].finding
 
-    remedy = NO_CREDENTIALS if remedy == WRONG_CREDENTIALS and not server.credentials else remedy
+    if remedy == checks.WRONG_CREDENTIALS and not server.credentials:
+        remedy = checks.NO_CREDENTIALS
     # Any text is a valid exposition.
-    if (server.name, remedy) != (EXPORTER, WRONG_SERVER):
+    if (server.name, remedy) != (EXPORTER, checks.WRONG_SERVER):
         assert finding.found.startswith(f"{chain.backends[server.name].url}: ")
         names = {"name": server.title, "variable": server.variable, "credentials": server.credentials}
-        assert remedy.format(**names) == finding.remedy
-    assert {server.name, *NEEDING[server.name]} == set(chain.failing())
+        assert remedy.format(authorities="", **names) == finding.remedy
+    not_tried = dict.fromkeys(needing(server), State.NOT_TRIED)
+    assert {server.name: State.FAILED, **not_tried} == failing(results)
 
 
-def test_needs_are_earlier_checks() -> None:
-    """A check needs earlier checks only, and names are unique."""
-    names = [check.name for check in CHECKS]
+@pytest.mark.parametrize(
+    ("check", "path", "answer", "found"),
+    [
+        ("prometheus series", "/api/v1/query", backends.values(age="x"), "{}: a value that is not a number"),
+        ("alertmanager", "/api/v2/status", {"versionInfo": {"version": ""}}, "version unknown"),
+        ("alertmanager", "/api/v2/status", {"versionInfo": {"version": None}}, "{}: JSON of another shape"),
+        ("loki record", RANGE, Response(500), "{}: HTTP status 500"),
+        ("tempo trace", TRACE, Response(500), "{}: HTTP status 500"),
+        ("tempo trace", TRACE, b"\x0a\x01", "{}: not JSON"),
+        ("grafana data sources", "/api/datasources", Response(403), "{}: HTTP status 403"),
+        ("grafana data sources", LOKI_HEALTH, Response(401), "{}: HTTP status 401"),
+        ("loki", "/ready", SILENCE, "{}: no complete response within 5 s"),
+    ],
+)
+def test_unexpected_answer(chain: Chain, check: str, path: str, answer: Any, found: str) -> None:
+    """An answer without the expected data fails at once, no answer after 5 s; a version may be empty."""
+    server, chain.clock.patience = check.split()[0], 0.3
+    chain.answers(server)[path] = answer
 
-    assert len(set(names)) == len(names)
-    assert [] == [check.name for n, check in enumerate(CHECKS) if not set(check.needs) <= set(names[:n])]
+    assert [found.format(chain.backends[server].url)] == chain.found(check)
+    assert (5 if answer is SILENCE else 0) == chain.clock.now
 
 
 def test_masked_secrets(chain: Chain) -> None:
     """Secrets that a server returns are masked, before the text is truncated."""
     chain.environ["ADMIN_KEY"] = KEY
-
-    def echo(asked: Any) -> Any:
-        return {"status": "success", "data": {"version": f"{asked.authorization} {KEY}"}}
-
-    chain.answers(PROMETHEUS)["/api/v1/status/buildinfo"] = echo
+    chain.answers(PROMETHEUS)["/api/v1/status/buildinfo"] = lambda asked: {
+        "data": {"version": f"{asked.authorization} {KEY}"}
+    }
     chain.answers(GRAFANA)["/api/health"] = {"database": "ok", "version": "x" * 282 + GRAFANA_TOKEN}
     chain.answers(EXPORTER)["/metrics"] = lambda asked: exposition(START_DATE).replace(
         b'version="', f'version="{asked.authorization} '.encode()
@@ -157,60 +156,40 @@ def test_masked_secrets(chain: Chain) -> None:
     ] == chain.found("exporter", "prometheus", "grafana")
 
 
-def test_clocks_that_agree(chain: Chain) -> None:
-    """Differences of up to 30 seconds pass."""
-    chain.backends[LOKI].ahead = 29.0
-
-    assert ok("7 agree") == chain.finding("clocks")
-
-
-def test_clocks_that_differ(chain: Chain) -> None:
-    """The finding has each server whose clock differs from the exporter's, and by how much."""
+def test_clocks(chain: Chain) -> None:
+    """Differences of more than 30 seconds from the exporter's clock fail, with the server and the seconds."""
     for backend in chain.backends.values():
         backend.ahead = 1000.0
     chain.answers(EXPORTER)["/metrics"] = exposition(START_DATE + 1000)
-    chain.backends[ALERTMANAGER].ahead = 900.0
-
-    assert failed("differ from the exporter: alertmanager -100 s", CLOCKS_DIFFER) == chain.finding("clocks")
+    chain.backends[LOKI].ahead, chain.backends[ALERTMANAGER].ahead = 1029.0, 900.0
+    expected = failed("differ from the exporter: alertmanager -100 s", checks.CLOCKS_DIFFER)
+    assert expected == chain.finding("clocks")
 
 
 def test_clocks_without_exporter(chain: Chain) -> None:
     """Without the exporter, clocks are compared with this machine's; without servers, nothing is."""
     del chain.backends[EXPORTER]
     chain.backends[ALERTMANAGER].ahead = 900.0
-    assert failed("differ from this machine: alertmanager +900 s", CLOCKS_DIFFER) == chain.finding("clocks")
+    expected = failed("differ from this machine: alertmanager +900 s", checks.CLOCKS_DIFFER)
+    assert expected == chain.finding("clocks")
 
     chain.backends.clear()
     assert State.SKIPPED is chain.finding("clocks").state
 
 
-def test_silent_server(chain: Chain) -> None:
-    """A server that never answers fails after 5 seconds."""
-    chain.clock.patience = 0.3
-    chain.answers(LOKI)["/ready"] = SILENCE
-
-    assert [f"{chain.backends[LOKI].url}: no complete response within 5 s"] == chain.found("loki")
-    assert 5 == chain.clock.now
-
-
-@pytest.fixture
-def backends() -> Iterator[dict[str, Backend]]:
-    """All servers except the exporter, by the time of the machine."""
-    with ExitStack() as stack:
-        answers = good_answers(real_time)
-        del answers[EXPORTER]
-        answers[LOKI]["/loki/api/v1/query_range"] = lambda _: streams(log_line(time.time()))
-        yield {name: stack.enter_context(Backend(paths, real_time)) for name, paths in answers.items()}
-
-
-def test_program(gateway: ReplayGateway, backends: dict[str, Backend]) -> None:
+def test_program(gateway: ReplayGateway) -> None:
     """With a running exporter and all servers, every check passes, on one screen and as JSON."""
-    settings = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": KEY, "METRICS_HOST": "127.0.0.1"}
-    urls = {server.variable: backends[server.name].url for server in SERVERS if server.name in backends}
-    with program(METRICS_PORT="0", **settings) as one:
-        port = str(one.record("Listening")["port"])
-        one.record("Updated provider metrics")
-        variables = {**settings, **urls, "METRICS_PORT": port, "GRAFANA_TOKEN": GRAFANA_TOKEN}
+    answers = backends.good_answers(time.time)
+    del answers[EXPORTER]
+    answers[LOKI][RANGE] = lambda _: backends.streams(backends.log_line(time.time()))
+    with (
+        backends.serving(answers, time.time) as servers,
+        program(**gateway.variables()) as running,
+    ):
+        port = running.record("Listening")["port"]
+        running.record("Updated provider metrics")
+        variables = gateway.variables(METRICS_PORT=str(port), GRAFANA_TOKEN=GRAFANA_TOKEN)
+        variables |= {server.variable: servers[server.name].url for server in SERVERS[1:]}
         result = run_program("doctor", **variables)
         as_json = run_program("doctor", "--json", **variables)
 
@@ -219,11 +198,9 @@ def test_program(gateway: ReplayGateway, backends: dict[str, Backend]) -> None:
     assert f"{len(CHECKS) - 1} checks passed, 1 skipped." == lines[-1]
     assert [check.name for check in CHECKS] == [line[11:34].rstrip() for line in lines[: len(CHECKS)]]
     assert len(lines) <= 25
-    version = re.escape(__version__)
-    assert re.search(rf"^ok +exporter +version {version}, started \d+ s ago$", result.stdout, re.M)
-    assert re.search(
-        r"^ok +exporter poll +last successful poll \d+ s ago, 40 providers$", result.stdout, re.M
-    )
+    text = re.sub(r" \d+ s ago", " N s ago", result.stdout)
+    assert f"ok         exporter                version {__version__}, started N s ago\n" in text
+    assert "ok         exporter poll           last successful poll N s ago, 40 providers\n" in text
     document = json.loads(as_json.stdout)
     assert (0, True) == (as_json.returncode, document["ok"])
     assert [check.name for check in CHECKS] == [one["check"] for one in document["checks"]]
@@ -238,12 +215,11 @@ def test_program_without_settings() -> None:
 
 
 @pytest.mark.parametrize("head", [b"no header at all", b"content-length: -1", b"transfer-encoding: what"])
-def test_malformed_responses(head: bytes) -> None:
+def test_malformed_responses(peer: Gateway, head: bytes) -> None:
     """No library writes to standard error."""
     response = b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\nx"
-    with Gateway() as peer:
-        peer.become(Played({"/metrics": Says(response, stays=False)}))
-        result = run_program("doctor", "--exporter-url", f"http://{peer.address}")
+    peer.become(Played({"/metrics": Says(response, stays=False)}))
+    result = run_program("doctor", "--exporter-url", f"http://{peer.address}")
 
     assert (1, "") == (result.returncode, result.stderr)
     assert "FAILED     exporter " in result.stdout
@@ -251,31 +227,27 @@ def test_malformed_responses(head: bytes) -> None:
 
 def test_wrong_usage() -> None:
     """Invalid URLs and credentials are exit code 2, and messages without secrets."""
-    secret = "very-secret-word"
-    result = run_program(
-        "doctor", "--loki-url", f"http://me:{secret}@loki", GRAFANA_URL="x", EXPORTER_PASSWORD=secret
-    )
+    flags = ("--loki-url", "http://me:sesame@loki")
+    result = invoke("doctor", *flags, GRAFANA_URL="x", EXPORTER_PASSWORD="sesame")
 
-    assert (2, "", 3) == (result.returncode, result.stdout, len(result.stderr.splitlines()))
-    assert secret not in result.stderr
-    assert 2 == run_program("doctor", "--tempo").returncode
+    assert (2, "", 3) == (result.exit_code, result.stdout, len(result.stderr.splitlines()))
+    assert "sesame" not in result.stderr
+    assert 2 == invoke("doctor", "--tempo").exit_code
 
 
 def test_protected_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     """An exporter with TLS and a password needs its CA and EXPORTER_PASSWORD."""
-    folder = Folder(tmp_path)
+    folder, password = Folder(tmp_path), tmp_path / "password"
     web = folder.write(tls={}, basic_auth_users={USER: hashed()})
-    settings = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": KEY, "METRICS_HOST": "127.0.0.1"}
-    settings["WEB_CONFIG_FILE"] = str(web)
-    password = tmp_path / "password"
     password.write_text(f"{PASSWORD}\n")
-    with program(METRICS_PORT="0", **settings) as one:
-        settings["METRICS_PORT"] = str(one.record("Listening")["port"])
-        one.record("Updated provider metrics")
-        no_authority = run_program("doctor", **settings)
-        settings |= {"REQUESTS_CA_BUNDLE": str(folder.ca_path), "EXPORTER_USER": USER}
-        good = run_program("doctor", EXPORTER_PASSWORD_FILE=str(password), **settings)
-        wrong = run_program("doctor", EXPORTER_PASSWORD="wrong-password", **settings)
+    variables = gateway.variables(WEB_CONFIG_FILE=str(web))
+    with program(**variables) as running:
+        variables["METRICS_PORT"] = str(running.record("Listening")["port"])
+        running.record("Updated provider metrics")
+        no_authority = run_program("doctor", **variables)
+        variables |= {"REQUESTS_CA_BUNDLE": str(folder.ca_path), "EXPORTER_USER": USER}
+        good = run_program("doctor", EXPORTER_PASSWORD_FILE=str(password), **variables)
+        wrong = run_program("doctor", EXPORTER_PASSWORD="wrong-password", **variables)
 
     assert (0, 1, 1) == (good.returncode, wrong.returncode, no_authority.returncode)
     assert "HTTP status 401" in wrong.stdout
@@ -284,38 +256,21 @@ def test_protected_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     assert "REQUESTS_CA_BUNDLE" in no_authority.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-def test_signal(gateway: ReplayGateway, number: signal.Signals) -> None:
-    """A diagnosis that a signal ends does not exit with 0."""
-    gateway.silent = True
-    with program("doctor", GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY) as running:
-        assert gateway.reached.wait(20)
-        code, _ = running.end(number)
-
-    assert 0 != code
-
-
-def row(*cells: str) -> str:
-    """Return a row of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"
-
-
 def test_tables_of_the_page() -> None:
     """docs/doctor.md has every URL, credential, state and check, and no other."""
+
+    def rows(pattern: str) -> list[Any]:
+        return re.findall(pattern, PAGE, re.M)
+
     urls = [
-        row(f"`{s.flag}`", f"`{s.variable}`", f"`{s.default}`" if s.default else "", s.meaning)
-        for s in SERVERS
+        f"| `{s.flag}` | `{s.variable}` | {s.default and f'`{s.default}`'} | {s.meaning} |" for s in SERVERS
     ]
-    assert urls == re.findall(r"^\| `--[a-z]+-url` .*", PAGE, re.M)
-    assert [*(server.variable for server in SERVERS), JOB] == re.findall(
-        r"^\| `--[a-z-]+` \| `(\w+)`", PAGE, re.M
-    )
-    assert [row(f"`{name}`", meaning) for name, meaning in CREDENTIAL_VARIABLES] == re.findall(
-        r"^\| `(?:EXPORTER|GRAFANA)_.*", PAGE, re.M
-    )
-    assert [(f"`{MARKS[state]}`", f"`{state}`") for state in State] == re.findall(
-        r"^\| (`[^`]+`) \| (`[^`]+`) \| [A-Z]", PAGE, re.M
-    )
+    assert urls == rows(r"^\| `--[a-z]+-url` .*")
+    assert [*(server.variable for server in SERVERS), targets.JOB] == rows(r"^\| `--[a-z-]+` \| `(\w+)`")
+    credentials = [f"| `{name}` | {meaning} |" for name, meaning in targets.CREDENTIAL_VARIABLES]
+    assert credentials == rows(r"^\| `(?:EXPORTER|GRAFANA)_.*")
+    states = [(f"`{MARKS[state]}`", f"`{state}`") for state in State]
+    assert states == rows(r"^\| (`[^`]+`) \| (`[^`]+`) \| [A-Z]")
     table = PAGE.split("## What it checks")[1].split("\n\n")[1]
     names = re.findall(r"`([^`/]+)`", "".join(line.split("|")[1] for line in table.splitlines()))
     assert [check.name.removeprefix("gateway ") for check in CHECKS] == [
@@ -332,14 +287,3 @@ def test_examples_of_the_page() -> None:
         by_mark = {mark: state for state, mark in MARKS.items()}
         results = [Result(name, None, Finding(by_mark[mark], "")) for name, mark in states.items()]
         assert summary(results) == lines[-1]
-
-
-def test_imports_of_other_commands() -> None:
-    """Other commands do not import the modules of `doctor`, except for its flags."""
-    code = (
-        "import sys, exporter.cli, exporter.app; "
-        "print(sorted(n for n in sys.modules if n.startswith(('exporter.doctor.', 'exporter.check'))))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert "['exporter.doctor.targets']\n" == result.stdout

@@ -6,23 +6,12 @@ import json
 
 import pytest
 
+from exporter.doctor import report
 from exporter.doctor.checks import CHECKS
-from exporter.doctor.report import (
-    LINE_WIDTH,
-    MARK_WIDTH,
-    MARKS,
-    NAME_WIDTH,
-    Finding,
-    Result,
-    State,
-    all_passed,
-    as_json,
-    as_text,
-    duration,
-    sanitized,
-    summary,
-    truncated,
-)
+from exporter.doctor.report import MARK_WIDTH, NAME_WIDTH, Finding, Result, State
+
+OK, FAILED, WAITING, SKIPPED, NOT_TRIED = State
+LATER = "No check failed, 2 not complete yet, 1 skipped. Run this again in a minute."
 
 
 def result(state: State, remedy: str = "", check: str = "loki") -> Result:
@@ -31,78 +20,60 @@ def result(state: State, remedy: str = "", check: str = "loki") -> Result:
 
 
 def test_text() -> None:
-    """A finding is one line; its remedy follows in indented lines of limited width."""
-    lines = as_text(result(State.FAILED, "Do this.\n" + "word " * 60)).splitlines()
+    """A finding is one line of columns that are wide enough; its remedy follows in lines of limited width."""
+    lines = report.as_text(result(FAILED, "Do this.\n" + "word " * 60)).splitlines()
 
-    assert "ok         loki                    found" == as_text(result(State.OK))
+    assert "ok         loki                    found" == report.as_text(result(OK))
     assert "FAILED     loki                    found" == lines[0]
     assert " " * (MARK_WIDTH + NAME_WIDTH) + "> Do this." == lines[1]
     assert 5 < len(lines)
-    assert LINE_WIDTH >= max(map(len, lines))
-
-
-def test_columns_are_wide_enough() -> None:
-    """A space follows every mark and every name."""
-    assert max(map(len, MARKS.values())) < MARK_WIDTH
+    assert report.LINE_WIDTH >= max(map(len, lines))
+    assert max(map(len, report.MARKS.values())) < MARK_WIDTH
     assert max(len(check.name) for check in CHECKS) < NAME_WIDTH
 
 
 @pytest.mark.parametrize(
     ("states", "is_good", "expected"),
     [
-        ([State.OK, State.OK], True, "2 checks passed."),
-        ([State.OK, State.SKIPPED], True, "1 check passed, 1 skipped."),
-        (
-            [State.OK, State.WAITING, State.NOT_TRIED, State.SKIPPED],
-            False,
-            "No check failed, 2 not complete yet, 1 skipped. Run this again in a minute.",
-        ),
-        ([State.WAITING, State.FAILED, State.NOT_TRIED], False, "1 check failed. Start with c1."),
+        ([OK, OK], True, "2 checks passed."),
+        ([OK, SKIPPED], True, "1 check passed, 1 skipped."),
+        ([OK, WAITING, NOT_TRIED, SKIPPED], False, LATER),
+        ([WAITING, FAILED, NOT_TRIED], False, "1 check failed. Start with c1."),
     ],
 )
 def test_summary(states: list[State], is_good: bool, expected: str) -> None:
     """The summary has the numbers of checks and the first one that failed."""
     results = [result(state, check=f"c{number}") for number, state in enumerate(states)]
 
-    assert (is_good, expected) == (all_passed(results), summary(results))
+    assert (is_good, expected) == (report.all_passed(results), report.summary(results))
 
 
 def test_json() -> None:
     """The JSON output has every check; address and remedy may be null."""
-    results = [result(State.OK), Result("clocks", None, Finding(State.NOT_TRIED, "late", "Wait."))]
+    results = [result(OK), Result("clocks", None, Finding(NOT_TRIED, "late", "Wait."))]
 
-    assert {
-        "ok": False,
-        "checks": [
-            {
-                "check": "loki",
-                "state": "ok",
-                "address": "http://loki:3100",
-                "found": "found",
-                "remedy": None,
-            },
-            {"check": "clocks", "state": "not_tried", "address": None, "found": "late", "remedy": "Wait."},
-        ],
-    } == json.loads(as_json(results))
+    loki = {"check": "loki", "state": "ok", "address": "http://loki:3100", "found": "found", "remedy": None}
+    clocks = {"check": "clocks", "state": "not_tried", "address": None, "found": "late", "remedy": "Wait."}
+    assert {"ok": False, "checks": [loki, clocks]} == json.loads(report.as_json(results))
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("3.16.0", "3.16.0"),
-        ("a\n b\t\x1b[31mc", "a b \\x1b[31mc"),
+        ("3.16.0-ü", "3.16.0-ü"),
+        ("a\n b\t\x1b[31mc\u202e", "a b \\x1b[31mc\\u202e"),
         ('Get "http://me:sesame@host:1/x?key=abc": EOF', 'Get "http://...@host:1/x?...": EOF'),
     ],
     ids=["plain", "control characters", "URL"],
 )
 def test_sanitized(text: str, expected: str) -> None:
-    """Removes line breaks, control characters, and credentials and queries of URLs."""
-    assert expected == sanitized(text)
+    """Removes line breaks, and credentials and queries of URLs; escapes control characters and directions."""
+    assert expected == report.sanitized(text)
 
 
 def test_truncated() -> None:
     """Truncates after 300 characters."""
-    assert ("x" * 300, "x" * 300 + "...") == (truncated("x" * 300), truncated("x" * 301))
+    assert ("x" * 300, "x" * 300 + "...") == (report.truncated("x" * 300), report.truncated("x" * 301))
 
 
 @pytest.mark.parametrize(
@@ -111,4 +82,4 @@ def test_truncated() -> None:
 )
 def test_duration(seconds: float, expected: str) -> None:
     """Rounds down to one unit; a negative duration is 0."""
-    assert expected == duration(seconds)
+    assert expected == report.duration(seconds)

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter import __version__
-from exporter.check import NO_PROVIDERS
 from exporter.doctor.context import Context
 from exporter.doctor.report import Finding, State, failed
-from exporter.doctor.source import (
-    FIRST_POLL,
-    NOT_OURS,
-    POLL_FAILS,
-    POLLER_DEAD,
-    STEPS,
-    own_url,
-    settings,
-)
+from exporter.doctor.source import FIRST_POLL, NOT_OURS, POLL_FAILS, POLLER_DEAD, STEPS, own_url, settings
 from exporter.doctor.targets import EXPORTER, Targets
 from exporter.errors import HINTS, Outcome
-from exporter.transport.authorities import AUTHORITIES, WANTED
 from tests.certificates import USER, Folder, hashed
 from tests.clocks import START_DATE, MovedClock
 from tests.doctor.backends import Response, exposition
-from tests.doctor.chain import Chain, unexpected_poll
+from tests.doctor.chain import Chain, failing, unexpected_poll
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, Silence, both, stats_only
 from tests.faults.peer import State as Played
-from tests.process import run_program
-from tests.replay import answer, recording
+from tests.process import invoke
+from tests.replay import KEY, answer, recording
 
-KEY = "test-admin-key"
-OK = ["ok"] * len(STEPS)
+LAST_UPDATE = "gatewayz_provider_metrics_last_update"
+LAST = "the last poll failed; last successful poll:"
+NO_METRICS = failed("no metrics of this exporter", NOT_OURS)
+FETCHES = 'gatewayz_exporter_fetches_total{endpoint="providers",outcome="ok"}'
 
 
 def steps(url: str, **variables: str) -> dict[str, dict[str, Any]]:
     """Return the checks of the gateway, by step."""
-    result = run_program(
-        "doctor", "--json", GATEWAY_API_URL=url, ADMIN_KEY=KEY, METRICS_PORT="0", **variables
-    )
+    more = {"GATEWAY_API_URL": url, "ADMIN_KEY": KEY, "METRICS_PORT": "0", **variables}
+    result = invoke("doctor", "--json", **more)
     assert "" == result.stderr
     found = {one["check"]: one for one in json.loads(result.stdout)["checks"]}
     return {step: found[f"gateway {step}"] for step in STEPS}
@@ -54,27 +44,16 @@ def states(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [one["state"] for one in found.values()]
 
 
-@pytest.fixture
-def peer() -> Iterator[Gateway]:
-    """A scripted gateway."""
-    with Gateway() as running:
-        yield running
-
-
-def test_good_gateway(peer: Gateway) -> None:
+def test_good_gateway(peer: Gateway, tmp_path: Path) -> None:
     """All steps pass; TLS is skipped for plain HTTP."""
-    found = steps(f"http://{peer.address}")
-
-    assert ["ok", "ok", "skipped", "ok", "ok"] == states(found)
-    assert found["answers"]["found"].startswith("40 providers, 34 active, in ")
-
-
-def test_good_gateway_by_tls(peer: Gateway, tmp_path: Path) -> None:
-    """All steps pass with TLS."""
+    plain = steps(f"http://{peer.address}")
     peer.become(Played(tls=Tls.GOOD))
     bundle = write_authority(tmp_path / "ca.pem")
+    by_tls = steps(f"https://{peer.address}", REQUESTS_CA_BUNDLE=str(bundle))
 
-    assert OK == states(steps(f"https://{peer.address}", REQUESTS_CA_BUNDLE=str(bundle)))
+    assert ["ok", "ok", "skipped", "ok", "ok"] == states(plain)
+    assert ["ok"] * 5 == states(by_tls)
+    assert plain["answers"]["found"].startswith("40 providers, 34 active, in ")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +79,7 @@ def test_failing_step(peer: Gateway, state: Played, step: str, outcome: Outcome)
     assert "failed" == found[step]["state"]
     assert {"not_tried"} >= set(states(found)[broken + 1 :])
     assert {"ok", "skipped"} >= set(states(found)[:broken])
-    assert f": {outcome}" in found[step]["found"]
-    assert HINTS[outcome] in found[step]["remedy"]
+    assert (True, True) == (f": {outcome}" in found[step]["found"], HINTS[outcome] in found[step]["remedy"])
 
 
 def test_unknown_host() -> None:
@@ -112,17 +90,6 @@ def test_unknown_host() -> None:
     assert 1 == found["DNS"]["remedy"].count(HINTS[Outcome.DNS])
 
 
-def test_empty_gateway(peer: Gateway) -> None:
-    """The last step fails for a gateway without providers."""
-    stats = Says(recording("17-stats-db-down.http"))
-    peer.become(Played({**both(Says(recording("16-list-db-down.http"))), "/providers/stats": stats}))
-    found = steps(f"http://{peer.address}")
-
-    assert ("failed", "no providers", NO_PROVIDERS) == tuple(
-        found["answers"][name] for name in ("state", "found", "remedy")
-    )
-
-
 def check_settings(environ: Mapping[str, str]) -> Finding:
     """Return the finding of the check of the settings."""
     return settings(Context(environ, Targets(), MovedClock(), unexpected_poll))
@@ -130,11 +97,8 @@ def check_settings(environ: Mapping[str, str]) -> Finding:
 
 def test_valid_settings() -> None:
     """The finding has the gateway and the OTLP endpoint without path and query, and warnings as remedy."""
-    environ = {
-        "GATEWAY_API_URL": "http://gateway.example",
-        "ADMIN_KEY": KEY,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/path?key=abc",
-    }
+    environ = {"GATEWAY_API_URL": "http://gateway.example", "ADMIN_KEY": KEY}
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://collector:4318/path?key=abc"
     finding = check_settings(environ)
 
     assert "http://gateway.example every 60 s; telemetry to http://collector:4318" == finding.found
@@ -155,16 +119,6 @@ def test_invalid_settings(tmp_path: Path) -> None:
         line.replace(":", " ").split()[0] for line in finding.remedy.splitlines()
     ]
     assert "1 problem" == check_settings({"ADMIN_KEY": KEY}).found
-
-
-@pytest.mark.parametrize("name", AUTHORITIES)
-def test_missing_authorities(tmp_path: Path, name: str) -> None:
-    """A bundle that does not exist is a problem for a gateway with https:// only."""
-    environ = {"GATEWAY_API_URL": "https://gateway.example", "ADMIN_KEY": KEY, name: str(tmp_path / "ca.pem")}
-
-    assert f"{name} cannot be read: No such file or directory. {WANTED}" == check_settings(environ).remedy
-    assert State.OK is check_settings({**environ, name: str(tmp_path)}).state
-    assert State.OK is check_settings({**environ, "GATEWAY_API_URL": "http://localhost"}).state
 
 
 @pytest.mark.parametrize(
@@ -194,9 +148,7 @@ def test_own_url_with_tls(tmp_path: Path) -> None:
     assert "https://localhost:8001" == own_url({"WEB_CONFIG_FILE": str(file)})
 
 
-@pytest.mark.parametrize(
-    ("flag", "path"), [("/prom", "/prom"), ("a b", "/metrics")], ids=["valid", "invalid"]
-)
+@pytest.mark.parametrize(("flag", "path"), [("/prom", "/prom"), ("a b", "/metrics")])
 def test_telemetry_path(chain: Chain, flag: str, path: str) -> None:
     """Reads metrics below the path of the flag, below the default path where the flag is invalid."""
     chain.answers(EXPORTER)[path] = chain.answers(EXPORTER).pop("/metrics")
@@ -205,32 +157,12 @@ def test_telemetry_path(chain: Chain, flag: str, path: str) -> None:
     assert State.OK is chain.finding("exporter").state
 
 
-def test_healthy_exporter(chain: Chain) -> None:
-    """Times are those of the exporter's clock."""
-    chain.backends[EXPORTER].ahead = 10_000
-    chain.answers(EXPORTER)["/metrics"] = exposition(START_DATE + 10_000)
-
-    assert [
-        f"version {__version__}, started 3 h ago",
-        "last successful poll 12 s ago, 40 providers",
-    ] == chain.found("exporter", "exporter poll")
-
-
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [
-        ({}, failed("the last poll failed; last successful poll: 12 s ago", POLL_FAILS)),
-        (
-            {"gatewayz_provider_metrics_last_update": None},
-            failed("the last poll failed; last successful poll: none since the start", POLL_FAILS),
-        ),
-        (
-            {
-                "gatewayz_provider_metrics_last_update": None,
-                'gatewayz_exporter_fetches_total{endpoint="providers",outcome="ok"}': 0.0,
-            },
-            Finding(State.WAITING, "no poll has ended yet", FIRST_POLL),
-        ),
+        ({}, failed(f"{LAST} 12 s ago", POLL_FAILS)),
+        ({LAST_UPDATE: None}, failed(f"{LAST} none since the start", POLL_FAILS)),
+        ({LAST_UPDATE: None, FETCHES: 0.0}, Finding(State.WAITING, "no poll has ended yet", FIRST_POLL)),
     ],
     ids=["failing", "never", "just started"],
 )
@@ -245,9 +177,7 @@ def test_failed_poll(chain: Chain, samples: dict[str, float | None], expected: F
     ("answer", "expected"),
     [
         (Response(503), failed("HTTP status 503", POLLER_DEAD)),
-        (b"<html>", failed("no metrics of this exporter", NOT_OURS)),
-        (b"\xff\x00", failed("no metrics of this exporter", NOT_OURS)),
-        (b"gatewayz_up 1.0\n", failed("no metrics of this exporter", NOT_OURS)),
+        *((body, NO_METRICS) for body in (b"<html>", b"\xff\x00", b"gatewayz_up 1.0\n")),
     ],
     ids=["503", "HTML", "bytes", "no version"],
 )
@@ -264,4 +194,4 @@ def test_invalid_sample(chain: Chain, value: str) -> None:
     metrics = exposition(START_DATE).replace(b"gatewayz_up 1.0", f"gatewayz_up {value}".encode())
     chain.answers(EXPORTER)["/metrics"] = metrics
 
-    assert {"exporter poll": State.FAILED} == chain.failing()
+    assert {"exporter poll": State.FAILED} == failing(chain.run())

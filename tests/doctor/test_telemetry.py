@@ -9,77 +9,43 @@ import pytest
 
 from exporter.config.settings import Settings
 from exporter.doctor.report import Finding, State, failed, ok
-from exporter.doctor.targets import COLLECTOR, EXPORTER, LOKI, TEMPO
+from exporter.doctor.targets import EXPORTER, LOKI, TEMPO
 from exporter.doctor.telemetry import NO_ENDPOINT, NO_RECORD, NO_TRACE
 from tests.clocks import START_DATE
-from tests.doctor.backends import AGE, TRACE_ID, Response, exposition, log_line, spans, streams
-from tests.doctor.chain import Chain
+from tests.doctor.backends import AGE, RANGE, TRACE, TRACE_ID, Response, exposition, log_line, spans, streams
+from tests.doctor.chain import Chain, failing
 
 NOW = START_DATE
 POLLED = NOW - AGE
-RANGE = "/loki/api/v1/query_range"
-TRACE = f"/api/traces/{TRACE_ID}"
 NONE = "no record of service provider-metrics-exporter"
+FOUND = ok(f"12 s old, trace_id {TRACE_ID}")
+OTHERS = ((), (log_line(NOW, "Listening"),), ("no JSON", '{"message":1}'))
+"""Records that are not those of a poll."""
 FAILING_POLLS = exposition(NOW, gatewayz_up=0.0, gatewayz_provider_metrics_last_update=NOW - 3600)
 
 
-def query_of(chain: Chain) -> Any:
-    """Return the query for records that the checks sent to Loki."""
-    (query,) = [asked.query for asked in chain.backends[LOKI].asked if asked.path == RANGE]
-    return query
-
-
-def test_healthy_servers(chain: Chain) -> None:
-    """Finds the record and, by its trace id, the trace of the last poll at once."""
-    assert [
-        "Server available",
-        "ready",
-        f"11 s old, trace_id {TRACE_ID}",
-        "ready",
-        f"3 spans in {TRACE_ID}",
-    ] == chain.found("collector", "loki", "loki record", "tempo", "tempo trace")
-    assert 0 == chain.clock.now
-
-
 @pytest.mark.parametrize(
-    ("server", "path", "answer", "check"),
+    ("exporter", "lines", "expected"),
     [
-        (COLLECTOR, "/", Response(503, {"status": "Server not available"}), "collector"),
-        (COLLECTOR, "/", b"<html>", "collector"),
-        (LOKI, "/ready", Response(503, "Ingester not ready"), "loki"),
-        (LOKI, "/ready", b"<html>", "loki"),
-        (LOKI, RANGE, Response(500), "loki record"),
-        (TEMPO, "/ready", b"<html>", "tempo"),
-        (TEMPO, TRACE, Response(500), "tempo trace"),
-        (TEMPO, TRACE, b"\x0a\x01", "tempo trace"),
+        *(("good", lines, failed(NONE, NO_RECORD)) for lines in OTHERS),
+        ("good", (log_line(POLLED - 60),), failed("the last record is 1 min old", NO_RECORD)),
+        ("failing", (log_line(POLLED - 60), log_line(POLLED, "Fetch failed")), FOUND),
+        ("failing", (log_line(POLLED, "Updated provider metrics in part"),), FOUND),
+        ("failing", (log_line(NOW - 600),), failed("the last record is 10 min old", NO_RECORD)),
+        ("unknown", (log_line(NOW - 170),), ok(f"2 min old, trace_id {TRACE_ID}")),
+        ("unknown", (log_line(NOW - 200),), failed("the last record is 3 min old", NO_RECORD)),
     ],
 )
-def test_failing_server(chain: Chain, server: str, path: str, answer: Any, check: str) -> None:
-    """The check fails at once with the URL of the server."""
-    chain.answers(server)[path] = answer
-    finding = chain.finding(check)
-
-    assert State.FAILED is finding.state
-    assert finding.found.startswith(f"{chain.backends[server].url}: ")
-    assert 0 == chain.clock.now
-
-
-@pytest.mark.parametrize(
-    ("lines", "found"),
-    [
-        ((), NONE),
-        ((log_line(NOW, "Listening"),), NONE),
-        (("no JSON", '{"message":1}'), NONE),
-        ((log_line(POLLED - 60),), "the last record is 1 min old"),
-    ],
-    ids=["empty", "another message", "no record", "previous poll"],
-)
-def test_no_record_of_the_last_poll(chain: Chain, lines: tuple[str, ...], found: str) -> None:
-    """Fails after 15 seconds of retries."""
+def test_record(chain: Chain, exporter: str, lines: tuple[str, ...], expected: Finding) -> None:
+    """Retries for 15 s until there is a record of the last poll, or of two intervals if it is not known."""
+    if exporter == "failing":
+        chain.answers(EXPORTER)["/metrics"] = FAILING_POLLS
+    elif exporter == "unknown":
+        del chain.backends[EXPORTER]
     chain.answers(LOKI)[RANGE] = streams(*lines)
 
-    assert failed(found, NO_RECORD) == chain.finding("loki record")
-    assert 15 <= chain.clock.now <= 16
+    assert expected == chain.finding("loki record")
+    assert (0 if expected.state is State.OK else 15) == chain.clock.now
 
 
 def test_delayed_record_and_trace(chain: Chain) -> None:
@@ -91,23 +57,6 @@ def test_delayed_record_and_trace(chain: Chain) -> None:
     assert 9 == chain.clock.now
 
 
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        ((log_line(POLLED - 60), log_line(POLLED, "Fetch failed")), State.OK),
-        ((log_line(POLLED, "Updated provider metrics in part"),), State.OK),
-        ((log_line(NOW - 600),), State.FAILED),
-    ],
-    ids=["failed poll", "partial poll", "too old"],
-)
-def test_record_of_a_failed_poll(chain: Chain, lines: tuple[str, ...], expected: State) -> None:
-    """While polls fail, a record of up to two intervals ago passes."""
-    chain.answers(EXPORTER)["/metrics"] = FAILING_POLLS
-    chain.answers(LOKI)[RANGE] = streams(*lines)
-
-    assert expected is chain.finding("loki record").state
-
-
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
 def test_clocks_that_differ(chain: Chain, ahead: float) -> None:
     """Ages are measured by the exporter's clock, so that only the check of the clocks fails."""
@@ -115,41 +64,23 @@ def test_clocks_that_differ(chain: Chain, ahead: float) -> None:
     chain.answers(EXPORTER)["/metrics"] = exposition(NOW + ahead)
     chain.answers(LOKI)[RANGE] = streams(log_line(POLLED + ahead))
 
-    assert {"clocks": State.FAILED} == chain.failing()
+    assert {"clocks": State.FAILED} == failing(chain.run())
+    assert ["last successful poll 12 s ago, 40 providers"] == chain.found("exporter poll")
 
 
-def test_range_of_the_query(chain: Chain) -> None:
-    """Queries the last hour, and ten minutes ahead, by Loki's clock."""
+def test_range_of_the_query(chain: Chain, settings_for: Callable[..., Settings]) -> None:
+    """Queries the last hour, or two intervals, and ten minutes ahead, by Loki's clock."""
     chain.backends[LOKI].ahead = 1000.0
     chain.environ["OTEL_SERVICE_NAME"] = 'my"own'
     chain.run()
-    query = query_of(chain)
+    chain.run(settings=settings_for(SCRAPE_INTERVAL="86400"))
+    queries = [asked.query for asked in chain.backends[LOKI].asked if asked.path == RANGE]
 
     now = NOW + 1000
-    assert [now - 3600, now + 600] == [int(query[name][0]) / 1e9 for name in ("start", "end")]
-    assert query["query"][0].startswith(r'{service="my\"own"} |~ "')
-
-
-def test_range_for_a_long_interval(chain: Chain, settings_for: Callable[..., Settings]) -> None:
-    """The range contains two polls."""
-    chain.run(settings=settings_for(SCRAPE_INTERVAL="86400"))
-
-    assert 2 * 86_400 + 60 == NOW - int(query_of(chain)["start"][0]) / 1e9
-
-
-@pytest.mark.parametrize(
-    ("age", "expected"),
-    [
-        (170, ok(f"2 min old, trace_id {TRACE_ID}")),
-        (200, failed("the last record is 3 min old", NO_RECORD)),
-    ],
-)
-def test_without_exporter(chain: Chain, age: float, expected: Finding) -> None:
-    """Without the metrics of the exporter, a record may be two intervals old."""
-    del chain.backends[EXPORTER]
-    chain.answers(LOKI)[RANGE] = lambda _: streams(log_line(NOW + chain.clock.now - age))
-
-    assert expected == chain.finding("loki record")
+    assert [(now - 3600, now + 600), (now - 2 * 86_400 - 60, now + 600)] == [
+        (int(query["start"][0]) / 1e9, int(query["end"][0]) / 1e9) for query in queries
+    ]
+    assert queries[0]["query"][0].startswith(r'{service="my\"own"} |~ "')
 
 
 def test_remedy_for_disabled_telemetry(chain: Chain, settings_for: Callable[..., Settings]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from tests.marks import write_between
+from generate.marks import write_between
 
 BEGIN, END = "<!-- matrix: written by `make faults` -->", "<!-- end of the matrix -->"
 HEAD = ("Case", "Outcome", "`/metrics`", "Log")
@@ -19,26 +19,29 @@ class Row:
     """The result of one case; the texts are the same in every run."""
 
     group: str
-    """Heading of the table, such as "Answers of the gateway"."""
+    """Heading of the table, such as "Answers"."""
     place: int
     """Position in the group."""
     case: str
-    """The fault, in the words of an operator."""
+    """The fault in the words of an operator."""
     outcome: str
-    """Label `outcome` of the fetch; other cases have a text of their own."""
+    """Label `outcome` of the fetch, or another result."""
     metrics: str
     """The observed metrics."""
     log: str
     """The observed log records."""
 
 
+Matrix = Callable[[Row], None]
+"""The fixture `matrix`."""
+
+
 def as_markdown(rows: Iterable[Row]) -> str:
-    """Return one table for each group, in the order of the table of cases."""
+    """Return one table for each group."""
     parts = []
     for group, members in groupby(sorted(set(rows)), attrgetter("group")):
-        lines = [_line(HEAD), _line(["---"] * len(HEAD))]
-        lines += [_line(astuple(member)[2:]) for member in members]
-        parts.append(f"### {group}\n\n" + "\n".join(lines))
+        lines = [HEAD, ["---"] * len(HEAD), *(astuple(member)[2:] for member in members)]
+        parts.append(f"### {group}\n\n" + "\n".join(map(_line, lines)))
     return "\n\n".join(parts)
 
 

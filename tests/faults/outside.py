@@ -1,16 +1,16 @@
-"""The real program, as the world around it sees it: its log as a file, its metrics, its process."""
+"""The exporter as a process: its log as a file, its metrics over HTTP, its resources from /proc."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,67 +22,75 @@ from typing import IO, Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.http_server import HOST, StubServer, free_port
 from tests.process import environment
-from tests.replay import ReplayGateway
+from tests.waiting import wait_until
 
 KEY = "test-admin-key"
 PATIENCE = 30.0
+"""Seconds after which a wait fails."""
 LIMIT_SECONDS = 5.0
-"""Within which the program ends."""
+"""Limit of a shutdown."""
 INTERVAL = "0.5"
-"""Of polls, where a test waits for several of them."""
+"""Interval of polls in tests that wait for several."""
 MIB = 1 << 20
+LOST = "gatewayz_exporter_log_records_lost_total"
+
+Labels = tuple[tuple[str, str], ...]
+Scrape = Mapping[tuple[str, Labels], float]
+"""All samples by name and labels."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+def series(name: str, /, **labels: str) -> tuple[str, Labels]:
+    """Return the key of a sample in a scrape."""
+    return name, tuple(sorted(labels.items()))
 
 
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def parsed(text: str) -> Scrape:
+    """Return the samples of an exposition."""
+    families = text_string_to_metric_families(text)
+    return {series(s.name, **s.labels): s.value for family in families for s in family.samples}
+
+
+def resident_memory(process: int, name: str = "VmRSS") -> int:
+    """Return the resident memory of a process in bytes."""
+    found = re.search(rf"{name}:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
 
 
 @dataclass
 class Exporter:
-    """The running program."""
+    """A running exporter."""
 
     process: subprocess.Popen[bytes]
-    gateway: ReplayGateway
     port: int
     log: Path
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """The root of the exporter."""
+        return f"http://{HOST}:{self.port}"
 
     def connect(self) -> socket.socket:
-        """Return an open connection, made as soon as somebody listens."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-            except ConnectionRefusedError:
-                assert self.process.poll() is None, f"ended: {self.log.read_text()}"
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+        """Return an open connection, as soon as the exporter listens."""
+
+        def connected() -> socket.socket:
+            assert self.process.poll() is None, f"exited: {self.log.read_text()}"
+            return socket.create_connection((HOST, self.port), timeout=PATIENCE)
+
+        connection: socket.socket = wait_until(connected, every=0.01)
+        return connection
 
     def scrape(self) -> str:
-        """Return the metrics."""
+        """Return the exposition."""
         response = requests.get(f"{self.url}/metrics", timeout=PATIENCE)
         assert 200 == response.status_code
         return response.text
 
     def ask(self, path: str, times: int, **headers: str) -> None:
-        """Send many requests, one after the other, each of which has to be answered well."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        """Send requests one after the other; each must succeed."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE)
         for _ in range(times):
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -92,43 +100,42 @@ class Exporter:
 
     def value(self, name: str, **labels: str) -> float:
         """Return the value of one series of a scrape."""
-        (value,) = [
-            sample.value
-            for family in text_string_to_metric_families(self.scrape())
-            for sample in family.samples
-            if (sample.name, sample.labels) == (name, labels)
-        ]
-        return float(value)
+        return parsed(self.scrape())[series(name, **labels)]
 
-    def polls(self) -> float:
-        """Return how many polls have gone well."""
-        return self.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="ok")
+    def fetches(self, outcome: str = "ok") -> float:
+        """Return the number of polls in which both fetches had this outcome."""
+        samples, name = parsed(self.scrape()), "gatewayz_exporter_fetches_total"
+        return min(samples[series(name, endpoint=e, outcome=outcome)] for e in ("providers", "stats"))
 
-    def wait_for_polls(self, number: int) -> None:
-        """Wait until this many more polls have gone well."""
+    def wait_for_polls(self, number: int, outcome: str = "ok") -> None:
+        """Wait until this many more polls had the outcome."""
         self.connect().close()
-        target = self.polls() + number
-        wait_until(lambda: self.polls() >= target)
+        target = self.fetches(outcome) + number
+        wait_until(lambda: self.fetches(outcome) >= target, PATIENCE + number)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the log, each line of which must be whole; the last may still be on its way."""
+        """Return the log records; every line but the last must be complete."""
         return [json.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
 
-    def wait_for(self, message: str) -> dict[str, Any]:
+    def wait_for(self, message: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Return the first record with this message."""
-        wait_until(lambda: message in [record["message"] for record in self.records()])
+        wait_until(lambda: message in [record["message"] for record in self.records()], seconds)
         return next(record for record in self.records() if record["message"] == message)
 
     def up(self) -> str:
-        """Return what a scrape says of the last poll, for the matrix."""
-        return f"`gatewayz_up {self.value('gatewayz_up'):g}`"
+        """Return `gatewayz_up` for the matrix."""
+        return f"`gatewayz_up` {self.value('gatewayz_up'):g}"
 
-    def remarks(self) -> str:
-        """Return what the log says beyond the usual, for the matrix."""
-        return remarks(self.records())
+    def lost(self) -> str:
+        """Return `gatewayz_up` and the lost log records for the matrix."""
+        return f"{self.up()}, `{LOST}` {'0' if self.value(LOST) == 0 else 'increases'}"
+
+    def warnings(self) -> str:
+        """Return the warnings in the log for the matrix."""
+        return warnings(self.records())
 
     def longest_gap(self) -> float:
-        """Return the longest time in seconds between two polls, by the log."""
+        """Return the longest time in seconds between two polls in the log."""
         dates = [
             datetime.fromisoformat(record["timestamp"]).timestamp()
             for record in self.records()
@@ -136,43 +143,42 @@ class Exporter:
         ]
         return max(later - earlier for earlier, later in pairwise(dates))
 
-    def memory(self) -> float:
-        """Return the resident memory in bytes."""
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
-        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+    def memory(self, name: str = "VmRSS") -> int:
+        """Return the resident memory in bytes; `VmHWM` is its peak."""
+        return resident_memory(self.process.pid, name)
+
+    def reset_peak(self) -> int:
+        """Set the peak of the memory to the current value, and return it."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+        return self.memory("VmHWM")
 
     def descriptors(self) -> int:
-        """Return how many descriptors are open."""
+        """Return the number of open descriptors."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def threads(self) -> int:
-        """Return how many threads run."""
+        """Return the number of threads."""
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
-    def cpu(self) -> float:
-        """Return the seconds of CPU time that were used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to stop, and return its exit code; it has to be there in time."""
+        """Send a signal, and return the exit code; fail after `LIMIT_SECONDS`."""
         self.process.send_signal(number)
         return self.process.wait(LIMIT_SECONDS)
 
 
-def remarks(records: Sequence[dict[str, Any]]) -> str:
+def warnings(records: Sequence[dict[str, Any]]) -> str:
     """Return the messages above the level info, each once, in order.
 
-    Polls here are short, so that a loaded machine can be late for one: that is left out.
+    Polls in these tests are short, so timeouts of fetches on a loaded machine are left out.
     """
-    unusual = [record for record in records if record["level"] != "info"]
-    found = dict.fromkeys(record["message"] for record in unusual if record.get("outcome") != "timeout")
-    return ", ".join(f'"{message}"' for message in found) or "nothing unusual"
+    above = [record for record in records if record["level"] != "info"]
+    found = dict.fromkeys(record["message"] for record in above if record.get("outcome") != "timeout")
+    return ", ".join(f'"{message}"' for message in found) or "no warnings"
 
 
 @contextmanager
 def exporter(
-    gateway: ReplayGateway,
+    gateway: StubServer,
     log: Path,
     variables: Mapping[str, str] = MappingProxyType({}),
     *,
@@ -182,27 +188,20 @@ def exporter(
     stdout: IO[bytes] | int | None = None,
     **more: str,
 ) -> Iterator[Exporter]:
-    """Start the program, and end it at the latest when the test does.
+    """Start the exporter, and kill it at the end of the test.
 
     Args:
-        gateway: What it polls.
-        log: Takes its standard output, unless `stdout` does.
-        variables: Of its environment.
-        prefix: A command that becomes the program, such as nohup.
-        code: Python that runs in its process before it.
-        stdin: Its standard input.
-        stdout: Takes its standard output.
-        more: Variables of its environment.
+        gateway: The gateway to poll.
+        log: File for the standard output, unless `stdout` is given.
+        variables: Variables of the environment.
+        prefix: A command that executes the exporter, such as nohup.
+        code: Python code that runs in the process before the exporter.
+        stdin: The standard input.
+        stdout: The standard output.
+        more: More variables of the environment.
     """
-    port = free_port()
-    settings = {
-        "GATEWAY_API_URL": gateway.url,
-        "ADMIN_KEY": KEY,
-        "METRICS_HOST": "127.0.0.1",
-        "METRICS_PORT": str(port),
-        **variables,
-        **more,
-    }
+    own = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": KEY, "METRICS_HOST": HOST}
+    settings = {**own, "METRICS_PORT": str(free_port()), **variables, **more}
     command = ["-c", f"{code}\nfrom exporter.__main__ import main; main()"] if code else ["-m", "exporter"]
     with log.open("ab") as file, log.with_suffix(".stderr").open("ab") as stderr:
         process = subprocess.Popen(
@@ -213,7 +212,7 @@ def exporter(
             stderr=stderr,
         )
     try:
-        yield Exporter(process, gateway, port, log)
+        yield Exporter(process, int(settings["METRICS_PORT"]), log)
     finally:
         if process.poll() is None:
             process.kill()

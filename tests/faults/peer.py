@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import cycle
-from types import TracebackType
+from itertools import count, cycle
 from typing import Protocol, Self
 
 from tests.faults.certificates import Tls, server_contexts
 from tests.forwarder import Forwarder
-from tests.http_server import BACKLOG, Asked, Connection, StubServer
+from tests.http_server import BACKLOG, Asked, Connection, StubServer, free_port
 from tests.http_server import HOST as HOST
 from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, recording
 
@@ -82,10 +81,10 @@ class Streams:
     def play(self, connection: Connection) -> bool:
         """Send until the client closes."""
         connection.send(self.head)
-        count = 0
-        while (self.times is None or count < self.times) and not connection.wait(0):
+        for number in count():
+            if number == self.times or connection.wait(0):
+                break
             connection.send(self.chunk)
-            count += 1
         connection.send(self.tail)
         return False
 
@@ -107,18 +106,18 @@ GOOD_ANSWERS: Mapping[str, Answer] = {target: Says(recording(name)) for target, 
 
 
 def list_only(answer: Answer) -> Mapping[str, Answer]:
-    """Return answers that differ from the good ones for the list."""
+    """Return this answer for the list, and the good one for the counts."""
     return {**GOOD_ANSWERS, LIST: answer, LIST_NO_SLASH: answer}
 
 
 def stats_only(answer: Answer) -> Mapping[str, Answer]:
-    """Return answers that differ from the good ones for the counts."""
+    """Return this answer for the counts, and the good one for the list."""
     return {**GOOD_ANSWERS, STATS: answer}
 
 
 def both(answer: Answer) -> Mapping[str, Answer]:
     """Return the same answer for every request."""
-    return {LIST: answer, LIST_NO_SLASH: answer, STATS: answer}
+    return dict.fromkeys(GOOD_ANSWERS, answer)
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class State:
     listens: bool = True
     """If false, connections are refused."""
     accepts: bool = True
-    """If false, the queue of connections to accept is full."""
+    """If false, the backlog is full."""
     tls: Tls | None = None
     """Certificate and requirements of TLS; None for plain HTTP."""
     refusal: bytes | None = None
@@ -145,18 +144,15 @@ class Gateway(StubServer):
 
     def __init__(self) -> None:
         """Reserve a port; the gateway is good."""
-        with socket.create_server((HOST, 0)) as free:
-            super().__init__(port=free.getsockname()[1])
+        super().__init__(port=free_port())
         self._elsewhere = socket.create_server((HOST, 0))
         self._elsewhere.settimeout(0)
         self._state = State()
         self._fillers: list[socket.socket] = []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close everything."""
-        super().__exit__(kind, error, trace)
+        self.stop()
         self._elsewhere.close()
 
     def become(self, state: State) -> None:
@@ -176,7 +172,7 @@ class Gateway(StubServer):
         return True
 
     def without_ports(self, text: str) -> str:
-        """Replace ports that differ from run to run."""
+        """Replace the ports, which differ in every run."""
         return text.replace(f"localhost:{self._elsewhere.getsockname()[1]}", "localhost:8443")
 
     def reply(self, asked: Asked, connection: Connection) -> bool:
@@ -188,7 +184,7 @@ class Gateway(StubServer):
         return played is not None and played.play(connection)
 
     def start(self, backlog: int = BACKLOG) -> None:
-        """Serve; with a backlog of 0 fill the queue instead of accepting connections."""
+        """Serve; with a backlog of 0 fill it instead of accepting connections."""
         if backlog:
             super().start(backlog)
         else:
@@ -203,7 +199,7 @@ class Gateway(StubServer):
         self._fillers.clear()
 
     def _fill(self) -> None:
-        """Connect until the queue is full: the system does not answer further handshakes then."""
+        """Connect until the backlog is full: the system does not answer further handshakes then."""
         while True:
             filler = socket.socket()
             self._fillers.append(filler)
@@ -230,11 +226,9 @@ class ProxiedGateway(Gateway):
         self.proxy.start()
         return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close everything."""
-        super().__exit__(kind, error, trace)
+        super().__exit__()
         self.proxy.stop()
 
     def become(self, state: State) -> None:
@@ -246,5 +240,5 @@ class ProxiedGateway(Gateway):
         self.proxy.start()
 
     def without_ports(self, text: str) -> str:
-        """Replace ports that differ from run to run."""
+        """Replace the ports, which differ in every run."""
         return super().without_ports(text).replace(self.proxy.address, "127.0.0.1:3128")

@@ -1,27 +1,23 @@
-"""Polls in great numbers, with random faults, scrapers and telemetry, and what is left behind: `make soak`.
+"""Many polls with random faults, scrapers and telemetry, and what they leave behind: `make soak`.
 
-The real program polls a gateway ten times a second. The gateway plays one case of the table of faults after
-the other, drawn by chance, and is good in between. Figures are told; what is left behind, a bug, or data that
-do not come back end it with exit code 1.
+The exporter polls a gateway ten times a second. The gateway plays random cases of the table of faults, and is
+good in between. Prints figures; exits with 1 after a leak, a bug, or if the data do not recover.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import click
 import requests
@@ -29,47 +25,47 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from generate.marks import write_between
 from tests.faults.cases import CASES, Case
+from tests.faults.outside import MIB, Exporter, exporter, parsed
 from tests.faults.peer import Gateway, State
-from tests.marks import write_between
 from tests.otlp import OtlpReceiver
-from tests.process import Program, program
+from tests.waiting import wait_until
 
 BEGIN, END = "<!-- soak: written by `make soak` -->", "<!-- end of the soak -->"
 INTERVAL = 0.1
 SEED = 20_000
 GOOD_SECONDS, FAULT_SECONDS = 1.0, 0.5
-"""How long the gateway stays good, and plays one fault, on the average."""
+"""Mean duration of a good state and of a fault."""
 SCRAPERS = 3
 SCRAPE_PAUSE = 0.2
 MAX_GROWTH = {"blocks": 10_000, "threads": 5, "descriptors": 5}
-"""What comes and goes with fetches, scrapes and spans; one block a poll would be twice as many."""
+"""Variation by fetches, scrapes and spans; one leaked block per poll would be twice as many."""
 MAX_MEMORY_MIB = 200.0
-"""At the end: large fleets leave holes in the interpreter's memory; docker-compose.yml allows 256."""
-WITNESS = """
+"""At the end: large fleets fragment the interpreter's memory; docker-compose.yml allows 256."""
+COUNT_BLOCKS = """
 import gc, os, signal, sys
 from pathlib import Path
-def tell(number, frame):
+def count(number, frame):
     gc.collect()
-    path = Path(os.environ["WITNESS"])
+    path = Path(os.environ["BLOCKS"])
     path.with_suffix(".new").write_text(str(sys.getallocatedblocks()))
     path.with_suffix(".new").rename(path)
-signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR1, count)
 """
-"""Lets the exporter tell, when asked by a signal, how many blocks of memory its objects take."""
-REST_FETCHES = 100
-"""Without a fault, before the process is looked at."""
+"""On a signal the exporter writes the number of its allocated memory blocks to a file."""
+IDLE_POLLS = 50
+"""Polls without a fault before a measurement."""
 PATIENCE = 60.0
 FORMATS = (
     ("text/plain;version=0.0.4", parse_text),
     ("application/openmetrics-text;version=1.0.0", parse_openmetrics),
 )
-FETCHES = "gatewayz_exporter_fetches_total"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the process holds at one moment."""
+    """The resources of the process at one moment."""
 
     memory_mib: float
     blocks: int
@@ -77,34 +73,26 @@ class Sample:
     descriptors: int
 
     @classmethod
-    def of(cls, pid: int, witness: Path) -> Sample:
-        """Ask the system, and the process, which answers in the file `witness`."""
-        witness.unlink(missing_ok=True)
-        os.kill(pid, signal.SIGUSR1)
-        deadline = time.monotonic() + PATIENCE
-        while not witness.exists():
-            assert time.monotonic() < deadline, "the process does not answer"
-            time.sleep(0.01)
-        process = Path(f"/proc/{pid}")
-        lines = (process / "status").read_text(encoding="ascii").splitlines()
-        values = dict(line.split(":\t", 1) for line in lines)
-        memory = int(values["VmRSS"].split()[0]) / 1024
-        descriptors = len(list((process / "fd").iterdir()))
-        return cls(memory, int(witness.read_text()), int(values["Threads"]), descriptors)
+    def of(cls, running: Exporter, blocks: Path) -> Sample:
+        """Measure the exporter, which writes its number of blocks to a file."""
+        blocks.unlink(missing_ok=True)
+        running.process.send_signal(signal.SIGUSR1)
+        number = int(wait_until(blocks.read_text, PATIENCE))
+        return cls(running.memory() / MIB, number, running.threads(), running.descriptors())
 
 
 class Receiver(OtlpReceiver):
-    """A collector that forgets what it takes: tens of thousands of polls would fill the memory."""
+    """A collector that discards what it receives, which would fill the memory."""
 
     def _take(self, path: str, body: bytes) -> None:
         super()._take(path, body)
-        for kept in (self.asked, self.spans, self.records, self.resources):
-            kept.clear()
+        for received in (self.asked, self.spans, self.records, self.resources):
+            received.clear()
 
 
 @dataclass
 class Scraper:
-    """Asks for the metrics, and now and then for the page, until told to stop."""
+    """Requests the metrics, and sometimes the status page, until it is stopped."""
 
     url: str
     stopping: threading.Event
@@ -113,7 +101,7 @@ class Scraper:
     faults: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Scrape; what is wrong with an answer is kept."""
+        """Scrape, and record what is wrong with a response."""
         session = requests.Session()
         for accept, parse in itertools.cycle(FORMATS):
             if self.stopping.wait(SCRAPE_PAUSE):
@@ -137,25 +125,23 @@ class Scraper:
 
 
 class Play:
-    """The gateway's part: while it is entered, the gateway is good and plays a case by turns."""
+    """Plays cases on the gateway; as a context manager at random."""
 
     def __init__(self, gateway: Gateway) -> None:
-        """Prepare to let the gateway play."""
+        """Select the cases without TLS."""
         self._gateway = gateway
         self._chance = random.Random(SEED)
         self._cases: Sequence[Case] = [case for case in CASES.values() if not case.https]
         self.played: Counter[str] = Counter()
         self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._run)
+        """Start to play."""
         self._thread.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Be good again."""
+    def __exit__(self, *error: object) -> None:
+        """Stop; the gateway is good again."""
         self._stopping.set()
         self._thread.join(PATIENCE)
 
@@ -178,13 +164,12 @@ class Play:
 
 @dataclass(frozen=True)
 class Soak:
-    """What came of it."""
+    """The result."""
 
     polls: int
     seconds: float
-    missed: int
     played: Counter[str]
-    outcomes: Mapping[str, int]
+    outcomes: Counter[str]
     scrapes: int
     slowest: float
     warm: Sample
@@ -194,135 +179,93 @@ class Soak:
     def as_markdown(self) -> str:
         """Return the figures as a table."""
         outcomes = ", ".join(f"{name} {count:,}" for name, count in sorted(self.outcomes.items()) if count)
+        missed = max(0, round(self.seconds / INTERVAL) - self.polls)
         rows = (
             ("Polls", f"{self.polls:,} in {self.seconds / 60:.0f} min, one every {INTERVAL:g} s"),
-            ("Beats missed, by polls that took too long", f"{self.missed:,}"),
+            ("Ticks missed because of long polls", f"{missed:,}"),
             ("Faults played", f"{self.played.total():,} of {len(self.played)} kinds"),
             ("Fetches by outcome", outcomes),
             ("Scrapes", f"{self.scrapes:,}, the slowest {self.slowest * 1000:.0f} ms"),
-            ("Memory, after each fault once and at the end", _pair(self.warm, self.end, "memory_mib", "MiB")),
-            ("Blocks in use, likewise", _pair(self.warm, self.end, "blocks")),
-            ("Threads", _pair(self.warm, self.end, "threads")),
-            ("Descriptors", _pair(self.warm, self.end, "descriptors")),
+            ("Memory after each fault once, and at the end", f"{self._pair('memory_mib')} MiB"),
+            ("Allocated blocks, at the same times", self._pair("blocks")),
+            ("Threads", self._pair("threads")),
+            ("Descriptors", self._pair("descriptors")),
         )
         return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
 
-
-def _pair(warm: Sample, end: Sample, name: str, unit: str = "") -> str:
-    return f"{getattr(warm, name):,.0f} and {getattr(end, name):,.0f} {unit}".strip()
+    def _pair(self, name: str) -> str:
+        return f"{getattr(self.warm, name):,.0f} and {getattr(self.end, name):,.0f}"
 
 
 def soak(polls: int) -> Soak:
-    """Let so many polls pass, and look at what is left behind."""
-    stopping = threading.Event()
+    """Run this many polls, and measure what they leave behind."""
+    stopping, longest = threading.Event(), PATIENCE + 2 * polls * INTERVAL
     with (
         tempfile.TemporaryDirectory() as folder,
         Gateway() as gateway,
         Receiver() as receiver,
-        _exporter(gateway, receiver, witness := Path(folder) / "blocks") as running,
+        exporter(
+            gateway,
+            Path(folder) / "log",
+            code=COUNT_BLOCKS,
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+            BLOCKS=str(blocks := Path(folder) / "blocks"),
+            SCRAPE_INTERVAL=f"{INTERVAL:g}",
+            STALE_AFTER="30",
+        ) as running,
     ):
-        url, pid = running.url(), running.process.pid
         play = Play(gateway)
-        scrapers = [Scraper(url, stopping) for _ in range(SCRAPERS)]
+        scrapers = [Scraper(running.url, stopping) for _ in range(SCRAPERS)]
         threads = [threading.Thread(target=scraper.run) for scraper in scrapers]
-        _wait_for(url, _all, 1)
+        running.wait_for_polls(1)
         begun = time.monotonic()
         for thread in threads:
             thread.start()
         try:
-            # What grows after everything has been used once is left behind.
+            # Memory that grows after everything was used once is leaked.
             play.each_once()
-            warm = _rested(url, pid, witness, _wait_for(url, _all, 1))
+            warm = _idle_sample(running, blocks)
             with play:
-                outcomes = _wait_for(url, _all, 2 * polls)
-            seconds = time.monotonic() - begun
-            end = _rested(url, pid, witness, outcomes)
+                wait_until(lambda: _outcomes(running).total() >= 2 * polls, longest, every=0.5)
+            seconds, outcomes = time.monotonic() - begun, _outcomes(running)
+            end = _idle_sample(running, blocks)
         finally:
             stopping.set()
             for thread in threads:
                 thread.join(PATIENCE)
-        up = _values(url, "gatewayz_up")
-        code, _ = running.end()
-    done = sum(outcomes.values()) // 2
+        up = running.value("gatewayz_up")
+        code = running.end()
+        output = running.log.read_text() + running.log.with_suffix(".stderr").read_text()
     problems = [
         *(fault for scraper in scrapers for fault in scraper.faults),
-        *_bugs(running.output),
+        *_bugs(output),
         *_growth(warm, end),
-        *([] if list(up.values()) == [1.0] else ["the data have not come back"]),
+        *([] if up == 1 else ["the data did not recover"]),
         *([] if code == 0 else [f"exit code {code}"]),
     ]
-    return Soak(
-        polls=done,
-        seconds=seconds,
-        missed=max(0, round(seconds / INTERVAL) - done),
-        played=play.played,
-        outcomes=outcomes,
-        scrapes=sum(scraper.scrapes for scraper in scrapers),
-        slowest=max(scraper.slowest for scraper in scrapers),
-        warm=warm,
-        end=end,
-        problems=problems,
-    )
+    scrapes, slowest = sum(one.scrapes for one in scrapers), max(one.slowest for one in scrapers)
+    done = outcomes.total() // 2
+    return Soak(done, seconds, play.played, outcomes, scrapes, slowest, warm, end, problems)
 
 
-@contextmanager
-def _exporter(gateway: Gateway, receiver: OtlpReceiver, witness: Path) -> Iterator[Program]:
-    variables = {
-        "GATEWAY_API_URL": f"http://{gateway.address}",
-        "ADMIN_KEY": "soaked",
-        "METRICS_HOST": "127.0.0.1",
-        "METRICS_PORT": "0",
-        "SCRAPE_INTERVAL": f"{INTERVAL:g}",
-        "STALE_AFTER": "30",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        "WITNESS": str(witness),
-    }
-    with program(code=WITNESS, **variables) as running:
-        yield running
+def _outcomes(running: Exporter) -> Counter[str]:
+    """Return the number of fetches by outcome."""
+    found = Counter[str]()
+    for (name, labels), value in parsed(running.scrape()).items():
+        if name == "gatewayz_exporter_fetches_total":
+            found[dict(labels)["outcome"]] += int(value)
+    return found
 
 
-def _values(url: str, name: str) -> Mapping[str, float]:
-    """Return the series of a metric by outcome, added up, or by nothing."""
-    values: defaultdict[str, float] = defaultdict(float)
-    response = requests.get(f"{url}/metrics", timeout=PATIENCE)
-    response.raise_for_status()
-    for family in parse_text(response.text):
-        for sample in family.samples:
-            if sample.name == name:
-                values[sample.labels.get("outcome", "")] += sample.value
-    return values
+def _idle_sample(running: Exporter, blocks: Path) -> Sample:
+    """Measure the exporter after a time without faults."""
+    running.wait_for_polls(IDLE_POLLS)
+    return Sample.of(running, blocks)
 
 
-def _rested(url: str, pid: int, witness: Path, outcomes: Mapping[str, int]) -> Sample:
-    """Return what the process holds after a time without faults."""
-    _wait_for(url, _good, outcomes["ok"] + REST_FETCHES)
-    return Sample.of(pid, witness)
-
-
-def _all(outcomes: Mapping[str, int]) -> int:
-    return sum(outcomes.values())
-
-
-def _good(outcomes: Mapping[str, int]) -> int:
-    return outcomes["ok"]
-
-
-def _wait_for(url: str, count: Callable[[Mapping[str, int]], int], enough: float) -> Mapping[str, int]:
-    """Wait until so many fetches were counted, and return them by outcome; a standstill is an error."""
-    most, since = -1, time.monotonic()
-    while True:
-        outcomes = {outcome: int(value) for outcome, value in _values(url, FETCHES).items()}
-        if count(outcomes) >= enough:
-            return outcomes
-        if count(outcomes) > most:
-            most, since = count(outcomes), time.monotonic()
-        assert time.monotonic() - since < PATIENCE, f"no such fetch for {PATIENCE:g} s"
-        time.sleep(0.5)
-
-
-def _bugs(output: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that only a bug writes: no record at all, or one with a traceback."""
-    for line in output:
+def _bugs(output: str) -> Iterator[str]:
+    """Yield the lines that only a bug writes: not a record, or one with a traceback."""
+    for line in output.splitlines():
         record = json.loads(line) if line.startswith("{") else {}
         if not record or "exc_info" in record or record.get("outcome") == "internal":
             yield line
@@ -334,14 +277,14 @@ def _growth(warm: Sample, end: Sample) -> Iterator[str]:
         if growth > limit:
             yield f"{name} grew by {growth:,}, more than {limit:,}"
     if end.memory_mib > MAX_MEMORY_MIB:
-        yield f"{end.memory_mib:.0f} MiB are left, more than {MAX_MEMORY_MIB:g}"
+        yield f"memory is {end.memory_mib:.0f} MiB at the end, more than {MAX_MEMORY_MIB:g}"
 
 
 @click.command()
-@click.option("--polls", default=20_000, show_default=True, help="Polls to let pass.")
-@click.option("--write", type=click.Path(path_type=Path), help="Document that takes the figures.")
+@click.option("--polls", default=20_000, show_default=True, help="Number of polls.")
+@click.option("--write", type=click.Path(path_type=Path), help="Document for the figures.")
 def main(polls: int, write: Path | None) -> None:
-    """Soak the exporter, and tell what is left behind."""
+    """Soak the exporter, and print what it leaves behind."""
     result = soak(polls)
     click.echo(result.as_markdown())
     for problem in result.problems:

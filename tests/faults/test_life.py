@@ -1,4 +1,4 @@
-"""The program's start and end, whatever happens: scrapes are answered, and the end comes in time."""
+"""Start and shutdown: scrapes are answered, and the exporter exits in time."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import pty
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.matrix import Row
-from tests.faults.outside import INTERVAL, LIMIT_SECONDS, Exporter, exporter, wait_until
+from tests.faults.matrix import Matrix, Row
+from tests.faults.outside import INTERVAL, LIMIT_SECONDS, LOST, Exporter, exporter
 from tests.replay import ReplayGateway
+from tests.waiting import wait_until
 
-Matrix = Callable[[Row], None]
-
-LOST = "gatewayz_exporter_log_records_lost_total"
-GROUP = "Start and end"
-DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+GROUP = "Start and shutdown"
+IGNORE_HUP = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 SCRAPE = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
 
 def until_closed(connection: socket.socket) -> bytes:
-    """Return all that comes until the other side closes or resets."""
+    """Return all bytes until the other side closes or resets."""
     received = b""
     try:
         while part := connection.recv(65_536):
@@ -36,7 +33,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def test_scrape_during_the_start(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
-    """Who connects as soon as the port is open is answered, though the first poll hangs."""
+    """A scrape is answered as soon as the port is open, while the first poll hangs."""
     gateway.silent = True
     with exporter(gateway, tmp_path / "log") as running, running.connect() as connection:
         connection.sendall(SCRAPE)
@@ -45,12 +42,12 @@ def test_scrape_during_the_start(gateway: ReplayGateway, tmp_path: Path, matrix:
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\ngatewayz_provider_scrape_errors_total 0.0\n" in answer
-    assert "`gatewayz_up 0`" == metrics
-    matrix(Row(GROUP, 0, "A scrape before the first poll", "scraped", metrics, running.remarks()))
+    assert "`gatewayz_up` 0" == metrics
+    matrix(Row(GROUP, 0, "Scrape before the first poll", "scraped", metrics, running.warnings()))
 
 
-def test_scrape_during_the_end(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
-    """Requests that are on their way when the end begins are answered or closed, and hold nothing."""
+def test_scrape_during_the_shutdown(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
+    """Open requests are answered or closed at the shutdown, and do not delay it."""
     with exporter(gateway, tmp_path / "log") as running:
         running.wait_for_polls(0)
         with running.connect() as whole, running.connect() as half, running.connect() as idle:
@@ -62,13 +59,11 @@ def test_scrape_during_the_end(gateway: ReplayGateway, tmp_path: Path, matrix: M
     assert 0 == code
     assert answers[0] == b"" or answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
     assert [b"", b""] == answers[1:]
-    matrix(
-        Row(GROUP, 1, "Asked to stop, with requests on their way", f"ends ({code})", "", running.remarks())
-    )
+    matrix(Row(GROUP, 1, "SIGTERM with open requests", f"exit code {code}", "", running.warnings()))
 
 
-def test_killed_and_started_again(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
-    """After kill -9 the program starts on the same port at once, with connections still open."""
+def test_restart_after_kill(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
+    """After kill -9 the exporter starts on the same port at once, with connections still open."""
     with exporter(gateway, tmp_path / "first") as first:
         first.wait_for_polls(0)
         with first.connect() as connection:
@@ -76,15 +71,14 @@ def test_killed_and_started_again(gateway: ReplayGateway, tmp_path: Path, matrix
             first.process.kill()
             first.process.wait(LIMIT_SECONDS)
             with exporter(gateway, tmp_path / "second", METRICS_PORT=str(first.port)) as second:
-                second.port = first.port
                 second.wait_for("Updated provider metrics")
                 metrics = second.up()
 
-    matrix(Row(GROUP, 2, "kill -9 and a new start at once", "scraped", metrics, second.remarks()))
+    matrix(Row(GROUP, 2, "kill -9 and an immediate restart", "scraped", metrics, second.warnings()))
 
 
 @pytest.mark.parametrize(
-    ("place", "case", "numbers"),
+    ("place", "title", "numbers"),
     [
         (3, "SIGTERM twice", (signal.SIGTERM, signal.SIGTERM)),
         (4, "Ctrl-C twice", (signal.SIGINT, signal.SIGINT)),
@@ -93,15 +87,15 @@ def test_killed_and_started_again(gateway: ReplayGateway, tmp_path: Path, matrix
     ],
     ids=["TERM-TERM", "INT-INT", "TERM-INT", "HUP-TERM"],
 )
-def test_signals(
+def test_two_signals(
     gateway: ReplayGateway,
     tmp_path: Path,
     matrix: Matrix,
     place: int,
-    case: str,
+    title: str,
     numbers: tuple[signal.Signals, ...],
 ) -> None:
-    """Each signal that asks for the end has it, one after another as well, even while a fetch hangs."""
+    """A second signal does not disturb the shutdown, even while a fetch hangs."""
     gateway.silent = True
     with exporter(gateway, tmp_path / "log") as running:
         assert gateway.reached.wait(20)
@@ -112,11 +106,11 @@ def test_signals(
 
     assert 0 == code
     assert "Stopped" == running.records()[-1]["message"]
-    matrix(Row(GROUP, place, case, f"ends ({code})", "", running.remarks()))
+    matrix(Row(GROUP, place, title, f"exit code {code}", "", running.warnings()))
 
 
-def goes_on(running: Exporter, number: signal.Signals) -> str:
-    """Send a signal, see the program go on, and return what a scrape says."""
+def signalled(running: Exporter, number: signal.Signals) -> str:
+    """Send a signal; return `gatewayz_up` for the matrix after more polls."""
     running.wait_for_polls(1)
     running.process.send_signal(number)
     running.wait_for_polls(2)
@@ -124,49 +118,41 @@ def goes_on(running: Exporter, number: signal.Signals) -> str:
 
 
 @pytest.mark.parametrize(
-    ("place", "case", "prefix"),
+    ("place", "title", "prefix"),
     [(7, "SIGHUP", ()), (8, "SIGHUP under nohup", ("nohup",))],
     ids=["HUP", "nohup"],
 )
 def test_reload(
-    gateway: ReplayGateway, tmp_path: Path, matrix: Matrix, place: int, case: str, prefix: tuple[str, ...]
+    gateway: ReplayGateway, tmp_path: Path, matrix: Matrix, place: int, title: str, prefix: tuple[str, ...]
 ) -> None:
-    """On SIGHUP the program reloads and goes on, and still ends when it is asked to."""
+    """On SIGHUP the exporter reloads its files and continues, and still stops on SIGTERM."""
     with exporter(gateway, tmp_path / "log", prefix=prefix, SCRAPE_INTERVAL=INTERVAL) as running:
-        metrics = goes_on(running, signal.SIGHUP)
+        metrics = signalled(running, signal.SIGHUP)
         running.wait_for("Nothing to reload")
-        code = running.end()
+        assert 0 == running.end()
 
-    assert 0 == code
-    matrix(Row(GROUP, place, case, "goes on", metrics, running.remarks()))
+    matrix(Row(GROUP, place, title, "continues", metrics, running.warnings()))
 
 
 def test_broken_pipe_signal(gateway: ReplayGateway, tmp_path: Path, matrix: Matrix) -> None:
-    """SIGPIPE is no reason to end."""
+    """SIGPIPE does not stop the exporter."""
     with exporter(gateway, tmp_path / "log", SCRAPE_INTERVAL=INTERVAL) as running:
-        metrics = goes_on(running, signal.SIGPIPE)
+        metrics = signalled(running, signal.SIGPIPE)
 
-    matrix(Row(GROUP, 9, "SIGPIPE", "goes on", metrics, running.remarks()))
+    matrix(Row(GROUP, 9, "SIGPIPE", "continues", metrics, running.warnings()))
 
 
 @pytest.mark.parametrize(
-    ("place", "case", "prefix"),
-    [
-        (10, "The terminal is closed", ("setsid", "--ctty")),
-        (11, "The terminal is closed, and SIGHUP ignored", ("setsid", "--ctty", *DEAF)),
-    ],
+    ("place", "title", "prefix"),
+    [(10, "Closed terminal", ()), (11, "Closed terminal, SIGHUP ignored", IGNORE_HUP)],
     ids=["default", "ignored"],
 )
-def test_terminal_is_closed(
-    gateway: ReplayGateway,
-    tmp_path: Path,
-    matrix: Matrix,
-    place: int,
-    case: str,
-    prefix: tuple[str, ...],
+def test_closed_terminal(
+    gateway: ReplayGateway, tmp_path: Path, matrix: Matrix, place: int, title: str, prefix: tuple[str, ...]
 ) -> None:
-    """A program whose terminal is closed goes on, without a log, and still ends when it is asked to."""
+    """After its terminal is closed the exporter continues without a log, and still stops on SIGTERM."""
     ours, terminal = pty.openpty()
+    prefix = ("setsid", "--ctty", *prefix)
     with exporter(
         gateway, tmp_path / "log", prefix=prefix, stdin=terminal, stdout=terminal, SCRAPE_INTERVAL=INTERVAL
     ) as running:
@@ -175,7 +161,7 @@ def test_terminal_is_closed(
         os.close(ours)
         wait_until(lambda: running.value(LOST) >= 2)
         running.wait_for_polls(2)
-        metrics = f"{running.up()}, `{LOST}` counts"
+        metrics = running.lost()
         assert 0 == running.end()
 
-    matrix(Row(GROUP, place, case, "goes on", metrics, ""))
+    matrix(Row(GROUP, place, title, "continues", metrics, ""))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.matrix import Row
+from tests.faults.matrix import Matrix, Row
 from tests.faults.namespace import CASES
 from tests.namespaces import UNSHARE, require_namespaces
 from tests.process import environment
@@ -19,18 +18,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name: str, matrix: Callable[[Row], None]) -> None:
+def test_case(name: str, matrix: Matrix) -> None:
     """Each case has the result of the table."""
     require_namespaces()
-    done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.faults.namespace", name],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    command = [*UNSHARE, sys.executable, "-m", "tests.faults.namespace", name]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=180)
 
     assert 0 == done.returncode, done.stderr
     matrix(Row(*json.loads(done.stdout)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MESSAGES = Messages("Reloaded", "Unchanged", "Not reloaded")
 
 @dataclass(frozen=True)
 class Text:
-    """A file that is invalid if it is missing or empty."""
+    """The content of a file, which is invalid if it is empty."""
 
     path: Path
     text: str
@@ -33,8 +33,8 @@ class Text:
 def read(path: Path) -> Text:
     """Read the file."""
     before = stamp(path)
-    text = path.read_text() if path.exists() else ""
-    return Text(path, text, () if text else ("it is empty.",), before)
+    text = path.read_text()
+    return Text(path, text, () if text else ("it is empty.", "it has no end."), before)
 
 
 def refuse(current: Text, new: Text) -> list[str]:
@@ -79,16 +79,11 @@ def watched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Watched:
     return Watched(tmp_path / "file", caplog)
 
 
-def test_unchanged_file(watched: Watched) -> None:
-    """Returns the same version and logs nothing while the file is unchanged."""
+def test_changed_file(watched: Watched) -> None:
+    """Returns a new version at the next check after a change, and logs it once; `current` does not check."""
     version = watched.file.newest()
-
     assert ("first", []) == watched.newest()
     assert version is watched.file.newest()
-
-
-def test_changed_file(watched: Watched) -> None:
-    """Returns a new version at the next check, and logs it once; `current` does not check."""
     watched.replace("second")
 
     assert "first" == watched.file.current.text
@@ -96,7 +91,7 @@ def test_changed_file(watched: Watched) -> None:
     assert ("second", []) == (watched.file.current.text, watched.changes)
 
 
-@pytest.mark.parametrize(("text", "problem"), [("", "it is empty."), ("x", "it is shorter.")])
+@pytest.mark.parametrize(("text", "problem"), [("", "it is empty. it has no end."), ("x", "it is shorter.")])
 def test_invalid_file(watched: Watched, text: str, problem: str) -> None:
     """Keeps the last valid version, logs each invalid one once, and reports the start and the end."""
     for _ in range(2):
@@ -113,15 +108,6 @@ def test_invalid_file(watched: Watched, text: str, problem: str) -> None:
     assert [False, True] == watched.changes
 
 
-def test_missing_file(watched: Watched) -> None:
-    """Keeps the last valid version while the file is missing."""
-    watched.path.unlink()
-
-    assert [("first", ["Not reloaded"]), ("first", [])] == [watched.newest(), watched.newest()]
-    watched.replace("second")
-    assert ("second", ["Reloaded"]) == watched.newest()
-
-
 def test_reload(watched: Watched) -> None:
     """Logs the result of every reload, also if it is the same as before."""
     messages = watched.reload()
@@ -136,11 +122,7 @@ def test_reload(watched: Watched) -> None:
 def test_threads(watched: Watched) -> None:
     """Reads a changed file once, however many threads ask at the same time."""
     watched.replace("second")
-    texts: list[str] = []
-    threads = [threading.Thread(target=lambda: texts.append(watched.file.newest().text)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(lambda _: watched.file.newest(), range(8)))
 
-    assert (["second"] * 8, ["Reloaded"]) == (texts, watched.log.messages)
+    assert (["second"] * 8, ["Reloaded"]) == ([each.text for each in versions], watched.log.messages)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 from opentelemetry import trace
 
-from exporter.clock import Clock, SystemClock
 from exporter.errors import GatewayError, Outcome
 from exporter.gateway.client import GatewayClient, Reply
 from exporter.gateway.fetcher import Fetcher, FetchResult, FetchTask, ResultQueue
@@ -21,18 +19,15 @@ from tests.replay import ReplayGateway, recorded_body
 LONG_SECONDS = 60.0
 
 
-@dataclass
 class Fetching:
     """A fetcher of the counts, and its results."""
 
-    gateway: ReplayGateway
-    clock: Clock = field(default_factory=SystemClock)
-
-    def __post_init__(self) -> None:
+    def __init__(self, gateway: ReplayGateway, clock: MovedClock) -> None:
         """Start no thread yet."""
+        self.gateway, self.clock = gateway, clock
         self._results = ResultQueue()
-        client = GatewayClient(Endpoint.STATS, self.gateway.url, fixed_key("key"), self.clock)
-        self.fetcher = Fetcher(client, self._results, self.clock)
+        client = GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock)
+        self.fetcher = Fetcher(client, self._results, clock)
 
     def start(self) -> FetchTask:
         """Start a fetch."""
@@ -55,32 +50,22 @@ class Fetching:
 
 
 @pytest.fixture
-def fetching(gateway: ReplayGateway) -> Iterator[Fetching]:
+def fetching(gateway: ReplayGateway, clock: MovedClock) -> Iterator[Fetching]:
     """A fetcher that is closed at the end."""
-    fetching = Fetching(gateway)
+    fetching = Fetching(gateway, clock)
     yield fetching
     fetching.fetcher.close()
 
 
-def test_result(fetching: Fetching) -> None:
-    """The result has the task and the response."""
+def test_result(fetching: Fetching, gateway: ReplayGateway, clock: MovedClock) -> None:
+    """The result has the task, the response, and the time at which that was complete."""
+    gateway.on_ask = lambda asked: clock.sleep(3)
+    expected = clock.age() + 3
     task, result = fetching.start(), fetching.result()
 
     assert isinstance(result.result, Reply)
-    assert (task, recorded_body("07-stats.http")) == (result.task, result.result.body)
-
-
-def test_time_of_a_result(gateway: ReplayGateway) -> None:
-    """The result has the time at which the response was complete."""
-    clock = MovedClock()
-    fetching = Fetching(gateway, clock)
-    gateway.on_ask = lambda asked: clock.sleep(3)
-    started = clock.age()
-    fetching.start()
-    result = fetching.result()
-    fetching.fetcher.close()
-
-    assert started + 3 == result.finished
+    assert (task, expected) == (result.task, result.finished)
+    assert recorded_body("07-stats.http") == result.result.body
 
 
 def test_one_fetch_at_a_time(fetching: Fetching, gateway: ReplayGateway) -> None:
@@ -92,17 +77,6 @@ def test_one_fetch_at_a_time(fetching: Fetching, gateway: ReplayGateway) -> None
     outcomes = {r.task: r.result.outcome for r in results if isinstance(r.result, GatewayError)}
     assert {first: Outcome.CONNECT, second: Outcome.TIMEOUT} == outcomes
     assert 1 == len(gateway.asked)
-
-
-def test_fetch_after_an_abort(fetching: Fetching, gateway: ReplayGateway) -> None:
-    """The endpoint is fetched again after its thread has returned."""
-    fetching.hang()
-    fetching.fetcher.abort()
-    fetching.result()
-    gateway.silent = False
-    fetching.start()
-
-    assert isinstance(fetching.result().result, Reply)
 
 
 def test_daemon_threads(fetching: Fetching) -> None:

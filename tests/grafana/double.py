@@ -46,15 +46,10 @@ def replaced(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     return {**row, **values}
 
 
-def answer(name: str, **values: Any) -> Response:
-    """Return a recorded answer with other values for some keys."""
+def answer(name: str, rows: list[dict[str, Any]] | None = None, **values: Any) -> Response:
+    """Return a recorded answer with other rows, or with other values for some keys."""
     status, body = recorded(name)
-    return Response(status, replaced(body, **values) if values else body)
-
-
-def rows(name: str, found: list[dict[str, Any]]) -> Response:
-    """Return a recorded list with other rows."""
-    return Response(recorded(name)[0], found)
+    return Response(status, (replaced(body, **values) if values else body) if rows is None else rows)
 
 
 def basic(user: str, password: str) -> str:
@@ -140,7 +135,7 @@ class GrafanaDouble(Backend):
     def _members(self, asked: Asked, team: str) -> Response:
         by_id = {row["userId"]: row for row in recorded("24-team-members")[1]}
         members = [replaced(by_id[number], teamId=int(team)) for number in self.members[int(team)]]
-        return rows("24-team-members", members)
+        return answer("24-team-members", members)
 
     def _add_member(self, asked: Asked, team: str) -> Response:
         if asked.content["userId"] in self.members[int(team)]:
@@ -151,9 +146,6 @@ class GrafanaDouble(Backend):
     def _remove_member(self, asked: Asked, team: str, user: str) -> Response:
         self.members[int(team)].remove(int(user))
         return answer("33-team-member-remove")
-
-    def _users(self, asked: Asked) -> Response:
-        return answer("25-org-users")
 
     def _folder(self, asked: Asked, uid: str) -> Response:
         if uid not in self.folders:
@@ -168,11 +160,12 @@ class GrafanaDouble(Backend):
         return answer("11-folder-create", uid=uid, title=title)
 
     def _access(self, asked: Asked, uid: str) -> Response:
-        return rows("13-folder-permissions", [self._grant(item, uid) for item in self.access[uid]])
+        return answer("13-folder-permissions", [self._grant(item, uid) for item in self.access[uid]])
 
     def _grant(self, item: Mapping[str, Any], uid: str) -> dict[str, Any]:
         number = item["permission"]
         values = {"uid": uid, "permission": number, "permissionName": PERMISSION_NAMES.get(number, "")}
+        values["inherited"] = item.get("inherited", False)
         if "role" in item:
             (editor, _) = recorded("13-folder-permissions")[1]
             return replaced(editor, role=item["role"], **values)
@@ -199,7 +192,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("GET", r"/api/teams/(\d+)/members", GrafanaDouble._members),
     ("POST", r"/api/teams/(\d+)/members", GrafanaDouble._add_member),
     ("DELETE", r"/api/teams/(\d+)/members/(\d+)", GrafanaDouble._remove_member),
-    ("GET", "/api/org/users", GrafanaDouble._users),
+    ("GET", "/api/org/users", lambda double, asked: answer("25-org-users")),
     ("GET", "/api/folders/([^/]+)", GrafanaDouble._folder),
     ("POST", "/api/folders", GrafanaDouble._create_folder),
     ("GET", "/api/folders/([^/]+)/permissions", GrafanaDouble._access),

@@ -50,16 +50,20 @@ class MemoryExporter(MetricExporter):
         """Record the shutdown."""
         self.is_shut_down = True
 
-    def values(self, name: str) -> list[float]:
-        """Return the sum of a metric's points in each push."""
+    def points(self, name: str) -> list[list[NumberDataPoint]]:
+        """Return the points of a metric in each push."""
         return [
-            sum(point.value for point in metric.data.data_points if isinstance(point, NumberDataPoint))
+            [point for point in metric.data.data_points if isinstance(point, NumberDataPoint)]
             for data in self.received
             for part in data.resource_metrics
             for scope in part.scope_metrics
             for metric in scope.metrics
             if metric.name == name
         ]
+
+    def values(self, name: str) -> list[float]:
+        """Return the sum of a metric's points in each push."""
+        return [sum(point.value for point in points) for points in self.points(name)]
 
 
 def exposed(families: Iterable[Metric]) -> dict[Series, float]:
@@ -74,13 +78,8 @@ def exposed(families: Iterable[Metric]) -> dict[Series, float]:
 
 def pushed(metrics: Iterable[ResourceMetrics]) -> dict[Series, float]:
     """Return the series of a push, with the names and labels that Prometheus gives them."""
-    found = [
-        pair
-        for part in metrics
-        for scope in part.scope_metrics
-        for metric in scope.metrics
-        for pair in _series(metric)
-    ]
+    parts = (scope.metrics for part in metrics for scope in part.scope_metrics)
+    found = [pair for part in parts for metric in part for pair in _series(metric)]
     assert len(found) == len(dict(found))
     return dict(found)
 

@@ -34,8 +34,3 @@ def test_exception() -> None:
         counted(SimpleNamespace(export=fail), lambda: failures.append(True)).export(())
 
     assert [True] == failures
-
-
-def test_no_exporter() -> None:
-    """None stays None."""
-    assert None is counted(None, lambda: None)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import gc
 import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import pytest
-from opentelemetry.metrics import Meter
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import Metric
 
 from exporter.errors import Outcome
-from exporter.metrics import meters
-from exporter.metrics.instruments import INSTRUMENTS, Instrument, Sample, register_gauge
+from exporter.metrics.exposition import Exposition, Format, Variant
+from exporter.metrics.instruments import INSTRUMENTS
 from exporter.metrics.meters import MIN_SERIES, Metrics
 from exporter.model.custom import CustomMetric, CustomSample, CustomSeries
 from exporter.model.endpoints import Endpoint
@@ -36,19 +33,9 @@ GAUGES = [row.name for row in INSTRUMENTS if row.read is not None]
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
-    """A receiver for pushed metrics."""
-    with OtlpReceiver() as running:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)
-        yield running
-
-
-@pytest.fixture
-def exporter(receiver: OtlpReceiver) -> MetricExporter:
-    """The OTLP exporter to the receiver."""
-    made = otlp.metric_exporter("http/protobuf")
-    assert made is not None
-    return made
+def pushing(receiver: OtlpReceiver) -> Metrics:
+    """Metrics that are pushed to the receiver."""
+    return Metrics(Resource.create(), exporter=otlp.metric_exporter("http/protobuf"))
 
 
 def limits(*tiers: str, metric: CustomMetric = LIMIT) -> Snapshot:
@@ -62,37 +49,15 @@ def providers(metrics: Metrics) -> set[int]:
     return {id(group._provider) for group in metrics._groups}
 
 
+def gauges(exposition: Exposition) -> list[str]:
+    """Return the lines of gauges of the gateway."""
+    lines = exposition.encode(Variant(Format.TEXT, gzip=False)).decode().splitlines()
+    return [line for line in lines if line.startswith(("gatewayz_provider_", "gatewayz_providers_"))]
+
+
 def by_name(families: Iterable[Metric]) -> Mapping[str, Metric]:
     """Return families by name."""
     return {family.name: family for family in families}
-
-
-def times(data: MetricsData, name: str) -> list[int]:
-    """Return the times of a gauge's points."""
-    return [
-        point.time_unix_nano
-        for part in data.resource_metrics
-        for scope in part.scope_metrics
-        for metric in scope.metrics
-        for point in metric.data.data_points
-        if metric.name == name
-    ]
-
-
-@pytest.fixture
-def collections(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the samples that the SDK reads, by instrument."""
-    counted: Counter[str] = Counter()
-
-    def register(meter: Meter, instrument: Instrument, samples: Callable[[], Sequence[Sample]]) -> None:
-        def read() -> Sequence[Sample]:
-            counted[instrument.name] += 1
-            return samples()
-
-        register_gauge(meter, instrument, read)
-
-    monkeypatch.setattr(meters, "register_gauge", register)
-    return counted
 
 
 def test_gauges_of_the_collected_snapshot() -> None:
@@ -102,25 +67,46 @@ def test_gauges_of_the_collected_snapshot() -> None:
 
     families = metrics.collect(fleet(2, 2))
 
-    (health,) = [family for family in families if family.name == "gatewayz_provider_health_status"]
+    health = by_name(families)["gatewayz_provider_health_status"]
     assert ["p2-0", "p2-1"] == [sample.labels["provider"] for sample in health.samples]
     names = [family.name for family in families]
     assert sorted(set(names)) == names
     assert 1 == names.count("target")
 
 
-def test_changing_fleet(receiver: OtlpReceiver, exporter: MetricExporter) -> None:
+def test_release() -> None:
+    """After a release, unchanged gauges are exposed as before, changed and vanished ones as they are."""
+    metrics = Metrics(Resource.create())
+    exposed, fresh = None, []
+    for snapshot in (fleet(1, 3), fleet(1, 3), fleet(2, 2), Snapshot(), fleet(1, 3)):
+        exposed = Exposition(metrics.collect(snapshot), snapshot, 0, exposed)
+        metrics.release()
+        fresh.append(Exposition(Metrics(Resource.create()).collect(snapshot), snapshot, 0))
+        assert gauges(fresh[-1]) == gauges(exposed)
+
+    assert 3 == len({tuple(gauges(each)) for each in (fresh[0], *fresh[2:])})
+
+
+def test_memory_of_samples() -> None:
+    """A release leaves no sample of a gauge."""
+    metrics = Metrics(Resource.create())
+    families = by_name(metrics.collect(fleet(1, 3)))
+    metrics.release()
+
+    assert [] == families["gatewayz_provider_health_status"].samples
+
+
+def test_changing_fleet(receiver: OtlpReceiver, pushing: Metrics) -> None:
     """When providers change, the gauges' provider is replaced; counters keep their values and start time."""
-    metrics = Metrics(Resource.create(), exporter=exporter)
     gauges: set[int] = set()
     starts = set()
     for generation in range(6):
         receiver.metrics.clear()
-        metrics.events.fetched(*FAILED_FETCH)
-        series = exposed(metrics.collect(fleet(generation, MIN_SERIES)))
-        metrics.push()
-        metrics._sender.finish()
-        gauges |= providers(metrics)
+        pushing.events.fetched(*FAILED_FETCH)
+        series = exposed(pushing.collect(fleet(generation, MIN_SERIES)))
+        pushing.push()
+        pushing._sender.finish()
+        gauges |= providers(pushing)
         starts |= {
             point.start_time_unix_nano
             for part in receiver.metrics
@@ -130,7 +116,7 @@ def test_changing_fleet(receiver: OtlpReceiver, exporter: MetricExporter) -> Non
         }
 
         assert series == pushed(receiver.metrics)
-    assert len(providers(metrics)) < len(gauges)
+    assert len(providers(pushing)) < len(gauges)
     assert (1, True) == (len(starts), 0 not in starts)
     assert 6 == series[f"{ERRORS}_total", frozenset()]
 
@@ -144,11 +130,11 @@ def test_changed_custom_metric() -> None:
     assert before is metrics._custom_groups
 
     other = gauge("limit", help="Another.", labels=(label("tier"),))
-    families = {family.name: family for family in metrics.collect(limits("z", metric=other))}
+    families = by_name(metrics.collect(limits("z", metric=other)))
 
     assert "Another." == families["gatewayz_limit"].documentation
     assert [{"provider": "a", "tier": "z"}] == [each.labels for each in families["gatewayz_limit"].samples]
-    assert "gatewayz_limit" not in {family.name for family in metrics.collect(Snapshot())}
+    assert "gatewayz_limit" not in by_name(metrics.collect(Snapshot()))
 
 
 def test_changing_custom_series() -> None:
@@ -164,19 +150,18 @@ def test_changing_custom_series() -> None:
     assert 1 < len(opened)
 
 
-def test_only_changed_groups_are_collected(collections: Counter[str]) -> None:
+def test_only_changed_groups_are_collected() -> None:
     """A gauge is collected when a sample differs from the last collection; equal ones keep their families."""
     metrics = Metrics(Resource.create())
     providers = tuple(Provider(slug, response_time_ms=1.0, last_health_check=1.0) for slug in "ab")
     before = by_name(metrics.collect(Snapshot(providers=providers)))
-    collections.clear()
     checked = (msgspec.structs.replace(providers[0], last_health_check=2.0), providers[1])
 
     after = by_name(metrics.collect(Snapshot(providers=checked)))
 
-    changed = {"gatewayz_provider_last_health_check_timestamp_seconds"}
-    assert changed == {name for name in collections if name.startswith("gatewayz_provider_")} & set(GAUGES)
-    assert changed == {name for name in GAUGES if before.get(name) is not after.get(name)}
+    assert ["gatewayz_provider_last_health_check_timestamp_seconds"] == [
+        name for name in GAUGES if before.get(name) is not after.get(name)
+    ]
 
 
 def test_push_of_unchanged_gauges() -> None:
@@ -188,10 +173,9 @@ def test_push_of_unchanged_gauges() -> None:
         metrics.push()
         metrics._sender.finish()
 
-    first, second = (times(data, "gatewayz_provider_health_status") for data in peer.received)
-    assert (3, 3) == (len(first), len(second))
-    assert max(first) < min(second)
-    assert [9, 9] == peer.values("gatewayz_provider_health_status")
+    first, second = peer.points("gatewayz_provider_health_status")
+    assert [3] * 6 == [point.value for point in (*first, *second)]
+    assert max(point.time_unix_nano for point in first) < min(point.time_unix_nano for point in second)
 
 
 def test_push_does_not_block() -> None:
@@ -232,13 +216,11 @@ def test_only_the_caller_collects() -> None:
     assert 1 == len(peer.received)
 
 
-def test_large_fleet(receiver: OtlpReceiver, exporter: MetricExporter) -> None:
+def test_large_fleet(receiver: OtlpReceiver, pushing: Metrics) -> None:
     """More series than the SDK's default limit of 2000 are pushed, in requests of limited size."""
-    metrics = Metrics(Resource.create(), exporter=exporter)
-
-    series = exposed(metrics.collect(fleet(0, 2_100)))
-    metrics.push()
-    metrics.shutdown()
+    series = exposed(pushing.collect(fleet(0, 2_100)))
+    pushing.push()
+    pushing.shutdown()
 
     assert len(series) > 3 * MAX_POINTS
     assert series == pushed(receiver.metrics)

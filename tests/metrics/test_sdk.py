@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
 
 from exporter.errors import Outcome
 from exporter.metrics.meters import Metrics
@@ -21,13 +22,15 @@ ERRORS = "gatewayz_provider_scrape_errors"
 
 
 def test_jumping_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both readers collect everything, although the wall clock jumps by an hour at each call."""
+    """Both readers collect everything although the wall clock jumps; points have no exemplars of spans."""
     dates = count(0, HOUR)
     monkeypatch.setattr(
         "opentelemetry.sdk.metrics._internal.measurement_consumer.time_ns", lambda: next(dates)
     )
     peer = MemoryExporter()
     metrics = Metrics(Resource.create(), exporter=peer)
+    with TracerProvider().get_tracer("test").start_as_current_span("fetch"):
+        metrics.events.fetched(Endpoint.STATS, Outcome.TIMEOUT, 0.1)
 
     families = {family.name: family for family in metrics.collect(fleet(0, 3))}
     metrics.push()
@@ -36,43 +39,31 @@ def test_jumping_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [3] == peer.values("gatewayz_providers_listed")
     assert next(dates) > HOUR
     assert 3 == len(families["gatewayz_provider_health_status"].samples)
+    (part,) = peer.received[0].resource_metrics
+    points = [point for metric in part.scope_metrics[0].metrics for point in metric.data.data_points]
+    assert len(points) > 30
+    assert [] == [point for point in points if point.exemplars]
 
 
-def test_preferences_of_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preferences_of_the_exporter(monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver) -> None:
     """The SDK's variables set temporality and aggregation of the push, but not of the exposition."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"
     )
     counts = []
-    with OtlpReceiver() as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        metrics = Metrics(Resource.create(), exporter=otlp.metric_exporter("http/protobuf"))
-        for _ in range(2):
-            receiver.metrics.clear()
-            metrics.events.fetched(Endpoint.STATS, Outcome.TIMEOUT, 0.1)
-            series = exposed(metrics.collect(Snapshot()))
-            metrics.push()
-            metrics._sender.finish()
-            (part,) = receiver.metrics
-            sent = {metric.name: metric for metric in part.scope_metrics[0].metrics}
-            (point,) = sent[ERRORS].sum.data_points
-            counts.append((series[f"{ERRORS}_total", frozenset()], point.as_int))
+    metrics = Metrics(Resource.create(), exporter=otlp.metric_exporter("http/protobuf"))
+    for _ in range(2):
+        receiver.metrics.clear()
+        metrics.events.fetched(Endpoint.STATS, Outcome.TIMEOUT, 0.1)
+        series = exposed(metrics.collect(Snapshot()))
+        metrics.push()
+        metrics._sender.finish()
+        (part,) = receiver.metrics
+        sent = {metric.name: metric for metric in part.scope_metrics[0].metrics}
+        (point,) = sent[ERRORS].sum.data_points
+        counts.append((series[f"{ERRORS}_total", frozenset()], point.as_int))
 
     assert [(1, 1), (2, 1)] == counts
     assert "exponential_histogram" == sent["gatewayz_exporter_fetch_duration_seconds"].WhichOneof("data")
     assert "gatewayz_exporter_fetch_duration_seconds_bucket" in {name for name, _ in series}
-
-
-def test_no_exemplars() -> None:
-    """Points have no exemplars."""
-    peer = MemoryExporter()
-    metrics = Metrics(Resource.create(), exporter=peer)
-    metrics.events.fetched(Endpoint.STATS, Outcome.TIMEOUT, 0.1)
-    metrics.push()
-    metrics.shutdown()
-
-    scopes = [scope for part in peer.received[0].resource_metrics for scope in part.scope_metrics]
-    points = [point for scope in scopes for metric in scope.metrics for point in metric.data.data_points]
-    assert len(points) > 30
-    assert [] == [point for point in points if point.exemplars]

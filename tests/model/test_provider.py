@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from exporter.model.provider import Answer, HealthStatus, Provider
@@ -46,18 +47,9 @@ def test_overdue(is_active: bool | None, age: float | None, overdue: bool) -> No
 
 def test_defaults() -> None:
     """Missing fields are empty, unknown or None, never a number."""
-    provider = Provider("a")
+    expected = ("a", "", "", HealthStatus.UNKNOWN, *[None] * 7, "", "", ())
 
-    assert ("", "", HealthStatus.UNKNOWN) == (provider.name, provider.id, provider.health)
-    assert {None} == {
-        provider.is_active,
-        provider.supports_streaming,
-        provider.supports_function_calling,
-        provider.supports_vision,
-        provider.supports_image_generation,
-        provider.response_time_ms,
-        provider.last_health_check,
-    }
+    assert expected == msgspec.structs.astuple(Provider("a"))
 
 
 @pytest.mark.parametrize(

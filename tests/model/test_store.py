@@ -20,6 +20,7 @@ from tests.model.answers import COUNTS, DOWN, HEALTHY, LISTED, NO_COUNTS, NOTHIN
 
 STALE_AFTER = 180.0
 LIMIT, TRAITS = gauge("limit"), info()
+Answers = tuple[ProviderList | None, ProviderStats | None]
 SERIES = CustomSeries((CustomSample(1.0, {"provider": "a"}),))
 
 
@@ -58,21 +59,29 @@ def test_good_poll(store: SnapshotStore, clock: MovedClock) -> None:
     assert (True, True) == (snapshot.up, snapshot.complete)
 
 
-@pytest.mark.parametrize(
-    ("providers", "stats"), [(LISTED, None), (None, COUNTS)], ids=["counts fail", "list fails"]
-)
-def test_half_a_success(
-    store: SnapshotStore, providers: ProviderList | None, stats: ProviderStats | None
-) -> None:
+def test_failing_since(store: SnapshotStore) -> None:
+    """An endpoint fails since its first failure after a success, until it succeeds."""
+
+    def since(date: float, *answers: ProviderList | ProviderStats | None) -> dict[Endpoint, float]:
+        poll = poll_of(*answers)  # type: ignore[arg-type]
+        return dict(store.record(dataclasses.replace(poll, date=date)).failing_since)
+
+    assert {Endpoint.STATS: 1.0} == since(1.0, LISTED, None)
+    assert {Endpoint.PROVIDERS: 2.0, Endpoint.STATS: 1.0} == since(2.0, None, None)
+    assert {Endpoint.PROVIDERS: 2.0} == since(3.0, None, COUNTS)
+    assert {} == since(4.0, LISTED, COUNTS)
+    assert {Endpoint.PROVIDERS: 5.0} == since(5.0, None, COUNTS)
+
+
+@pytest.mark.parametrize("answers", [(LISTED, None), (None, COUNTS)], ids=["counts fail", "list fails"])
+def test_half_a_success(store: SnapshotStore, answers: Answers) -> None:
     """An endpoint that fails from the start does not affect the other."""
-    poll = poll_of(providers, stats)
+    snapshot = store.record(poll_of(*answers))
 
-    snapshot = store.record(poll)
-
+    providers, stats = answers
     assert (providers.providers if providers else None, stats) == (snapshot.providers, snapshot.stats)
     assert [Endpoint.PROVIDERS if providers else Endpoint.STATS] == list(snapshot.last_success)
-    assert snapshot.last_update is None
-    assert (False, False) == (snapshot.up, snapshot.complete)
+    assert (None, False, False) == (snapshot.last_update, snapshot.up, snapshot.complete)
 
 
 def test_failing_endpoint(store: SnapshotStore, clock: MovedClock) -> None:
@@ -150,36 +159,20 @@ def test_back_after_staleness(store: SnapshotStore, clock: MovedClock) -> None:
 
 @pytest.mark.parametrize("age", [None, 60, STALE_AFTER - 0.5, STALE_AFTER, 86_400.0])
 @pytest.mark.parametrize(
-    ("endpoint", "answer", "before", "expected"),
+    ("answer", "before", "lost"),
     [
-        (Endpoint.PROVIDERS, NOTHING_LISTED, (LISTED, COUNTS), True),
-        (Endpoint.STATS, NO_COUNTS, (LISTED, COUNTS), True),
-        (Endpoint.PROVIDERS, NOTHING_LISTED, (NOTHING_LISTED, COUNTS), False),
-        (Endpoint.STATS, NO_COUNTS, (LISTED, NO_COUNTS), False),
-        (Endpoint.PROVIDERS, NOTHING_LISTED, (None, None), False),
-        (Endpoint.STATS, NO_COUNTS, (None, None), False),
-        (Endpoint.PROVIDERS, listing(Provider("z")), (LISTED, COUNTS), False),
-        (Endpoint.STATS, ProviderStats(1, 1, 0, 1, 0, 0, 0), (LISTED, COUNTS), False),
-    ],
-    ids=[
-        "empty list",
-        "zero counts",
-        "empty list again",
-        "zero counts again",
-        "empty list at start",
-        "zero counts at start",
-        "shorter list",
-        "smaller counts",
+        (NOTHING_LISTED, (LISTED, COUNTS), True),
+        (NO_COUNTS, (LISTED, COUNTS), True),
+        (NOTHING_LISTED, (NOTHING_LISTED, COUNTS), False),
+        (NO_COUNTS, (LISTED, NO_COUNTS), False),
+        (NOTHING_LISTED, (None, None), False),
+        (NO_COUNTS, (None, None), False),
+        (listing(Provider("z")), (LISTED, COUNTS), False),
+        (ProviderStats(1, 1, 0, 1, 0, 0, 0), (LISTED, COUNTS), False),
     ],
 )
 def test_would_lose_data(
-    store: SnapshotStore,
-    clock: MovedClock,
-    endpoint: Endpoint,
-    answer: Answer,
-    before: tuple[ProviderList | None, ProviderStats | None],
-    expected: bool,
-    age: float | None,
+    store: SnapshotStore, clock: MovedClock, answer: Answer, before: Answers, lost: bool, age: float | None
 ) -> None:
     """Only an empty answer after one with data loses data, at any age and after failures."""
     store.record(poll_of(*before))
@@ -187,7 +180,8 @@ def test_would_lose_data(
         clock.sleep(age)
         store.record(poll_of(None, None))
 
-    assert expected is store.would_lose_data(endpoint, answer)
+    endpoint = Endpoint.PROVIDERS if isinstance(answer, ProviderList) else Endpoint.STATS
+    assert lost is store.would_lose_data(endpoint, answer)
 
 
 # Health since
@@ -198,25 +192,14 @@ def since(store: SnapshotStore, answer: ProviderList | None) -> dict[str, float 
     return dict(store.record(poll_of(answer, COUNTS)).health_since)
 
 
-def test_health_of_the_first_list(store: SnapshotStore, clock: MovedClock) -> None:
-    """The time of the last change is unknown in the first list, even if that follows failures."""
-    assert {} == since(store, None)
-    clock.sleep(60)
-
-    assert {"a": None, "b": None} == since(store, LISTED)
-
-
 def test_health_that_changes(store: SnapshotStore, clock: MovedClock) -> None:
-    """A change of health sets the time, which stays until the next change."""
-    since(store, LISTED)
+    """The time is unknown in the first list, also after failures, and then that of the last change."""
     changed = listing(Provider("a", health=DOWN), Provider("b", health=DOWN))
+    assert {} == since(store, None)
 
-    clock.sleep(60)
-    assert {"a": START_DATE + 60, "b": None} == since(store, changed)
-    clock.sleep(60)
-    assert {"a": START_DATE + 60, "b": None} == since(store, changed)
-    clock.sleep(60)
-    assert {"a": START_DATE + 180, "b": None} == since(store, LISTED)
+    for answer, a in ((LISTED, None), (changed, 120), (changed, 120), (LISTED, 240)):
+        clock.sleep(60)
+        assert {"a": a and START_DATE + a, "b": None} == since(store, answer)
 
 
 def test_health_of_new_providers(store: SnapshotStore, clock: MovedClock) -> None:
@@ -250,39 +233,32 @@ def test_health_over_failed_polls(store: SnapshotStore, clock: MovedClock, pause
 # Custom metrics
 
 
-def custom_poll(providers: Mapping[CustomMetric, CustomSeries] | None) -> Poll:
-    """Return a poll whose list has these custom metrics; None is a failed fetch."""
-    good = Fetch(Endpoint.PROVIDERS, Outcome.OK, LISTED, custom=providers or {})
-    failed = Fetch(Endpoint.PROVIDERS, Outcome.TIMEOUT, None)
-    return Poll(START_DATE, 0.5, 1, 2, (failed if providers is None else good,))
+def record(store: SnapshotStore, outcome: Outcome = Outcome.OK) -> Mapping[CustomMetric, CustomSeries]:
+    """Record a fetch with series of `LIMIT`, and return the custom metrics of the snapshot."""
+    is_good = outcome is Outcome.OK
+    custom = {LIMIT: SERIES} if is_good else {}
+    fetch = Fetch(Endpoint.PROVIDERS, outcome, LISTED if is_good else None, custom=custom)
+    return store.record(Poll(START_DATE, 0.5, 1, 2, (fetch,))).custom
 
 
 def test_defined_custom_metrics(store: SnapshotStore) -> None:
-    """A snapshot has all defined custom metrics, with or without series."""
-    assert {} == store.record(custom_poll({LIMIT: SERIES})).custom
+    """A snapshot has all defined custom metrics, with or without series; a changed one has no series."""
+    assert {} == record(store)
 
     store.define((LIMIT, TRAITS))
-
     assert {LIMIT: SERIES, TRAITS: NO_SERIES} == store.refresh().custom
+
+    other = gauge("limit", help="Another.")
+    store.define((other,))
+    assert {other: NO_SERIES} == store.refresh().custom
 
 
 def test_stale_custom_metrics(store: SnapshotStore, clock: MovedClock) -> None:
     """Series are kept after a failed fetch and removed when the answer is stale."""
     store.define((LIMIT,))
-    store.record(custom_poll({LIMIT: SERIES}))
-    assert {LIMIT: SERIES} == store.record(custom_poll(None)).custom
+    record(store)
+    assert {LIMIT: SERIES} == record(store, Outcome.TIMEOUT)
 
     clock.now += STALE_AFTER
 
     assert {LIMIT: NO_SERIES} == store.refresh().custom
-
-
-def test_redefined_custom_metric(store: SnapshotStore) -> None:
-    """A changed definition has no series of the old one."""
-    store.define((LIMIT,))
-    store.record(custom_poll({LIMIT: SERIES}))
-    other = gauge("limit", help="Another.")
-
-    store.define((other,))
-
-    assert {other: NO_SERIES} == store.refresh().custom

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from exporter.model.changes import Changes, HealthChange
 from exporter.model.endpoints import Endpoint
 from exporter.model.provider import Answer, HealthStatus, Provider, ProviderList, ProviderStats
 from exporter.model.snapshot import Fetch, Poll, Snapshot
-from exporter.poll.events import EMPTY_HINT, MAX_CHANGES, TRUNCATED_HINT, PollLog
+from exporter.poll.events import EMPTY_HINT, TRUNCATED_HINT, PollLog
 from tests.clocks import START_DATE, MovedClock
 
 Record = tuple[str, str, dict[str, object]]
@@ -20,14 +21,10 @@ Record = tuple[str, str, dict[str, object]]
 BY_DEFAULT = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 LISTED = ProviderList((Provider("a"), Provider("b")), 2, {})
 COUNTS = ProviderStats(total=40, active=34, inactive=6, healthy=21, degraded=6, down=5, unknown=8)
+NOTHING = Snapshot(providers=(), stats=ProviderStats(0, 0, 0, 0, 0, 0, 0))
 FULL = Snapshot(providers=LISTED.providers, stats=COUNTS)
-VALUES: dict[str, object] = {
-    "providers_total": 40,
-    "providers_active": 34,
-    "providers_healthy": 21,
-    "providers_listed": 2,
-    "duration_ms": 1234.568,
-}
+KNOWN = {"providers_total": 40, "providers_active": 34, "providers_healthy": 21}
+VALUES: dict[str, object] = {**KNOWN, "providers_listed": 2, "duration_ms": 1234.568}
 NO_CHANGE = Changes()
 UPDATED: Record = ("INFO", "Updated provider metrics", VALUES)
 
@@ -38,30 +35,17 @@ def good(endpoint: Endpoint, answer: Answer | None = None) -> Fetch:
     return Fetch(endpoint, Outcome.OK, answer or usual, status=200, attempts=1)
 
 
+FIELDS: dict[str, Any] = {"status": 500, "attempts": 3, "request_id": "req_1", "hint": "Look at its log."}
+
+
 def failed(endpoint: Endpoint) -> Fetch:
     """Return a fetch that failed with a response."""
-    return Fetch(
-        endpoint,
-        Outcome.SERVER_ERROR,
-        None,
-        hint="Look at its log.",
-        status=500,
-        attempts=3,
-        request_id="req_1",
-    )
+    return Fetch(endpoint, Outcome.SERVER_ERROR, None, **FIELDS)
 
 
 def failure(level: str, endpoint: str) -> Record:
     """Return the record of a failed fetch."""
-    fields: dict[str, object] = {
-        "endpoint": endpoint,
-        "outcome": "server_error",
-        "status": 500,
-        "attempts": 3,
-        "request_id": "req_1",
-        "hint": "Look at its log.",
-    }
-    return level, "Fetch failed", fields
+    return level, "Fetch failed", {"endpoint": endpoint, "outcome": "server_error", **FIELDS}
 
 
 LIST_OK, STATS_OK = good(Endpoint.PROVIDERS), good(Endpoint.STATS)
@@ -106,25 +90,17 @@ def log(clock: MovedClock, caplog: pytest.LogCaptureFixture) -> Log:
 # Summary
 
 
-def test_successful_poll(log: Log) -> None:
-    """A successful poll without changes is one record with the current values."""
-    assert [UPDATED] == log.write(LIST_OK, STATS_OK)
-
-
 @pytest.mark.parametrize(
     ("fetches", "snapshot", "fields"),
     [
-        (
-            (LIST_OK, STATS_OK),
-            Snapshot(providers=(), stats=ProviderStats(0, 0, 0, 0, 0, 0, 0)),
-            {**dict.fromkeys(VALUES, 0), "duration_ms": 1234.568},
-        ),
+        ((LIST_OK, STATS_OK), FULL, VALUES),
+        ((LIST_OK, STATS_OK), NOTHING, {**dict.fromkeys(VALUES, 0), "duration_ms": 1234.568}),
         ((LIST_FAILED, STATS_OK), FULL, {**VALUES, "failed_endpoint": "providers"}),
         ((LIST_OK, STATS_FAILED), FULL, {**VALUES, "failed_endpoint": "stats"}),
         (
             (LIST_FAILED, STATS_OK),
             Snapshot(stats=COUNTS),
-            {**{k: v for k, v in VALUES.items() if k != "providers_listed"}, "failed_endpoint": "providers"},
+            {**KNOWN, "duration_ms": 1234.568, "failed_endpoint": "providers"},
         ),
         (
             (LIST_OK, STATS_FAILED),
@@ -132,12 +108,12 @@ def test_successful_poll(log: Log) -> None:
             {"providers_listed": 2, "duration_ms": 1234.568, "failed_endpoint": "stats"},
         ),
     ],
-    ids=["zeros", "list failed", "counts failed", "no list", "no counts"],
+    ids=["success", "zeros", "list failed", "counts failed", "no list", "no counts"],
 )
 def test_summary(
     log: Log, fetches: tuple[Fetch, Fetch], snapshot: Snapshot, fields: dict[str, object]
 ) -> None:
-    """The summary has a field for each known value, and a warning for a failed endpoint."""
+    """The summary has a field for each known value, and is a warning if an endpoint failed."""
     complete: Record = ("INFO", "Updated provider metrics", fields)
     partial: Record = ("WARNING", "Updated provider metrics in part", fields)
 
@@ -147,21 +123,15 @@ def test_summary(
     assert [failure("ERROR", str(fields[name])) for name in fields if name == "failed_endpoint"] == failures
 
 
-def test_both_endpoints_fail(log: Log) -> None:
-    """A poll without a success has no summary."""
-    assert [failure("ERROR", "providers"), failure("ERROR", "stats")] == log.write(LIST_FAILED, STATS_FAILED)
-
-
 # Failures and recoveries
 
 
 def test_repeated_failure(log: Log) -> None:
-    """The first failure of an endpoint is an error; consecutive ones are warnings."""
+    """The first failure of an endpoint is an error; consecutive ones are warnings; both have no summary."""
     assert failure("ERROR", "providers") == log.write(LIST_FAILED, STATS_OK)[0]
     assert failure("WARNING", "providers") == log.write(LIST_FAILED, STATS_OK)[0]
-    assert [failure("WARNING", "providers"), failure("ERROR", "stats")] == log.write(
-        LIST_FAILED, STATS_FAILED
-    )
+    expected = [failure("WARNING", "providers"), failure("ERROR", "stats")]
+    assert expected == log.write(LIST_FAILED, STATS_FAILED)
 
 
 def test_recovery(log: Log, clock: MovedClock) -> None:
@@ -182,52 +152,31 @@ def test_recovery(log: Log, clock: MovedClock) -> None:
 # Changes of providers
 
 
-def test_appeared_and_vanished(log: Log) -> None:
-    """Each provider that appeared or vanished is one record."""
+def test_changes(log: Log) -> None:
+    """Each change is one record, and worse health is a warning."""
+    worse = HealthChange("a", HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
+    better = HealthChange("b", HealthStatus.DOWN, HealthStatus.DEGRADED)
+
     assert [
         ("INFO", "Provider appeared", {"provider": "c"}),
         ("INFO", "Provider appeared", {"provider": "d"}),
-        ("INFO", "Provider vanished", {"provider": "a"}),
-    ] == log.changes(Changes(appeared=("c", "d"), vanished=("a",)))
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "level"),
-    [
-        (HealthStatus.HEALTHY, HealthStatus.DOWN, "WARNING"),
-        (HealthStatus.HEALTHY, HealthStatus.UNKNOWN, "WARNING"),
-        (HealthStatus.UNKNOWN, HealthStatus.DEGRADED, "WARNING"),
-        (HealthStatus.DOWN, HealthStatus.DEGRADED, "INFO"),
-        (HealthStatus.UNKNOWN, HealthStatus.HEALTHY, "INFO"),
-    ],
-    ids=lambda value: str(getattr(value, "name", value)),
-)
-def test_health_changed(log: Log, before: HealthStatus, after: HealthStatus, level: str) -> None:
-    """A change of health is logged as info, or as a warning if the health is worse."""
-    fields = {"provider": "a", "from": before.label, "to": after.label}
-
-    assert [(level, "Provider health changed", fields)] == log.changes(
-        Changes(health=(HealthChange("a", before, after),))
-    )
+        ("INFO", "Provider vanished", {"provider": "e"}),
+        ("WARNING", "Provider health changed", {"provider": "a", "from": "healthy", "to": "unknown"}),
+        ("INFO", "Provider health changed", {"provider": "b", "from": "down", "to": "degraded"}),
+    ] == log.changes(Changes((worse, better), appeared=("c", "d"), vanished=("e",)))
 
 
 def test_many_changes(log: Log) -> None:
-    """Up to 50 changes are one record each."""
+    """Up to 50 changes are one record each; more are one record with counts, a warning if any is worse."""
+    down = HealthChange("a", HealthStatus.HEALTHY, HealthStatus.DOWN)
     written = log.changes(Changes(appeared=tuple(f"p{number}" for number in range(50))))
 
-    assert 50 == MAX_CHANGES
     assert [f"p{number}" for number in range(50)] == [fields["provider"] for _, _, fields in written]
-
-
-def test_too_many_changes(log: Log) -> None:
-    """More than 50 changes are one record with counts."""
-    down = HealthChange("a", HealthStatus.HEALTHY, HealthStatus.DOWN)
+    counts = {"health_changes": 20, "appeared": 16, "vanished": 15}
     changes = Changes((down,) * 20, tuple("b" * 16), tuple("c" * 15))
-
-    assert 51 == len(changes)
-    assert [
-        ("WARNING", "Providers changed", {"health_changes": 20, "appeared": 16, "vanished": 15})
-    ] == log.changes(changes)
+    assert [("WARNING", "Providers changed", counts)] == log.changes(changes)
+    better = HealthChange("a", HealthStatus.DOWN, HealthStatus.HEALTHY)
+    assert ["INFO"] == [level for level, _, _ in log.changes(Changes((better,) * 51))]
 
 
 # Empty and truncated lists
@@ -262,9 +211,7 @@ def test_truncated_list(log: Log, rows: int, warned: bool) -> None:
 
 def test_truncated_list_is_logged_once(log: Log) -> None:
     """The warning is repeated only after a list of another length, not after a failed fetch."""
-    lengths = (1000, 1000, None, 2000, 999, 999, 1000, 1000)
-
-    found = warnings(log, "Provider list may be cut", *lengths)
+    found = warnings(log, "Provider list may be cut", 1000, 1000, None, 2000, 999, 999, 1000, 1000)
 
     assert [1, 0, 0, 0, 0, 0, 1, 0] == [len(each) for each in found]
 

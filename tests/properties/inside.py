@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 from hypothesis import settings
 
 from exporter.config.settings import load_settings
 from exporter.errors import GatewayError, Outcome
-from exporter.gateway.client import Reply
+from exporter.gateway.client import GatewayClient, Reply
 from exporter.model.custom import CustomMetrics
 from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
@@ -53,33 +53,17 @@ class Inside:
         }
 
 
-class _Client:
-    """Replaces `GatewayClient`."""
-
-    def __init__(self, endpoint: Endpoint, bodies: Mapping[Endpoint, bytes]) -> None:
-        self._endpoint = endpoint
-        self._bodies = bodies
-
-    def get(self, deadline: float) -> Reply:
-        return Reply(self._bodies[self._endpoint], 200, 1, None)
-
-    def abort(self) -> GatewayError:
-        return GatewayError(Outcome.TIMEOUT, "cut")
-
-    def reset_redirect(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 @contextmanager
 def inside(custom: Callable[[], CustomMetrics] = tuple) -> Iterator[Inside]:
     """Create a rig that needs no gateway, and close it."""
     bodies: dict[Endpoint, bytes] = {}
 
-    def client(endpoint: Endpoint, *more: object) -> _Client:
-        return _Client(endpoint, bodies)
+    def client(endpoint: Endpoint, *more: object) -> MagicMock:
+        return MagicMock(
+            spec=GatewayClient,
+            get=lambda deadline: Reply(bodies[endpoint], 200, 1, None),
+            abort=lambda: GatewayError(Outcome.TIMEOUT, "cut"),
+        )
 
     with (
         patch("exporter.poll.poller.GatewayClient", client),

@@ -21,22 +21,8 @@ Values = Mapping[str, Any]
 
 COUNTS = ("total", "active", "inactive", "healthy", "degraded", "down", "unknown")
 AWKWARD = (
-    '"',
-    "\\",
-    "\n",
-    "\\n",
-    '\\"',
-    "\r\n",
-    "{",
-    "}",
-    ",",
-    "=",
-    "#",
-    " ",
-    "\0",
-    "\u2028",
-    "\ufeff",
-    "\u202e",
+    *('"', "\\", "\n", "\\n", '\\"', "\r\n", "{", "}", ",", "=", "#", " ", "\0"),
+    *("\u2028", "\ufeff", "\u202e"),
 )
 """Characters with a meaning in an exposition, a log or a page."""
 
@@ -72,6 +58,7 @@ dates = st.builds(
 VALID: Mapping[Callable[[object], object], st.SearchStrategy[Any]] = {
     converters.slug: slugs,
     converters.text: texts,
+    converters.link: texts | st.just("https://example.com/?q=1#x"),
     converters.identifier: st.integers(-(2**63) + 1, 2**63 - 1) | texts,
     converters.health: st.sampled_from([status.label for status in HealthStatus]),
     converters.boolean: st.booleans(),
@@ -91,11 +78,7 @@ stats = st.fixed_dictionaries({count: st.integers(0, 2**53) for count in COUNTS}
 
 BOUNDARIES: Mapping[Callable[[object], object], tuple[object, ...]] = {
     converters.non_negative: (-0.0, math.inf, -math.inf, math.nan),
-    converters.timestamp: (
-        "0001-01-01T00:00:00+00:01",
-        "9999-12-31T23:59:59-00:01",
-        "2026-02-30T00:00:00Z",
-    ),
+    converters.timestamp: ("0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "2026-02-30T00:00:00Z"),
 }
 NEAR: Mapping[str, tuple[object, ...]] = {
     **{field.path: (*SAMPLES[field.convert].invalid, *BOUNDARIES.get(field.convert, ())) for field in FIELDS},

@@ -22,14 +22,7 @@ from tests.properties.strategies import bodies, near_lists, written
 from tests.rig import OPENMETRICS, TEXT
 
 REFUSALS = (Outcome.NOT_JSON, Outcome.WRONG_SHAPE)
-
-
-def decoded(endpoint: Endpoint, body: bytes) -> Answer | Outcome:
-    """Return the decoded answer, or the outcome of the error."""
-    try:
-        return decode(endpoint, parse(body))
-    except GatewayError as error:
-        return error.outcome
+nearly_valid = st.builds(written, near_lists, strictly=st.booleans())
 
 
 def is_valid(answer: object) -> bool:
@@ -51,20 +44,16 @@ def is_valid(answer: object) -> bool:
 
 
 @pytest.mark.parametrize("endpoint", Endpoint, ids=str)
-@given(body=bodies)
+@given(body=bodies | nearly_valid)
 def test_decode(endpoint: Endpoint, body: bytes) -> None:
     """Returns a valid answer or raises `GatewayError`, and no other exception."""
-    answer = decoded(endpoint, body)
+    answer: Answer | Outcome
+    try:
+        answer = decode(endpoint, parse(body))
+    except GatewayError as error:
+        answer = error.outcome
 
     assert isinstance(answer, ProviderStats) or answer in REFUSALS or is_valid(answer)
-
-
-@given(rows=near_lists, strictly=st.booleans())
-def test_nearly_good_list(rows: list[object], strictly: bool) -> None:
-    """Returns only valid values for rows that are nearly valid."""
-    answer = decoded(Endpoint.PROVIDERS, written(rows, strictly=strictly))
-
-    assert answer in REFUSALS or is_valid(answer)
 
 
 @FEW

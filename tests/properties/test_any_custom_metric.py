@@ -39,19 +39,16 @@ PATHS = (
 )
 
 paths = st.sampled_from(PATHS) | st.sampled_from(FIELDS) | texts
-names = st.sampled_from(
-    ["gatewayz_a", "gatewayz_b", "c", "gatewayz_up", "process_x", "d_total", "e_info", "f_count"]
-)
+NAMES = ("gatewayz_a", "gatewayz_b", "c", "gatewayz_up", "process_x", "d_total", "e_info", "f_count")
 label_names = st.sampled_from(["tier", "region", "provider", "le", "Bad", "job", "g"])
 labels = st.dictionaries(label_names, st.fixed_dictionaries({"path": paths, "max_values": st.integers(0, 3)}))
-good_helps = st.text(
-    st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=9
-)
+printable = st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])
+good_helps = st.text(printable, min_size=1, max_size=9) | st.sampled_from(['Say "x".', "A \\n b.", "\\"])
 
 metrics = st.fixed_dictionaries(
     {
-        "name": names,
-        "help": good_helps | st.sampled_from(['Say "x".', "A \\n b.", "\\"]) | texts,
+        "name": st.sampled_from(NAMES),
+        "help": good_helps | texts,
         "kind": st.sampled_from(["gauge", "gauge", "info", "counter"]),
         "from": st.sampled_from(["provider", "stats"]),
     },
@@ -69,7 +66,7 @@ good_labels = st.dictionaries(
 gauges = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["gatewayz_a", "b", "c_total", "d_info"]),
-        "help": good_helps | st.sampled_from(['Say "x".', "A \\n b.", "\\"]),
+        "help": good_helps,
         "kind": st.just("gauge"),
         "from": st.sampled_from(["provider", "stats"]),
         "path": st.sampled_from(VALID_PATHS),

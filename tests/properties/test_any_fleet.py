@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -55,29 +55,25 @@ def expected(rows: Sequence[Values]) -> Iterator[tuple[Series, float]]:
         names = {"id": str(known.get("id", "")), "name": known.get("name", "")}
         yield series("provider_info", provider=slug, **names), 1
         for state in HEALTH:
-            key = series("provider_health_state", provider=slug, state=state)
-            yield key, state == known["health_status"]
+            yield series("provider_health_state", provider=slug, state=state), state == known["health_status"]
         for field in FIELDS:
             if field.gauge and field.path in known:
-                key = series(field.gauge.name.removeprefix("gatewayz_"), provider=slug)
-                yield key, NUMBERS[field.convert](known[field.path])
+                name, value = field.gauge.name.removeprefix("gatewayz_"), known[field.path]
+                yield series(name, provider=slug), NUMBERS[field.convert](value)
 
 
 def parsed(parser: Parser, body: bytes) -> dict[Series, float]:
     """Return the series of providers in an exposition, which must be unique."""
     samples = [sample for family in parser(body.decode()) for sample in family.samples]
-    found = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples]
-    assert len(found) == len(set(found))
-    values = {key: sample.value for key, sample in zip(found, samples, strict=True)}
-    return {
-        key: value
-        for key, value in values.items()
-        if key[0].startswith(("gatewayz_provider_", "gatewayz_providers_"))
-    }
+    values = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
+    assert len(samples) == len(values)
+    prefixes = ("gatewayz_provider_", "gatewayz_providers_")
+    return {key: value for key, value in values.items() if key[0].startswith(prefixes)}
 
 
 @FEW
 @given(rows=fleets, counts=stats)
+@example([], dict.fromkeys(COUNTS, 0))
 def test_round_trip(rows: list[Values], counts: dict[str, Any]) -> None:
     """Both parsers read the values and labels of the gateway's list and counts, and no other series."""
     with inside() as polling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -17,7 +18,7 @@ from exporter.model.provider import HealthStatus, Provider, ProviderStats
 from exporter.model.snapshot import Snapshot
 
 RESOURCE = Resource.create()
-TEXT = Variant(Format.TEXT, gzip=False)
+TEXT, TEXT_GZIP = (Variant(Format.TEXT, gzip=compressed) for compressed in (False, True))
 
 flags = st.none() | st.booleans()
 numbers = st.none() | st.sampled_from([0.0, -0.0, 1.0, 1.5])
@@ -26,22 +27,16 @@ counts = st.integers(0, 2)
 provider = st.builds(
     Provider,
     slug=st.sampled_from("abc"),
-    name=names,
-    id=names,
     health=st.sampled_from(HealthStatus),
-    is_active=flags,
-    supports_streaming=flags,
-    supports_function_calling=flags,
-    supports_vision=flags,
-    supports_image_generation=flags,
-    response_time_ms=numbers,
-    last_health_check=numbers,
     published=st.tuples(*(numbers for _ in PUBLISHED_ONLY)),
+    **dict.fromkeys(("name", "id"), names),
+    **dict.fromkeys(("response_time_ms", "last_health_check"), numbers),
+    **{field: flags for field in Provider.__struct_fields__ if field.startswith(("is_", "supports_"))},
 )
 snapshots = st.builds(
     Snapshot,
     providers=st.none() | st.lists(provider, max_size=3, unique_by=lambda one: one.slug).map(tuple),
-    stats=st.none() | st.builds(ProviderStats, counts, counts, counts, counts, counts, counts, counts),
+    stats=st.none() | st.builds(ProviderStats, *[counts] * 7),
     invalid_fields=st.dictionaries(st.sampled_from(["name", "record"]), counts),
     last_update=numbers,
     last_success=st.dictionaries(st.sampled_from(Endpoint), st.sampled_from([1.0, 2.0])),
@@ -57,11 +52,13 @@ def lines(families: Sequence[Metric], previous: Exposition | None = None) -> tup
 
 @given(before=snapshots, after=snapshots)
 def test_successive_snapshots(before: Snapshot, after: Snapshot) -> None:
-    """After a change of anything the exposition equals that of a collection without a past."""
+    """After a change of anything, and back, the exposition equals that of a collection without a past."""
     metrics = Metrics(RESOURCE)
-    previous, _ = lines(metrics.collect(before))
+    exposition = None
 
-    _, found = lines(metrics.collect(after), previous)
-
-    _, expected = lines(Metrics(RESOURCE).collect(after))
-    assert expected == found
+    for snapshot in (before, after, after, before):
+        exposition, found = lines(metrics.collect(snapshot), exposition)
+        metrics.release()
+        _, expected = lines(Metrics(RESOURCE).collect(snapshot))
+        assert expected == found
+        assert exposition.encode(TEXT) == gzip.decompress(exposition.encode(TEXT_GZIP))

@@ -12,11 +12,15 @@ import requests
 from tests.process import Program, program
 from tests.replay import ReplayGateway
 from tests.stack import servers
+from tests.stack.exposition import exposed
 from tests.stack.loki import LokiStandIn, loki_or_stand_in
+from tests.stack.servers import Programs
+from tests.stack.substitution import ROOT
 from tests.stack.tempo import TempoStandIn
 
-ROOT = Path(__file__).parent.parent.parent
 KEY = "test-admin-key"
+OWN = {"ADMIN_KEY": KEY, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": "0"}
+"""The environment of every exporter."""
 
 
 @dataclass
@@ -42,6 +46,10 @@ class Chain:
         """Return the exporter's exposition in the text format."""
         return requests.get(f"http://{self.exporter_address}/metrics", timeout=5).text
 
+    def value(self, name: str) -> float:
+        """Return the value of a series without labels of the exporter."""
+        return exposed(self.scrape())[name, frozenset()]
+
     def log_lines(self, query: str) -> list[tuple[Mapping[str, str], str]]:
         """Return labels and line of what Loki finds, oldest first."""
         answer = self.loki.get("/loki/api/v1/query_range", query=query, limit=5000, direction="forward")
@@ -54,12 +62,10 @@ class Chain:
 
 
 def exporter_environment(gateway_url: str, ports: servers.Ports, **more: str) -> dict[str, str]:
-    """Return the environment of an exporter that polls each second and tells the collector."""
+    """Return the environment of an exporter that polls each second and sends to the collector."""
     return {
+        **OWN,
         "GATEWAY_API_URL": gateway_url,
-        "ADMIN_KEY": KEY,
-        "METRICS_HOST": "127.0.0.1",
-        "METRICS_PORT": "0",
         "SCRAPE_INTERVAL": "1",
         "CUSTOM_METRICS_FILE": str(ROOT / "examples" / "custom-metrics.yaml"),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports.otlp_http}",
@@ -69,7 +75,7 @@ def exporter_environment(gateway_url: str, ports: servers.Ports, **more: str) ->
 
 
 @contextmanager
-def chain(programs: Mapping[str, Path], folder: Path) -> Iterator[Chain]:
+def chain(programs: Programs, folder: Path) -> Iterator[Chain]:
     """Start a chain from its end to its beginning, and end it the other way round."""
     ports = servers.Ports()
     with ExitStack() as links:
@@ -79,5 +85,4 @@ def chain(programs: Mapping[str, Path], folder: Path) -> Iterator[Chain]:
         links.enter_context(logs)
         collector = links.enter_context(servers.collector(programs, folder / "otelcol", ports, tempo.port))
         exporter = links.enter_context(program(**exporter_environment(gateway.url, ports)))
-        address = exporter.url().removeprefix("http://")
-        yield Chain(gateway, tempo, ports, logs, collector, exporter, address)
+        yield Chain(gateway, tempo, ports, logs, collector, exporter, exporter.address())

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from tests.http_server import Asked, Connection, StubServer, answer
-from tests.stack.servers import free_port
+from tests.http_server import Asked, Connection, StubServer, answer, free_port
 
 USER, PASSWORD = "alerts", "very-secret-word"
 
@@ -104,9 +102,7 @@ class MailServer:
         self._controller.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop."""
         self._controller.stop()
 

@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from exporter import SERVICE_NAME
+from tests.stack import servers
 from tests.stack.build import OPERATOR, module
+from tests.stack.servers import Programs
 from tests.stack.substitution import ROOT
 
 CHART = ROOT / "deploy/helm" / SERVICE_NAME
@@ -48,10 +50,25 @@ class Helm:
 
     def template(self, *options: str, chart: Path = CHART) -> str:
         """Return what it renders."""
-        arguments = ("template", "exporter", str(chart), f"--namespace={NAMESPACE}", "--kube-version=1.30")
-        code, output, errors = self.run(*arguments, *options)
+        code, output, errors = self._template(chart, *options)
         assert (0, "") == (code, errors)
         return output
+
+    def refusal(self, *options: str, chart: Path = CHART) -> str:
+        """Return why it does not render."""
+        code, _, errors = self._template(chart, *options)
+        assert 0 != code
+        return errors
+
+    def notes(self, *options: str) -> str:
+        """Return the notes after an installation."""
+        code, output, errors = self.run("install", "exporter", str(CHART), "--dry-run=client", *options)
+        assert 0 == code, errors
+        return output.partition("\nNOTES:\n")[2]
+
+    def _template(self, chart: Path, *options: str) -> tuple[int, str, str]:
+        fixed = (f"--namespace={NAMESPACE}", "--kube-version=1.30")
+        return self.run("template", "exporter", str(chart), *fixed, *options)
 
 
 class Rendered:
@@ -63,17 +80,13 @@ class Rendered:
 
     def __call__(self, example: str, *options: str) -> list[Tree]:
         """Return the objects of an example, changed by options."""
-        return parsed(self._helm.template(values(example), *options))
+        text = self._helm.template(values(example), *options)
+        return [document for document in yaml.safe_load_all(text) if document]
 
 
 def values(example: str) -> str:
     """Return the option that names an example."""
     return f"--values={CHART}/ci/{example}-values.yaml"
-
-
-def parsed(text: str) -> list[Tree]:
-    """Return the objects of a text."""
-    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def of_kind(objects: Sequence[Tree], kind: str) -> list[Tree]:
@@ -87,19 +100,12 @@ def one(objects: Sequence[Tree], kind: str) -> Tree:
     return found
 
 
-def validate(programs: Mapping[str, Path], file: Path, version: str) -> tuple[int, str]:
+def validate(programs: Programs, folder: Path, text: str, version: str = KUBERNETES[-1]) -> tuple[int, str]:
     """Return exit code and output of Kubernetes' own validation, with the operator's definitions."""
-    result = subprocess.run(
-        [
-            str(programs["kubectl-validate"]),
-            f"--version={version}",
-            f"--local-crds={module(OPERATOR) / 'example/prometheus-operator-crd'}",
-            str(file),
-        ],
-        # No cluster of the person who runs the tests.
-        env={"HOME": str(file.parent), "KUBECONFIG": os.devnull},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.returncode, result.stdout + result.stderr
+    file = folder / "objects.yaml"
+    file.write_text(text, encoding="utf-8")
+    definitions = module(OPERATOR) / "example/prometheus-operator-crd"
+    options = (f"--version={version}", f"--local-crds={definitions}")
+    # No cluster of the person who runs the tests.
+    environment = {"HOME": str(folder), "KUBECONFIG": os.devnull}
+    return servers.run(programs["kubectl-validate"], *options, file, env=environment)

@@ -7,14 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.stack.build import NoToolchainError
 from tests.stack.chain import Chain, chain
 from tests.stack.chart import HELMS, Helm, Rendered
 from tests.stack.machine import Found, all_programs, described, find_all
 
+UNSHARED = frozenset({"test_intervals.py", "test_outages.py", "test_rules.py"})
+"""Files whose tests share no server."""
 SKIPPED = re.compile(r"Skipped: no (\S+) on this machine")
 
 
@@ -26,6 +30,23 @@ def report(line: str) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that need a program of the machine."""
     config.addinivalue_line("markers", "needs(*programs): left out where the machine lacks one of them")
+
+
+class ByServers(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of a file in one process, since they share servers, except for `UNSHARED`.
+
+    The marker `xdist_group` of pytest-xdist 3.8 has no effect with pytest 9.2, without a warning.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what tests of one process have in common."""
+        file = nodeid.partition("::")[0]
+        return nodeid if file.rpartition("/")[2] in UNSHARED else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
+    """Return how tests are spread over processes."""
+    return ByServers(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.otlp import OtlpReceiver
 from tests.stack import servers
-from tests.stack.servers import Ports, Server
+from tests.stack.servers import Ports, Programs, Server
 
 OLDEST_SECONDS = 7 * 24 * 3600.0
 """Loki rejects records older than `reject_old_samples_max_age`, a week by default."""
@@ -23,7 +22,7 @@ class LokiStandIn(OtlpReceiver):
         return 400 if _is_too_old(body) else super()._status(body)
 
 
-def loki_or_stand_in(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server | LokiStandIn:
+def loki_or_stand_in(programs: Programs, folder: Path, ports: Ports) -> Server | LokiStandIn:
     """Return Loki where the machine has it, otherwise a receiver in its place."""
     if "loki" in programs:
         return servers.loki(programs, folder, ports)

@@ -13,13 +13,9 @@ from pathlib import Path
 
 from tests.stack.build import NoToolchainError, build_all, cache
 
-VERSION_FLAGS = {
-    "loki": "-version",
-    "tempo": "-version",
-    "grafana": "--version",
-    "node": "--version",
-    "npm": "--version",
-}
+VERSION_FLAGS = dict.fromkeys(("loki", "tempo"), "-version") | dict.fromkeys(
+    ("grafana", "node", "npm"), "--version"
+)
 """The flag that prints the version."""
 VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 ANSWER_SECONDS = 60.0

@@ -38,7 +38,7 @@ class Pod:
         self.mount(secret)
 
     def mount(self, secret: str) -> None:
-        """Write a new folder of files, and turn the link that leads to all of them, as the kubelet does."""
+        """Write a new folder of files, and replace the symbolic link to it, as the kubelet does."""
         for place in self._container.get("volumeMounts", ()):
             volume = self._volumes[place["name"]]
             if volume["secretName"] != secret:

@@ -17,28 +17,24 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from exporter import SERVICE_NAME
-from tests.dockerfile import Stage, copies, pairs, parse
+from tests.dockerfile import Stage, copies, pairs
 from tests.process import program
 from tests.replay import ReplayGateway
 from tests.stack.build import cache
 from tests.stack.machine import all_programs
-from tests.stack.servers import Server, wait_until
+from tests.stack.servers import Programs, Server
 from tests.stack.substitution import ROOT
+from tests.verify.test_railway import config, stages
+from tests.waiting import wait_until
 
-RAILWAY = ROOT / "deploy" / "railway"
-PROGRAMS = {
-    "loki": "loki",
-    "otel-collector": "otelcol",
-    "alertmanager": "alertmanager",
-    "prometheus": "prometheus",
-}
+PROGRAMS = {name: name for name in ("loki", "otel-collector", "alertmanager", "prometheus")}
+PROGRAMS["otel-collector"] = "otelcol"
 """The program that each image starts by itself; where the machine has no Loki, its service is absent.
 
 Tempo and Grafana are always absent: all services share one network, and Tempo has the port of the collector.
@@ -49,39 +45,25 @@ ABSENT = "fd00::1"
 VARIABLES = {"alertmanager": {"SLACK_API_URL": "http://127.0.0.1:9/hidden"}}
 ENDPOINT = "http://otel-collector.railway.internal:4318"
 POLLS = '{service="provider-metrics-exporter"} | json | providers_total > 0'
-LONGER_THAN_A_SCRAPE = 90.0
 
 
-@dataclass(frozen=True)
-class Image:
-    """What a Dockerfile makes."""
+def make(service: str) -> None:
+    """Copy what the image copies, and run what it runs; every place is the same in all stages."""
+    for stage in stages(service):
+        for source, target in copies([stage]):
+            subprocess.run(["mkdir", "-p", str(Path(target).parent)], check=True)
+            subprocess.run(["cp", "-rT", str(ROOT / source), target], check=True)
+        for command in stage.all("RUN"):
+            subprocess.run(["/bin/sh", "-c", command], check=True)
+    for config_file in Path("/etc/prometheus").glob("prom.yml"):
+        text = config_file.read_text(encoding="utf-8").replace("scrape_timeout: 10s", "scrape_timeout: 1s")
+        config_file.write_text(text.replace("scrape_interval: 60s", "scrape_interval: 2s"), encoding="utf-8")
 
-    stages: list[Stage]
 
-    @classmethod
-    def of(cls, service: str) -> Image:
-        """Read the service's Dockerfile, which its railway.json names."""
-        config = json.loads((RAILWAY / service / "railway.json").read_text(encoding="utf-8"))
-        return cls(parse(ROOT / config["build"]["dockerfilePath"]))
-
-    def make(self) -> None:
-        """Copy what is copied, and run what is run; every place is the same in all stages."""
-        for stage in self.stages:
-            for source, target in copies([stage]):
-                subprocess.run(["mkdir", "-p", str(Path(target).parent)], check=True)
-                subprocess.run(["cp", "-rT", str(ROOT / source), target], check=True)
-            for command in stage.all("RUN"):
-                subprocess.run(["/bin/sh", "-c", command], check=True)
-
-    def command(self, own: str) -> list[str]:
-        """Return what the image starts: its own program, unless an entrypoint is given."""
-        final = self.stages[-1]
-        entrypoint = [json.loads(text) for text in final.all("ENTRYPOINT")]
-        return [*(entrypoint[0] if entrypoint else [own]), *json.loads(final.one("CMD"))]
-
-    def environment(self) -> Mapping[str, str]:
-        """Return the variables that the image sets."""
-        return pairs(self.stages[-1].all("ENV"))
+def command_of(final: Stage, own: str) -> list[str]:
+    """Return what the image starts: its own program, unless an entrypoint is given."""
+    entrypoint = [json.loads(text) for text in final.all("ENTRYPOINT")]
+    return [*(entrypoint[0] if entrypoint else [own]), *json.loads(final.one("CMD"))]
 
 
 def name(service: str) -> str:
@@ -117,39 +99,31 @@ def enter(folder: Path, services: Collection[str]) -> None:
 
 
 @contextmanager
-def running(service: str, programs: Mapping[str, Path]) -> Iterator[Server]:
+def running(service: str, programs: Programs) -> Iterator[Server]:
     """Make an image and run it with a volume that is empty."""
-    image, own = Image.of(service), programs[PROGRAMS[service]]
-    image.make()
+    final, own = stages(service)[-1], programs[PROGRAMS[service]]
+    make(service)
     folder = Path("/tmp") / f"railway-{service}"
     folder.mkdir()
-    config = json.loads((RAILWAY / service / "railway.json").read_text(encoding="utf-8"))
-    environment = {
-        "PATH": f"{own.parent}:{os.environ['PATH']}",
-        **image.environment(),
-        **VARIABLES.get(service, {}),
-    }
-    url = f"http://{name(service)}:{PORTS[service]}"
-    with Server(
-        service, image.command(str(own)), folder, url, config["deploy"]["healthcheckPath"], environment
-    ) as server:
+    path = f"{own.parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, **pairs(final.all("ENV")), **VARIABLES.get(service, {})}
+    url, ready = f"http://{name(service)}:{PORTS[service]}", config(service)["deploy"]["healthcheckPath"]
+    with Server(service, command_of(final, str(own)), folder, url, ready, environment) as server:
         yield server
-
-
-def targets(prometheus: Server) -> Mapping[str, str]:
-    """Return the health of each job's only target."""
-    found = prometheus.get("/api/v1/targets")["data"]["activeTargets"]
-    return {target["labels"]["job"]: target["health"] for target in found}
 
 
 def seen(servers: Mapping[str, Server]) -> Mapping[str, Any]:
     """Wait until everything has found everything, and return what was seen."""
     prometheus, alertmanager = servers["prometheus"], servers["alertmanager"]
     if loki := servers.get("loki"):
-        wait_until(
-            lambda: loki.get("/loki/api/v1/query_range", query=POLLS)["data"]["result"], LONGER_THAN_A_SCRAPE
-        )
-    wait_until(lambda: {"up", "down"} == set(targets(prometheus).values()), LONGER_THAN_A_SCRAPE)
+        wait_until(lambda: loki.get("/loki/api/v1/query_range", query=POLLS)["data"]["result"], 60)
+
+    def targets() -> Mapping[str, str]:
+        return {job: target["health"] for job, target in prometheus.targets().items()}
+
+    there = {"provider_metrics", *servers}
+    wait_until(lambda: there == {job for job, health in targets().items() if health == "up"})
+    wait_until(lambda: "unknown" not in targets().values())
     by_ipv4 = {
         service: requests.get(f"http://127.0.0.1:{PORTS[service]}{server.ready_path}", timeout=5).status_code
         for service, server in servers.items()
@@ -157,7 +131,7 @@ def seen(servers: Mapping[str, Server]) -> Mapping[str, Any]:
     managers = prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     return {
         "by_ipv4": by_ipv4,
-        "targets": targets(prometheus),
+        "targets": targets(),
         "alertmanagers": [manager["url"] for manager in managers],
         "slack": alertmanager.get("/api/v2/status")["config"]["original"].count("api_url_file:"),
         "logs": {service: server.log for service, server in servers.items()},

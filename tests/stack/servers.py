@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import requests
+import yaml
 
+from tests.http_server import free_port
 from tests.stack.substitution import ROOT, substituted
+from tests.waiting import wait_until
 
+Programs = Mapping[str, Path]
+"""Paths of programs by their names."""
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def wait_until(check: Callable[[], Any], seconds: float = 30.0, every: float = 0.1) -> Any:
-    """Return the first true result of `check`, or tell its last one when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen: Any
-        try:
-            if seen := check():
-                return seen
-        except (requests.RequestException, LookupError) as error:
-            seen = error
-        assert time.monotonic() < deadline, f"not in {seconds:g} s: {seen!r}"
-        time.sleep(every)
+def run(program: Path | str, *arguments: Path | str, **options: Any) -> tuple[int, str]:
+    """Run a program in the project's folder, and return its exit code and its whole output."""
+    command = [str(program), *map(str, arguments)]
+    settings = {"cwd": ROOT, "input": "", "timeout": 300, **options}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+    return result.returncode, result.stdout + result.stderr
 
 
 @dataclass
@@ -59,9 +51,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop."""
         self.stop()
 
@@ -101,6 +91,21 @@ class Server:
         response.raise_for_status()
         return response.json()
 
+    def query(self, expression: str, **parameters: Any) -> list[Mapping[str, Any]]:
+        """Return the series that Prometheus finds by an instant query."""
+        answered = self.get("/api/v1/query", query=expression, **parameters)
+        return list(answered["data"]["result"])
+
+    def value(self, expression: str) -> float | None:
+        """Return the value of the first series of an instant query, None without a series."""
+        series = self.query(expression)
+        return float(series[0]["value"][1]) if series else None
+
+    def targets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the target of each job of Prometheus, of several the last."""
+        found = self.get("/api/v1/targets")["data"]["activeTargets"]
+        return {target["labels"]["job"]: target for target in found}
+
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} has ended:\n{self.log[-3000:]}"
@@ -124,23 +129,24 @@ class Ports:
     prometheus: int = field(default_factory=free_port)
 
 
-def loki(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
-    """Return Loki as the project configures it."""
-    changes = {
-        "http_listen_port: 3100": f"http_listen_address: 127.0.0.1\n  http_listen_port: {ports.loki}",
-        "grpc_listen_port: 9096": f"grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {ports.loki_grpc}",
-        " /loki": f" {folder}/data",
-    }
-    config = _write(folder, "loki.yaml", substituted("loki/loki.yaml", changes))
-    command = [str(programs["loki"]), f"-config.file={config}"]
-    return Server("loki", command, folder, f"http://127.0.0.1:{ports.loki}", "/ready")
+def loki(
+    programs: Programs,
+    folder: Path,
+    ports: Ports,
+    config_file: str = "loki/loki.yaml",
+    environment: Mapping[str, str] | None = None,
+) -> Server:
+    """Return Loki with a configuration of the project."""
+    changes = {**_listening(3100, ports.loki, 9096, ports.loki_grpc), " /loki": f" {folder}/data"}
+    config = _write(folder, "loki.yaml", substituted(config_file, changes))
+    command = [str(programs["loki"]), f"-config.file={config}", "-config.expand-env=true"]
+    return Server("loki", command, folder, f"http://127.0.0.1:{ports.loki}", "/ready", environment)
 
 
-def tempo(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
+def tempo(programs: Programs, folder: Path, ports: Ports) -> Server:
     """Return Tempo as the project configures it; its generator writes to the Prometheus of these ports."""
     changes = {
-        "http_listen_port: 3200": f"http_listen_address: 127.0.0.1\n  http_listen_port: {ports.tempo}",
-        "grpc_listen_port: 9095": f"grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {ports.tempo_grpc}",
+        **_listening(3200, ports.tempo, 9095, ports.tempo_grpc),
         "endpoint: :4317": f"endpoint: 127.0.0.1:{ports.tempo_otlp}",
         "prometheus:9090": f"127.0.0.1:{ports.prometheus}",
         "/var/tempo": f"{folder}/data",
@@ -150,7 +156,7 @@ def tempo(programs: Mapping[str, Path], folder: Path, ports: Ports) -> Server:
     return Server("tempo", command, folder, f"http://127.0.0.1:{ports.tempo}", "/ready")
 
 
-def collector(programs: Mapping[str, Path], folder: Path, ports: Ports, tempo_port: int) -> Server:
+def collector(programs: Programs, folder: Path, ports: Ports, tempo_port: int) -> Server:
     """Return the collector as the project configures it, with Tempo at another port."""
     changes = {
         "endpoint: :4317": f"endpoint: 127.0.0.1:{ports.otlp_grpc}",
@@ -168,7 +174,7 @@ def collector(programs: Mapping[str, Path], folder: Path, ports: Ports, tempo_po
 
 
 def alertmanager(
-    programs: Mapping[str, Path],
+    programs: Programs,
     folder: Path,
     ports: Ports,
     shell: Sequence[str] = ("/bin/sh",),
@@ -205,14 +211,15 @@ def alertmanager(
 
 
 def prometheus(
-    programs: Mapping[str, Path],
+    programs: Programs,
     folder: Path,
     ports: Ports,
     exporter: str,
     changes: Mapping[str, str] = {},
     config_file: str = "prometheus/prom.yml",
+    rules: Path = ROOT / "prometheus" / "rules",
 ) -> Server:
-    """Return Prometheus with a configuration of the project, every wait of a minute cut to a second."""
+    """Return Prometheus with a configuration of the project that scrapes each second."""
     everything = {
         "scrape_interval: 60s": "scrape_interval: 1s",
         "scrape_timeout: 10s": "scrape_timeout: 1s",
@@ -221,19 +228,35 @@ def prometheus(
         "alertmanager:9093": f"127.0.0.1:{ports.alertmanager}",
         "loki:3100": f"127.0.0.1:{ports.loki}",
         "otel-collector:8888": f"127.0.0.1:{ports.collector_metrics}",
-        "  - rules/": f"  - {ROOT}/prometheus/rules/",
+        "  - rules/": f"  - {rules}/",
         **changes,
     }
-    config = _write(folder, "prom.yml", substituted(config_file, everything))
+    return prometheus_with(programs, folder, substituted(config_file, everything), ports.prometheus)
+
+
+def prometheus_with(programs: Programs, folder: Path, config: str, port: int | None = None) -> Server:
+    """Return Prometheus with the text of a configuration, on a free port if none is given."""
+    port = port or free_port()
     command = [
         str(programs["prometheus"]),
-        f"--config.file={config}",
+        f"--config.file={_write(folder, 'prom.yml', config)}",
         f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{ports.prometheus}",
-        "--web.enable-remote-write-receiver",
-        "--enable-feature=exemplar-storage",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *(
+            flag
+            for flag in COMPOSE["prometheus"]["command"]
+            if flag.startswith(("--web.enable-", "--enable-"))
+        ),
     ]
-    return Server("prometheus", command, folder, f"http://127.0.0.1:{ports.prometheus}", "/-/ready")
+    return Server("prometheus", command, folder, f"http://127.0.0.1:{port}", "/-/ready")
+
+
+def _listening(http: int, own_http: int, grpc: int, own_grpc: int) -> dict[str, str]:
+    """Return what makes Loki or Tempo listen on two ports of the loopback."""
+    return {
+        f"{kind}_listen_port: {port}": f"{kind}_listen_address: 127.0.0.1\n  {kind}_listen_port: {own}"
+        for kind, port, own in (("http", http, own_http), ("grpc", grpc, own_grpc))
+    }
 
 
 def _write(folder: Path, name: str, text: str) -> Path:

@@ -31,6 +31,16 @@ def substituted(config: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def hastened_rules(folder: Path, factor: int) -> Path:
+    """Write the project's rules with all waits divided by a factor, and return their new folder."""
+    folder.mkdir()
+    # Seconds that are no duration.
+    for name, changes in {"alerts.yml": {"> 1200": f"> {1200 // factor}"}, "recording.yml": {}}.items():
+        text = hastened(substituted(f"prometheus/rules/{name}", changes), factor)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
 def hastened(text: str, factor: int) -> str:
     """Return a configuration in which all durations, those in queries too, are divided by a factor."""
     return DURATION.sub(lambda found: f"{int(found[1]) * MILLISECONDS[found[2]] // factor}ms", text)

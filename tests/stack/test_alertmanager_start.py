@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.stack import servers
+from tests.stack.servers import Programs
 from tests.stack.substitution import ROOT
 
 WEBHOOK = "https://hooks.example.com/services/very-secret-path"
@@ -38,29 +39,21 @@ SHELLS = {"sh": ("/bin/sh",), "busybox": ("busybox", "sh")}
 """The second is what the image has."""
 
 FOR_PEOPLE = ("email_configs", "msteamsv2_configs", "slack_configs", "webhook_configs")
+PAGER, SWITCH = {"pager": ("pagerduty_configs",)}, {"watchdog": ("webhook_configs",)}
+TO_ALL = {"people": FOR_PEOPLE, **PAGER, **SWITCH}
 NONE: Mapping[str, tuple[str, ...]] = dict.fromkeys(("nobody", "pager", "people", "readers", "watchdog"), ())
+EMPTY = dict.fromkeys({**ALL, **CHANGES, "SLACK_CHANNEL": "", "SMTP_REQUIRE_TLS": ""}, "")
 CHANNELS: Mapping[str, tuple[Mapping[str, str], Mapping[str, tuple[str, ...]]]] = {
     "nothing": ({}, {}),
-    "all empty": (dict.fromkeys({**ALL, **CHANGES, "SLACK_CHANNEL": "", "SMTP_REQUIRE_TLS": ""}, ""), {}),
+    "all empty": (EMPTY, {}),
     "slack": (SLACK, {"people": ("slack_configs",)}),
     "e-mail": ({**EMAIL, **LOGIN}, {"people": ("email_configs",)}),
     "teams": (TEAMS, {"people": ("msteamsv2_configs",)}),
     "webhook": (WEBHOOKS, {"people": ("webhook_configs",)}),
-    "pagerduty": (PAGERDUTY, {"pager": ("pagerduty_configs",)}),
-    "watchdog": (WATCHDOG, {"watchdog": ("webhook_configs",)}),
-    "all": (
-        ALL,
-        {"people": FOR_PEOPLE, "pager": ("pagerduty_configs",), "watchdog": ("webhook_configs",)},
-    ),
-    "all, and changes": (
-        {**ALL, **CHANGES},
-        {
-            "people": FOR_PEOPLE,
-            "readers": FOR_PEOPLE,
-            "pager": ("pagerduty_configs",),
-            "watchdog": ("webhook_configs",),
-        },
-    ),
+    "pagerduty": (PAGERDUTY, PAGER),
+    "watchdog": (WATCHDOG, SWITCH),
+    "all": (ALL, TO_ALL),
+    "all, and changes": ({**ALL, **CHANGES}, {**TO_ALL, "readers": FOR_PEOPLE}),
     "explicitly no changes": ({**SLACK, "NOTIFY_HEALTH_CHANGES": "false"}, {"people": ("slack_configs",)}),
 }
 """The environment, and the channels of each receiver that has any."""
@@ -74,7 +67,6 @@ every_shell = pytest.mark.parametrize(
         for name, shell in SHELLS.items()
     ],
 )
-every_variant = pytest.mark.parametrize("variant", CHANNELS)
 
 
 @pytest.fixture
@@ -105,22 +97,21 @@ def placed(variables: Mapping[str, str], files: Path) -> dict[str, str]:
 
 
 def server(
-    programs: Mapping[str, Path], files: Path, variables: Mapping[str, str], shell: tuple[str, ...]
+    programs: Programs, files: Path, variables: Mapping[str, str], shell: tuple[str, ...] = SHELLS["sh"]
 ) -> servers.Server:
     """Return the server that start.sh becomes."""
     return servers.alertmanager(programs, files / "run", servers.Ports(), shell, **placed(variables, files))
 
 
-def refused(
-    programs: Mapping[str, Path], files: Path, variables: Mapping[str, str], shell: tuple[str, ...]
-) -> list[str]:
-    """Run start.sh, which must not start anything, and return what it complains about."""
-    wanted = server(programs, files, variables, shell)
+def refused(wanted: servers.Server) -> list[str]:
+    """Run start.sh, which must not start anything, and return its messages without their prefix."""
     result = subprocess.run(
         wanted.command, env=wanted.environment, capture_output=True, text=True, timeout=20, check=False
     )
-    assert (2, "", False) == (result.returncode, result.stdout, (rendered(files)).exists())
-    return result.stderr.splitlines()
+    assert (2, "", False) == (result.returncode, result.stdout, rendered(wanted.folder.parent).exists())
+    lines = result.stderr.splitlines()
+    assert [] == [line for line in lines if not line.startswith("alertmanager/start.sh: ")]
+    return [line.removeprefix("alertmanager/start.sh: ") for line in lines]
 
 
 def rendered(files: Path) -> Path:
@@ -135,31 +126,23 @@ def receivers(files: Path) -> dict[str, Any]:
 
 
 @every_shell
-@every_variant
-def test_channels(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...], variant: str) -> None:
-    """It starts, with just the channels that the environment names."""
+@pytest.mark.parametrize("variant", CHANNELS)
+def test_channels(programs: Programs, files: Path, shell: tuple[str, ...], variant: str) -> None:
+    """It starts, with just the channels that the environment names; amtool takes them, templates included.
+
+    Resolved alerts are sent, but the end of a change of health is not, nor the end of the watchdog.
+    """
     variables, expected = CHANNELS[variant]
     with server(programs, files, variables, shell) as running:
         names = {receiver["name"] for receiver in running.get("/api/v2/receivers")}
+    code, output = servers.run(programs["amtool"], "check-config", rendered(files))
 
     assert set(NONE) == names
     found = {name: tuple(sorted(channels)) for name, channels in receivers(files).items()}
     assert {**NONE, **expected} == found
-
-
-@every_variant
-def test_rendered_configuration(programs: Mapping[str, Path], files: Path, variant: str) -> None:
-    """Alertmanager's own checker takes it, templates included."""
-    with server(programs, files, CHANNELS[variant][0], SHELLS["sh"]):
-        pass
-    result = subprocess.run(
-        [str(programs["amtool"]), "check-config", str(rendered(files))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (0, 2) == (result.returncode, result.stdout.count("SUCCESS")), result.stdout + result.stderr
+    for name, channels in receivers(files).items():
+        assert {name in ("people", "pager")} >= {one["send_resolved"] for (one,) in channels.values()}
+    assert (0, 2) == (code, output.count("SUCCESS")), output
     # Those of the project, and the roots of links.
     own = (ROOT / "alertmanager" / "templates").glob("*.tmpl")
     assert {"roots.tmpl", *(file.name for file in own)} == {
@@ -167,51 +150,31 @@ def test_rendered_configuration(programs: Mapping[str, Path], files: Path, varia
     }
 
 
-def test_all_is_well_again(programs: Mapping[str, Path], files: Path) -> None:
-    """Resolved alerts are sent, but the end of a change of health is not, nor the end of the watchdog."""
-    with server(programs, files, {**ALL, **CHANGES}, SHELLS["sh"]):
-        pass
-
-    found = {
-        (name, channel): settings["send_resolved"]
-        for name, channels in receivers(files).items()
-        for channel, (settings,) in channels.items()
-    }
-    assert {
-        **{("people", kind): True for kind in FOR_PEOPLE},
-        **{("readers", kind): False for kind in FOR_PEOPLE},
-        ("pager", "pagerduty_configs"): True,
-        ("watchdog", "webhook_configs"): False,
-    } == found
-
-
 @every_shell
-def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...]) -> None:
+def test_values_arrive_as_they_are(programs: Programs, files: Path, shell: tuple[str, ...]) -> None:
     """Quotes and whatever else YAML, the shell or sed may make something of stay what they are."""
     odd = r"""o'brien's "#1": $HOME `x` \n & / ☃ %s"""
     own = files / "o'brien's # files & more"
     own.mkdir()
     for name in ("webhook", "password", "routing-key"):
         shutil.copy(files / name, own)
-    variables = {**ALL, "SLACK_CHANNEL": odd, "SMTP_AUTH_USERNAME": odd}
-    wanted = servers.alertmanager(programs, files / "run", servers.Ports(), shell, **placed(variables, own))
-    with wanted:
+    variables = placed({**ALL, "SLACK_CHANNEL": odd, "SMTP_AUTH_USERNAME": odd}, own)
+    with server(programs, files, variables, shell):
         pass
 
     found = receivers(files)
-    people = found["people"]
+    people = {channel: settings for channel, (settings,) in found["people"].items()}
     assert {str(own / "webhook")} == {
-        people["slack_configs"][0]["api_url_file"],
-        people["msteamsv2_configs"][0]["webhook_url_file"],
-        people["webhook_configs"][0]["url_file"],
+        people["slack_configs"]["api_url_file"],
+        people["msteamsv2_configs"]["webhook_url_file"],
+        people["webhook_configs"]["url_file"],
         found["watchdog"]["webhook_configs"][0]["url_file"],
     }
     assert str(own / "routing-key") == found["pager"]["pagerduty_configs"][0]["routing_key_file"]
-    assert odd == people["slack_configs"][0]["channel"]
-    email = people["email_configs"][0]
+    assert odd == people["slack_configs"]["channel"]
+    names = ("smarthost", "require_tls", "auth_username", "auth_password_file", "from", "to")
     assert ["mail.example.com:587", True, odd, str(own / "password"), "a@example.com", "b@example.com"] == [
-        email[name]
-        for name in ("smarthost", "require_tls", "auth_username", "auth_password_file", "from", "to")
+        people["email_configs"][name] for name in names
     ]
 
 
@@ -226,9 +189,9 @@ def test_values_arrive_as_they_are(programs: Mapping[str, Path], files: Path, sh
     ],
     ids=["CRLF", "no TLS", "IPv6", "two recipients", "roots"],
 )
-def test_accepted(programs: Mapping[str, Path], files: Path, variables: Mapping[str, str]) -> None:
+def test_accepted(programs: Programs, files: Path, variables: Mapping[str, str]) -> None:
     """Unusual but valid values are accepted."""
-    with server(programs, files, variables, SHELLS["sh"]) as running:
+    with server(programs, files, variables) as running:
         assert "original" in running.get("/api/v2/status")["config"]
 
 
@@ -247,82 +210,56 @@ NO_URLS = {
 }
 """Problems of a file with a URL."""
 
+URL_FILE_PROBLEMS = [(name, what, *problem) for name in URL_FILES for what, problem in NO_URLS.items()]
+FILE_PROBLEMS = [(name, what, *row) for name in (*URL_FILES, *PAGERDUTY) for what, row in FILES.items()]
+
+NO_HOST = "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port."
+NO_SENDER = "SMTP_FROM is not set: e-mail needs a sender's address."
+NO_RECIPIENT = "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas."
+NO_PORT = "SMTP_SMARTHOST is not host:port: write for example mail.example.com:587."
+NO_KEY = "PAGERDUTY_ROUTING_KEY_FILE names a file without an integration key: a key has 32 characters."
+NO_PASSWORD = (
+    "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: set the file with the password as well."
+)
+NO_USER = "SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: set the user of that password as well."
+NO_ROOT = "GRAFANA_URL is not a URL: it must begin with http:// or https://."
+NO_ADDRESS = "contains an invalid e-mail address: write name@example.com."
+NO_FLAG = "is neither true nor false: set one of them, or leave it empty."
+
 PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     **{
         f"{variable}: {what}": ({variable: file}, [f"{variable} names {problem}"])
-        for variable in (*URL_FILES, "PAGERDUTY_ROUTING_KEY_FILE")
-        for what, (file, problem) in FILES.items()
+        for variable, what, file, problem in (*FILE_PROBLEMS, *URL_FILE_PROBLEMS)
     },
     **{
-        f"{variable}: {what}": ({variable: file}, [f"{variable} names {problem}"])
-        for variable in URL_FILES
-        for what, (file, problem) in NO_URLS.items()
-    },
-    **{
-        f"routing key: {file}": (
-            {"PAGERDUTY_ROUTING_KEY_FILE": file},
-            ["PAGERDUTY_ROUTING_KEY_FILE names a file without an integration key: a key has 32 characters."],
-        )
+        f"routing key: {file}": ({"PAGERDUTY_ROUTING_KEY_FILE": file}, [NO_KEY])
         for file in ("no-url", "webhook")
     },
     "channel alone": (
         {"SLACK_CHANNEL": "#alerts"},
         ["SLACK_CHANNEL is set without SLACK_API_URL_FILE: set the file with the webhook's URL as well."],
     ),
-    "mail server alone": (
-        {"SMTP_SMARTHOST": "mail.example.com:587"},
-        [
-            "SMTP_FROM is not set: e-mail needs a sender's address.",
-            "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas.",
-        ],
-    ),
-    "recipient alone": (
-        {"EMAIL_TO": "b@example.com"},
-        [
-            "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port.",
-            "SMTP_FROM is not set: e-mail needs a sender's address.",
-        ],
-    ),
-    "user without a password": (
-        {**EMAIL, "SMTP_AUTH_USERNAME": "user"},
-        [
-            "SMTP_AUTH_USERNAME is set without SMTP_AUTH_PASSWORD_FILE: "
-            "set the file with the password as well."
-        ],
-    ),
-    "password without a user": (
-        {**EMAIL, "SMTP_AUTH_PASSWORD_FILE": "password"},
-        ["SMTP_AUTH_PASSWORD_FILE is set without SMTP_AUTH_USERNAME: set the user of that password as well."],
-    ),
+    "mail server alone": ({"SMTP_SMARTHOST": "mail.example.com:587"}, [NO_SENDER, NO_RECIPIENT]),
+    "recipient alone": ({"EMAIL_TO": "b@example.com"}, [NO_HOST, NO_SENDER]),
+    "user without a password": ({**EMAIL, "SMTP_AUTH_USERNAME": "user"}, [NO_PASSWORD]),
+    "password without a user": ({**EMAIL, "SMTP_AUTH_PASSWORD_FILE": "password"}, [NO_USER]),
     "empty password file": (
         {**EMAIL, **LOGIN, "SMTP_AUTH_PASSWORD_FILE": "empty"},
         ["SMTP_AUTH_PASSWORD_FILE names an empty file: write the secret to it."],
     ),
     **{
-        f"mail server {value}": (
-            {**EMAIL, "SMTP_SMARTHOST": value},
-            ["SMTP_SMARTHOST is not host:port: write for example mail.example.com:587."],
-        )
+        f"mail server {value}": ({**EMAIL, "SMTP_SMARTHOST": value}, [NO_PORT])
         for value in ("mail.example.com", "mail.example.com:", ":587", "587", "a:smtp", "a b:587", "::1:25")
     },
-    "sender without @": (
-        {**EMAIL, "SMTP_FROM": "nobody"},
-        ["SMTP_FROM contains an invalid e-mail address: write name@example.com."],
-    ),
-    "one recipient of two without @": (
-        {**EMAIL, "EMAIL_TO": "b@example.com,c"},
-        ["EMAIL_TO contains an invalid e-mail address: write name@example.com."],
-    ),
+    "sender without @": ({**EMAIL, "SMTP_FROM": "nobody"}, [f"SMTP_FROM {NO_ADDRESS}"]),
+    "one recipient of two without @": ({**EMAIL, "EMAIL_TO": "b@example.com,c"}, [f"EMAIL_TO {NO_ADDRESS}"]),
     "two senders": (
         {**EMAIL, "SMTP_FROM": "a@example.com,b@example.com"},
         ["SMTP_FROM has more than one address: set only one."],
     ),
     "other words than true and false": (
         {**EMAIL, "SMTP_REQUIRE_TLS": "yes", "NOTIFY_HEALTH_CHANGES": "1"},
-        [
-            "SMTP_REQUIRE_TLS is neither true nor false: set one of them, or leave it empty.",
-            "NOTIFY_HEALTH_CHANGES is neither true nor false: set one of them, or leave it empty.",
-        ],
+        [f"SMTP_REQUIRE_TLS {NO_FLAG}", f"NOTIFY_HEALTH_CHANGES {NO_FLAG}"],
     ),
     "changes without a channel": (
         {**PAGERDUTY, **WATCHDOG, **CHANGES},
@@ -330,10 +267,7 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     ),
     "roots that are none": (
         {"GRAFANA_URL": "grafana:3000", "RUNBOOK_URL": "https://example.com/{{ x }}"},
-        [
-            "GRAFANA_URL is not a URL: it must begin with http:// or https://.",
-            "RUNBOOK_URL has invalid characters: whitespace, quotes, \\?, # and @ are not allowed.",
-        ],
+        [NO_ROOT, "RUNBOOK_URL has invalid characters: whitespace, quotes, \\?, # and @ are not allowed."],
     ),
     "line break in a value": (
         {**SLACK, "SLACK_CHANNEL": "a\n  - name: x"},
@@ -346,48 +280,40 @@ PROBLEMS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
             "GRAFANA_URL": "x",
         },
         [
-            "GRAFANA_URL is not a URL: it must begin with http:// or https://.",
+            NO_ROOT,
             *(f"{name} names a file that does not exist: create it." for name in (*URL_FILES, *PAGERDUTY)),
-            "SMTP_SMARTHOST is not set: e-mail needs a mail server, as host:port.",
-            "EMAIL_TO is not set: e-mail needs a recipient; separate several by commas.",
+            *(NO_HOST, NO_RECIPIENT),
         ],
     ),
 }
-"""The environment, and what is said of it."""
+"""The environment, and patterns of the messages."""
 
 
 @every_shell
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_refused(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...], problem: str) -> None:
-    """Half a channel, or a broken one, starts nothing; all that is wrong is told, without a secret."""
+def test_refused(programs: Programs, files: Path, shell: tuple[str, ...], problem: str) -> None:
+    """Half a channel, or a broken one, starts nothing; all that is wrong is reported, without a secret."""
     variables, expected = PROBLEMS[problem]
 
-    lines = refused(programs, files, variables, shell)
+    lines = refused(server(programs, files, variables, shell))
 
     assert len(expected) == len(lines), lines
     for pattern, line in zip(expected, lines, strict=True):
-        assert re.fullmatch(rf"alertmanager/start\.sh: {pattern}", line)
+        assert re.fullmatch(pattern, line)
     assert [] == [secret for secret in SECRETS if secret in "".join(lines)]
 
 
-def test_folder_that_cannot_be_written(programs: Mapping[str, Path], files: Path) -> None:
-    """Without a place for the configuration it says so."""
+def test_folder_that_cannot_be_written(programs: Programs, files: Path) -> None:
+    """Without a writable folder for the configuration nothing starts, and the message names the variable."""
     (files / "run").mkdir()
     (files / "run" / "alertmanager").touch()
 
-    wanted = server(programs, files, {}, SHELLS["sh"])
-    result = subprocess.run(
-        wanted.command, env=wanted.environment, capture_output=True, text=True, timeout=20, check=False
-    )
-
-    assert (
-        2,
-        "alertmanager/start.sh: TMPDIR, or /tmp, is not writable: the configuration is rendered there.\n",
-    ) == (result.returncode, result.stderr)
+    problem = "TMPDIR, or /tmp, is not writable: the configuration is rendered there."
+    assert [problem] == refused(server(programs, files, {}))
 
 
 @every_shell
-def test_no_secret_shows(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...]) -> None:
+def test_no_secret_shows(programs: Programs, files: Path, shell: tuple[str, ...]) -> None:
     """Secrets are in no command line, environment, log, answer or rendered file."""
     with server(programs, files, ALL, shell) as running:
         assert running.process is not None
@@ -402,7 +328,7 @@ def test_no_secret_shows(programs: Mapping[str, Path], files: Path, shell: tuple
 
 
 @every_shell
-def test_becomes_alertmanager(programs: Mapping[str, Path], files: Path, shell: tuple[str, ...]) -> None:
+def test_becomes_alertmanager(programs: Programs, files: Path, shell: tuple[str, ...]) -> None:
     """The shell is gone: signals reach Alertmanager itself, and it ends at once."""
     with server(programs, files, {}, shell) as running:
         process = running.process
@@ -415,9 +341,9 @@ def test_becomes_alertmanager(programs: Mapping[str, Path], files: Path, shell: 
     assert (0, True) == (code, time.monotonic() - begun < 5)
 
 
-def test_started_again(programs: Mapping[str, Path], files: Path) -> None:
+def test_started_again(programs: Programs, files: Path) -> None:
     """A channel that is taken away is gone after the next start in the same folder."""
     for variables, expected in ((ALL, {"people", "pager", "watchdog"}), ({}, set[str]())):
-        with server(programs, files, variables, SHELLS["sh"]):
+        with server(programs, files, variables):
             pass
         assert expected == {name for name, channels in receivers(files).items() if channels}

@@ -16,13 +16,13 @@ from tests.replay import ReplayGateway
 from tests.stack import servers
 from tests.stack.chain import exporter_environment
 from tests.stack.loki import LokiStandIn
-from tests.stack.servers import Server, wait_until
-from tests.stack.substitution import hastened, substituted
+from tests.stack.servers import Programs, Server
+from tests.stack.substitution import hastened_rules
 from tests.stack.tempo import TempoStandIn
+from tests.waiting import wait_until
 
 FACTOR = 60
 """By which all waits of the rules are shorter; a minute is a second."""
-IN_SECONDS = {"> 1200": "> 20"}
 LOADED_SECONDS = 40.0
 ALERT = 'ALERTS{alertname="GatewayzTelemetryNotDelivered"}'
 QUEUE = 'otelcol_exporter_queue_size{exporter="otlp_http/loki"}'
@@ -37,21 +37,14 @@ class Delivery:
 
     def ask(self, query: str) -> list[Mapping[str, object]]:
         """Return the series that a query finds."""
-        found: list[Mapping[str, object]] = self.prometheus.get("/api/v1/query", query=query)["data"][
-            "result"
-        ]
-        return found
+        return self.prometheus.query(query)
 
 
 @pytest.fixture
-def delivery(programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Delivery]:
+def delivery(programs: Programs, tmp_path: Path) -> Iterator[Delivery]:
     """An exporter that polls ten times a second and sends everything by the collector."""
     ports = servers.Ports()
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    for name, changes in {"alerts.yml": IN_SECONDS, "recording.yml": {}}.items():
-        text = hastened(substituted(f"prometheus/rules/{name}", changes), FACTOR)
-        (rules / name).write_text(text, encoding="utf-8")
+    rules = hastened_rules(tmp_path / "rules", FACTOR)
     with ExitStack() as links:
         gateway = links.enter_context(ReplayGateway())
         tempo = links.enter_context(TempoStandIn())
@@ -61,11 +54,9 @@ def delivery(programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Delivery]
         links.enter_context(servers.collector(programs, tmp_path / "otelcol", ports, tempo.port))
         environment = exporter_environment(gateway.url, ports, SCRAPE_INTERVAL="100ms")
         exporter = links.enter_context(program(**environment))
-        changes = {"evaluation_interval: 30s": "evaluation_interval: 1s", "  - rules/": f"  - {rules}/"}
+        own = tmp_path / "prometheus"
         prometheus = links.enter_context(
-            servers.prometheus(
-                programs, tmp_path / "prometheus", ports, exporter.url().removeprefix("http://"), changes
-            )
+            servers.prometheus(programs, own, ports, exporter.address(), rules=rules)
         )
         yield Delivery(logs, prometheus)
 

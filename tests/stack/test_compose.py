@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,89 +21,53 @@ from exporter.errors import SettingsError
 from exporter.metrics.instruments import INSTRUMENTS
 from grafana.access.settings import load_settings as load_access_settings
 from tests.stack.build import ALERTMANAGER, COLLECTOR_RELEASE, PROMETHEUS
+from tests.stack.compose import OWN_VALUES, Compose, Tree
+from tests.stack.servers import Programs
 from tests.stack.substitution import ROOT
 from tests.verify.docs import pages
 
-Tree = Mapping[str, Any]
-
-SERVERS = ("prometheus", "alertmanager", "grafana", "loki", "tempo", "otel-collector")
-SERVICES = (SERVICE_NAME, *SERVERS, "otel-collector-volume", "grafana-access")
 DEMO = "demo-gateway"
 HELPER = "otel-collector-volume"
 """Gives the collector its volume, and ends."""
 ACCESS = "grafana-access"
 """Brings Grafana to its access rules, and ends."""
-ONE_SHOTS = (HELPER, ACCESS)
+CONFIGURED = ("prometheus", "alertmanager", "loki", "tempo", "otel-collector")
+"""Servers with a configuration file."""
+SERVICES = {SERVICE_NAME, *CONFIGURED, "grafana", HELPER, ACCESS}
 
-REQUIRED = ("GATEWAY_API_URL", "ADMIN_KEY", "GRAFANA_ADMIN_PASSWORD")
 ENFORCED = ("GATEWAY_API_URL", "GRAFANA_ADMIN_PASSWORD")
 """What compose itself asks for; the key may be in a file instead, and the exporter asks for one of both."""
 SECRETS = {
     (SERVICE_NAME, "ADMIN_KEY"): "own-key",
-    (DEMO, "ADMIN_KEY"): "own-key",
     ("grafana", "GF_SECURITY_ADMIN_PASSWORD"): "own-password",
     (ACCESS, "GRAFANA_ADMIN_PASSWORD"): "own-password",
 }
-OWN_VALUES = {
-    "GATEWAY_API_URL": "https://api.example.com",
-    "ADMIN_KEY": "own-key",
-    "GRAFANA_ADMIN_PASSWORD": "own-password",
+SECRET_FILES = {
+    SERVICE_NAME: ("ADMIN_KEY", "WEB_CONFIG", "CUSTOM_METRICS"),
+    "alertmanager": (
+        *("SLACK_API_URL", "SMTP_AUTH_PASSWORD", "MSTEAMS_WEBHOOK_URL"),
+        *("PAGERDUTY_ROUTING_KEY", "WEBHOOK_URL", "WATCHDOG_URL"),
+    ),
 }
-SECRET_FILES = (
-    ("ADMIN_KEY_FILE", SERVICE_NAME),
-    ("WEB_CONFIG_FILE", SERVICE_NAME),
-    ("CUSTOM_METRICS_FILE", SERVICE_NAME),
-    ("SLACK_API_URL_FILE", "alertmanager"),
-    ("SMTP_AUTH_PASSWORD_FILE", "alertmanager"),
-    ("MSTEAMS_WEBHOOK_URL_FILE", "alertmanager"),
-    ("PAGERDUTY_ROUTING_KEY_FILE", "alertmanager"),
-    ("WEBHOOK_URL_FILE", "alertmanager"),
-    ("WATCHDOG_URL_FILE", "alertmanager"),
-)
-"""Variables that name a file of the host, and who sees it."""
-NOT_PASSED = {
-    "METRICS_PORT": "the port that is published and scraped",
-    "METRICS_HOST": "the container's own addresses are right",
+"""Variables that name a file of the host, without the ending _FILE, by who sees it."""
+NOT_PASSED = {"METRICS_PORT", "METRICS_HOST", "PROMETHEUS_JOB", "PROMETHEUS_TENANT", "PROMETHEUS_USER"} | {
+    "PROMETHEUS_PASSWORD",
+    "PROMETHEUS_PASSWORD_FILE",
 }
-"""Settings of the exporter that compose leaves at their defaults, and why."""
+"""Settings of the exporter that compose leaves at their defaults, which fit the container and Prometheus."""
 
-BUILT = {
-    "prom/prometheus": PROMETHEUS.release,
-    "prom/alertmanager": ALERTMANAGER.release,
-    "otel/opentelemetry-collector-contrib": COLLECTOR_RELEASE,
-    SERVICE_NAME: __version__,
+IMAGES: Mapping[str, tuple[str | None, set[str]]] = {
+    "prom/prometheus": (PROMETHEUS.release, {"wget"}),
+    "prom/alertmanager": (ALERTMANAGER.release, {"wget", "/bin/sh"}),
+    "otel/opentelemetry-collector-contrib": (COLLECTOR_RELEASE, set()),
+    # From 3.6 and 3.0 on these two are without shell and wget.
+    "grafana/loki": (None, {"/usr/bin/loki"}),
+    "grafana/tempo": (None, {"/tempo"}),
+    "grafana/grafana": (None, {"wget"}),
+    "busybox": (None, set()),
+    SERVICE_NAME: (__version__, {"python"}),
 }
-"""Images of what the tests of the stack run, at the same release."""
-NOT_BUILT = {
-    **dict.fromkeys(("grafana/loki", "grafana/tempo", "grafana/grafana"), "tests take the machine's own"),
-    "busybox": "only gives a volume away",
-}
-"""Images of what the tests do not build, and why."""
-
-PROGRAMS = {
-    "prom/prometheus": ({"wget"}, "made from busybox"),
-    "prom/alertmanager": ({"wget", "/bin/sh"}, "made from busybox"),
-    "grafana/grafana": ({"wget"}, "made from Alpine, whose busybox has it"),
-    "grafana/loki": ({"/usr/bin/loki"}, "from 3.6 on without shell and wget, but the program asks itself"),
-    "grafana/tempo": ({"/tempo"}, "without shell and wget; from 3.0 on the program asks itself"),
-    "otel/opentelemetry-collector-contrib": (set[str](), "made from nothing; it cannot ask itself"),
-    SERVICE_NAME: ({"python"}, "made from Python"),
-    "busybox": (set[str](), "ends at once"),
-}
-"""What a health check or an entrypoint may call in each image, and why it is there."""
-
-USERS = {
-    SERVICE_NAME: ("65532:65532", "the Dockerfile's"),
-    DEMO: ("65532:65532", "the Dockerfile's"),
-    ACCESS: ("65532:65532", "the Dockerfile's"),
-    "prometheus": ("65534:65534", "nobody, who owns /prometheus in the image"),
-    "alertmanager": ("65534:65534", "nobody, who owns /alertmanager in the image"),
-    "grafana": ("472:0", "grafana, who owns /var/lib/grafana in the image"),
-    "loki": ("10001:10001", "loki, who owns /loki in the image"),
-    "tempo": ("10001:10001", "tempo, who owns /var/tempo in the image"),
-    "otel-collector": ("10001:10001", "the image's, which has no folder for its data"),
-    HELPER: ("0:0", "only root gives files away; it has that capability and no other"),
-}
+"""The release that the tests of the stack build, and what a health check or an entrypoint may call."""
 DATA = {
     "prometheus": "/prometheus",
     "alertmanager": "/alertmanager",
@@ -115,77 +77,45 @@ DATA = {
     "otel-collector": "/var/lib/otelcol",
     HELPER: "/var/lib/otelcol",
 }
-"""Where each server keeps its data, on a volume with its name."""
-
-FOR_ALL = {SERVICE_NAME: 8001, "grafana": 3000}
-FOR_THIS_MACHINE = {"prometheus": 9090, "alertmanager": 9093}
+"""The data folder of each server, on a volume with its name."""
+OWNERS = {"prometheus": "65534:65534", "alertmanager": "65534:65534", "grafana": "472:0"} | dict.fromkeys(
+    ("loki", "tempo", "otel-collector"), "10001:10001"
+)
+"""The users of the images, who own these folders there."""
+PORTS = {SERVICE_NAME: 8001, "grafana": 3000, "prometheus": 9090, "alertmanager": 9093}
+FOR_ALL = (SERVICE_NAME, "grafana")
+"""Whose port is published on every address."""
 
 DASHBOARDS = ROOT / "grafana" / "dashboards"
-HOME = "gatewayz-provider-management.json"
 PROVISIONING = ROOT / "grafana" / "provisioning"
-DATA_SOURCES = PROVISIONING / "datasources" / "datasources.yaml"
-PROVIDERS = PROVISIONING / "dashboards" / "dashboards.yaml"
 MEBIBYTE = 2**20
-
-Config = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def config(programs: Mapping[str, Path]) -> Config:
-    """Run `docker compose config` in the project, with nothing from this process' environment."""
-
-    def run(env_file: Path, option: str, *profiles: str) -> subprocess.CompletedProcess[str]:
-        before = [f"--env-file={env_file}", *(f"--profile={profile}" for profile in profiles)]
-        return subprocess.run(
-            [str(programs["compose"]), "--file=docker-compose.yml", *before, "config", option],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+def compose(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """The compose program with the project's file."""
+    return Compose(programs["compose"], tmp_path_factory.mktemp("compose"), "docker-compose.yml")
 
 
-def services_of(result: subprocess.CompletedProcess[str]) -> Tree:
-    """Return the services in the output of the compose program, which has nothing to complain about."""
-    assert (0, "") == (result.returncode, result.stderr)
-    services: Tree = json.loads(result.stdout)["services"]
-    return services
+@pytest.fixture(scope="module")
+def demo(compose: Compose) -> Tree:
+    """The services of the demonstration."""
+    return compose.services(ROOT / ".env.demo", "demo")
 
 
-def env_file(folder: Path, values: Mapping[str, str]) -> Path:
-    """Write a file of variables."""
-    path = folder / "variables.env"
-    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
-    return path
+@pytest.fixture(scope="module")
+def own(compose: Compose) -> Tree:
+    """The services for a gateway of one's own, with only the required variables set."""
+    return compose.services(OWN_VALUES)
 
 
 def read_env(name: str) -> dict[str, str]:
     """Return the variables of a file of the project; each has a comment above it."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    assert [] == [
-        line
-        for above, line in zip(["", *lines], lines, strict=False)
-        if line and not line.startswith("#") and not above.startswith("# ")
-    ]
-    split = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    numbers = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
+    assert [] == [lines[number] for number in numbers if not lines[number - 1].startswith("# ")]
+    split = (lines[number].partition("=") for number in numbers)
     return {variable: value for variable, _, value in split}
-
-
-@pytest.fixture(scope="module")
-def demo(config: Config) -> Tree:
-    """The services of the demonstration."""
-    return services_of(config(ROOT / ".env.demo", "--format=json", "demo"))
-
-
-@pytest.fixture(scope="module")
-def own(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    """The services for a gateway of one's own, with only the required variables set."""
-    path = env_file(tmp_path_factory.mktemp("own"), OWN_VALUES)
-    return services_of(config(path, "--format=json"))
 
 
 def repository(service: Tree) -> str:
@@ -193,209 +123,167 @@ def repository(service: Tree) -> str:
     return str(service["image"]).rpartition(":")[0]
 
 
+def volumes(services: Tree, kind: str) -> Iterator[tuple[str, Tree]]:
+    """Yield the mounts of a kind with the names of their services."""
+    for name, service in services.items():
+        yield from ((name, mount) for mount in service.get("volumes", ()) if mount["type"] == kind)
+
+
 def binds(service: Tree) -> Mapping[str, Path]:
     """Return what of the project is mounted, by its place in the container."""
-    return {
-        volume["target"]: Path(volume["source"])
-        for volume in service.get("volumes", ())
-        if volume["type"] == "bind"
-    }
+    return {mount["target"]: Path(mount["source"]) for _, mount in volumes({"": service}, "bind")}
 
 
-def parsed(path: Path) -> Any:
-    """Return the content of a YAML file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def parsed(path: str) -> Any:
+    """Return the content of a YAML file of the project."""
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
-def texts(tree: Any) -> Iterator[str]:
-    """Yield every text below a parsed file, keys excepted."""
+def below(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text below a parsed file, with the key that it belongs to."""
     if isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from texts(value)
+        for name, value in tree.items():
+            yield from below(value, name)
     elif isinstance(tree, Sequence) and not isinstance(tree, str):
         for value in tree:
-            yield from texts(value)
+            yield from below(value, key)
     elif isinstance(tree, str):
-        yield tree
+        yield key, tree
 
 
-def test_services(own: Tree, demo: Tree) -> None:
-    """The services have the names that people type, as containers too; the demo adds its gateway only."""
-    assert set(SERVICES) == set(own)
+def test_services(compose: Compose, own: Tree, demo: Tree) -> None:
+    """Containers are named like services; the demo's profile adds its gateway, for which others wait then."""
+    without_profile = compose.services(ROOT / ".env.demo")
+
+    assert SERVICES == set(own) == set(without_profile)
     assert {*SERVICES, DEMO} == set(demo)
     assert {name: name for name in demo} == {
         name: service["container_name"] for name, service in demo.items()
     }
-
-
-def test_demo_file_without_the_profile(config: Config) -> None:
-    """Without the profile there is no demo gateway, and what would wait for it does not."""
-    services = services_of(config(ROOT / ".env.demo", "--format=json"))
-
-    assert set(SERVICES) == set(services)
-    assert {False} == {
-        service["depends_on"][DEMO]["required"]
-        for service in services.values()
-        if DEMO in service.get("depends_on", {})
-    }
+    waiting = [service.get("depends_on", {}).get(DEMO) for service in without_profile.values()]
+    assert [False] == [terms["required"] for terms in waiting if terms]
 
 
 @pytest.mark.parametrize("missing", ENFORCED)
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
-def test_required_variable(config: Config, tmp_path: Path, missing: str, value: str | None) -> None:
+def test_required_variable(compose: Compose, missing: str, value: str | None) -> None:
     """Without a required variable nothing starts; the message says which it is and where it goes."""
     values = {**OWN_VALUES, missing: value}
 
-    given = {name: text for name, text in values.items() if text is not None}
-    result = config(env_file(tmp_path, given), "--quiet")
+    complaint = compose.complaint({name: text for name, text in values.items() if text is not None})
 
-    assert (1, "") == (result.returncode, result.stdout)
-    message = (
-        rf"required variable {missing} is missing a value: it is the .+; set it in \.env \(see \.env\.example"
-    )
-    assert re.search(message, result.stderr)
-    assert [] == [text for text in ("own-key", "own-password") if text in result.stderr]
+    where = r"it is the .+; set it in \.env \(see \.env\.example"
+    assert re.search(f"required variable {missing} is missing a value: {where}", complaint)
+    assert [] == [text for text in ("own-key", "own-password") if text in complaint]
 
 
 def test_secrets_come_from_outside(own: Tree, demo: Tree) -> None:
-    """The only variables that look like secrets have the values that were given, and no default."""
+    """The only variables that look like secrets have the values of the environment, and no default."""
     found = {
         (service, name): value
-        for services in (own, {DEMO: demo[DEMO]})
-        for service, one in services.items()
+        for service, one in {**own, DEMO: demo[DEMO]}.items()
         for name, value in one.get("environment", {}).items()
         if re.search("(KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)", name)
     }
-    demo_key = read_env(".env.demo")["ADMIN_KEY"]
-
-    assert {**SECRETS, (DEMO, "ADMIN_KEY"): demo_key} == found
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+    assert {**SECRETS, (DEMO, "ADMIN_KEY"): read_env(".env.demo")["ADMIN_KEY"]} == found
     assert [] == re.findall(r"\$\{\w*(?:KEY|PASSWORD|SECRET|TOKEN)(?!_FILE)\w*(?!:\?|:-\})\W", text)
 
 
-def test_env_example(config: Config, tmp_path: Path) -> None:
+def test_env_example(compose: Compose) -> None:
     """The example has every variable that compose reads and no other, the required first, all empty."""
-    table = config(env_file(tmp_path, OWN_VALUES), "--variables").stdout.splitlines()[1:]
+    table = compose.run(OWN_VALUES, option="--variables").stdout.splitlines()[1:]
     known = {row.split()[0]: row.split()[1] == "true" for row in table}
     example = read_env(".env.example")
 
     assert set(known) == set(example)
     assert set(ENFORCED) == {name for name, required in known.items() if required}
-    assert list(REQUIRED) == list(example)[: len(REQUIRED)]
+    assert list(OWN_VALUES) == list(example)[: len(OWN_VALUES)]
     assert {""} == set(example.values())
 
 
 def test_env_demo(demo: Tree) -> None:
     """The demo's variables are known, its secrets say what they are, and only this machine sees it."""
     values = read_env(".env.demo")
-
-    assert set(REQUIRED) <= set(values) <= set(read_env(".env.example"))
-    assert all("demo" in values[name] and "nothing" in values[name] for name in REQUIRED[1:])
     url = urlsplit(values["GATEWAY_API_URL"])
+
+    assert set(OWN_VALUES) <= set(values) <= set(read_env(".env.example"))
+    assert all("demo" in values[name] and "nothing" in values[name] for name in [*OWN_VALUES][1:])
     assert ("http", DEMO, True) == (url.scheme, url.hostname, f"0.0.0.0:{url.port}" in demo[DEMO]["command"])
-    hosts = {port.get("host_ip") for service in demo.values() for port in service.get("ports", ())}
-    assert {"127.0.0.1"} == hosts
+    published = [port for service in demo.values() for port in service.get("ports", ())]
+    assert {"127.0.0.1"} == {port.get("host_ip") for port in published}
 
 
 def test_exporter_settings(own: Tree) -> None:
     """Each setting of the exporter is passed on or left out for a reason, and the exporter takes them."""
     environment = own[SERVICE_NAME]["environment"]
-
-    assert {variable.name for variable in VARIABLES} == {
-        *NOT_PASSED,
-        *(variable.name for variable in VARIABLES if variable.name in environment),
-    }
-    settings = load_settings(environment)
     defaults = {variable.name: variable.default for variable in VARIABLES}
+
+    assert set(defaults) == NOT_PASSED | (set(defaults) & set(environment))
+    settings = load_settings(environment)
     assert (parse_duration(defaults["SCRAPE_INTERVAL"]), ()) == (settings.interval, settings.warnings)
     assert ("http://otel-collector:4318",) == settings.telemetry.endpoints
+
+
+def scraped() -> set[str]:
+    """Return the addresses that Prometheus scrapes."""
+    jobs = parsed("prometheus/prom.yml")["scrape_configs"]
+    return {target for job in jobs for group in job["static_configs"] for target in group["targets"]}
 
 
 def test_doctor_knows_all_servers(own: Tree) -> None:
     """`doctor` in the exporter's container finds every server, past any proxy, where it listens."""
     environment = own[SERVICE_NAME]["environment"]
     urls = load_targets(environment, {}).urls
+    health = parsed("otel/collector.yaml")["extensions"]["health_check"]["endpoint"]
 
     assert {target.name for target in TARGETS} - {EXPORTER} == set(urls)
     hosts = {urlsplit(url).hostname for url in urls.values()}
     assert set() == hosts - set(own)
     assert set() == hosts - set(environment["NO_PROXY"].split(","))
-    scraped = {
-        target
-        for job in parsed(ROOT / "prometheus" / "prom.yml")["scrape_configs"]
-        for group in job["static_configs"]
-        for target in group["targets"]
-    }
-    health = parsed(ROOT / "otel" / "collector.yaml")["extensions"]["health_check"]["endpoint"]
-    places = {urlsplit(url).netloc for name, url in urls.items()}
     others = {"prometheus:9090", f"otel-collector:{health.rpartition(':')[2]}"}
-    assert set() == places - scraped - others
+    assert set() == {urlsplit(url).netloc for url in urls.values()} - scraped() - others
 
 
-def test_images_are_pinned(demo: Tree) -> None:
-    """Every image has the tag of a release."""
-    images = [service["image"] for service in demo.values()]
-
-    assert [] == [image for image in images if not re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+", image)]
-
-
-def test_releases(demo: Tree) -> None:
-    """What runs in compose is what the tests of the stack run, as far as they can."""
+def test_images(demo: Tree) -> None:
+    """Images have the tag of a release, that of the tests of the stack where built; ours is never pulled."""
     tags = {repository(service): service["image"].rpartition(":")[2] for service in demo.values()}
+    built = {name: release for name, (release, _) in IMAGES.items() if release}
+    exporter, *users = (demo[name] for name in (SERVICE_NAME, DEMO, ACCESS))
 
-    assert {*BUILT, *NOT_BUILT} == set(tags)
-    assert BUILT == {name: tag.removeprefix("v") for name, tag in tags.items() if name in BUILT}
-
-
-def test_exporter_image(demo: Tree) -> None:
-    """The image that is built here is shared, and never looked for elsewhere."""
-    exporter = demo[SERVICE_NAME]
-
-    assert ({"context": str(ROOT), "dockerfile": "Dockerfile"}, "build") == (
-        exporter["build"],
-        exporter["pull_policy"],
-    )
-    assert dict.fromkeys((DEMO, ACCESS), (exporter["image"], None, "never")) == {
-        name: (demo[name]["image"], demo[name].get("build"), demo[name]["pull_policy"])
-        for name in (DEMO, ACCESS)
-    }
+    assert set(IMAGES) == set(tags)
+    assert [] == [tag for tag in tags.values() if not re.fullmatch(r"v?\d+\.\d+\.\d+", tag)]
+    assert built == {name: tags[name].removeprefix("v") for name in built}
+    assert {"context": str(ROOT), "dockerfile": "Dockerfile"} == exporter["build"]
+    assert "build" == exporter["pull_policy"]
+    for user in users:
+        assert (exporter["image"], "never") == (user["image"], user["pull_policy"])
+        assert "build" not in user
 
 
 def test_mounted_files(demo: Tree) -> None:
     """All of the project's configuration is there and mounted, read-only."""
-    mounts = {name: binds(service) for name, service in demo.items()}
+    mounts = [mount for _, mount in volumes(demo, "bind")]
+    sources = {ROOT / folder for folder in ("prometheus", "alertmanager", "loki", "tempo", "otel", "grafana")}
 
-    assert [] == [path for mount in mounts.values() for path in mount.values() if not any(path.iterdir())]
-    assert {
-        *(ROOT / name for name in ("prometheus", "alertmanager", "loki", "tempo", "otel")),
-        *PROVISIONING.iterdir(),
-        *([DASHBOARDS] if DASHBOARDS.exists() else []),
-        ROOT / "grafana",
-    } == {path for mount in mounts.values() for path in mount.values()}
-    volumes = [volume for service in demo.values() for volume in service.get("volumes", ())]
+    assert {*sources, *PROVISIONING.iterdir(), DASHBOARDS} == {Path(mount["source"]) for mount in mounts}
+    assert [] == [mount for mount in mounts if not any(Path(mount["source"]).iterdir())]
     assert {(True, False)} == {
-        (volume["read_only"], volume["bind"].get("create_host_path", False))
-        for volume in volumes
-        if volume["type"] == "bind"
+        (mount["read_only"], mount["bind"].get("create_host_path", False)) for mount in mounts
     }
 
 
 def test_named_files(demo: Tree) -> None:
     """Each file in a command or entrypoint is a file of the project, seen through its mount."""
     named = [
-        (name, PurePosixPath(argument.partition("=")[2]))
+        (name, PurePosixPath(file[1]))
         for name, service in demo.items()
-        for argument in service["command"] or ()
-        if re.match(r"--?config(\.file)?=", argument)
-    ]
-    named += [
-        (name, PurePosixPath(argument))
-        for name, service in with_entrypoint(demo)
-        for argument in service["entrypoint"][1:]
-        if argument.startswith("/")
+        for argument in (*(service["command"] or ()), *(service["entrypoint"] or ())[1:])
+        if (file := re.fullmatch(r"(?:--?config(?:\.file)?=)?(/.*)", argument)) and name != HELPER
     ]
 
-    assert {"prometheus", "alertmanager", "loki", "tempo", "otel-collector"} == {name for name, _ in named}
+    assert set(CONFIGURED) == {name for name, _ in named}
     assert [] == [
         path
         for name, path in named
@@ -403,133 +291,92 @@ def test_named_files(demo: Tree) -> None:
     ]
 
 
-def with_entrypoint(services: Tree) -> list[tuple[str, Tree]]:
-    """Return the services that do not start as their image would."""
-    return [(name, service) for name, service in services.items() if service["entrypoint"]]
-
-
-def test_entrypoints(demo: Tree) -> None:
-    """A program of the image starts them."""
-    programs = {name: PROGRAMS[repository(service)][0] for name, service in with_entrypoint(demo)}
-
-    assert "alertmanager" in programs
-    assert [] == [
-        name for name, service in with_entrypoint(demo) if service["entrypoint"][0] not in programs[name]
-    ]
-
-
 def test_data_is_on_volumes(demo: Tree) -> None:
-    """Each server keeps its data on a volume of its own, where its configuration has them."""
-    found = {
-        name: (volume["source"], volume["target"])
-        for name, service in demo.items()
-        for volume in service.get("volumes", ())
-        if volume["type"] == "volume"
-    }
+    """The data of each server is on a volume of its own, in the folder of its configuration."""
+    found = {name: (mount["source"], mount["target"]) for name, mount in volumes(demo, "volume")}
+    flags = [
+        argument.partition("=")
+        for argument in (*demo["prometheus"]["command"], *demo["alertmanager"]["command"])
+    ]
+    tempo = [text for key, text in below(parsed("tempo/tempo.yaml")) if key == "path"]
 
     assert {name: (name.removesuffix("-volume"), path) for name, path in DATA.items()} == found
-    assert DATA["loki"] == parsed(ROOT / "loki" / "loki.yaml")["common"]["path_prefix"]
-    collector = parsed(ROOT / "otel" / "collector.yaml")["extensions"]["file_storage"]["directory"]
-    assert DATA["otel-collector"] == collector
-    tempo = parsed(ROOT / "tempo" / "tempo.yaml")
-    assert [] == [path for path in _paths(tempo) if not path.startswith(f"{DATA['tempo']}/")]
+    assert DATA["loki"] == parsed("loki/loki.yaml")["common"]["path_prefix"]
+    assert DATA["otel-collector"] == parsed("otel/collector.yaml")["extensions"]["file_storage"]["directory"]
+    assert [] == [path for path in tempo if not path.startswith(f"{DATA['tempo']}/")]
     assert [DATA["prometheus"], DATA["alertmanager"]] == [
-        next(argument.partition("=")[2] for argument in demo[name]["command"] if argument.startswith(option))
-        for name, option in (("prometheus", "--storage.tsdb.path="), ("alertmanager", "--storage.path="))
+        value for flag, _, value in flags if flag in ("--storage.tsdb.path", "--storage.path")
     ]
 
 
-def _paths(tree: Any) -> Iterator[str]:
-    """Yield the values of all keys that are called path."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from [value] if key == "path" else _paths(value)
-
-
-def test_health_checks(demo: Tree) -> None:
-    """Every service whose image can ask itself does, by a program of the image and without a shell."""
+def test_programs(demo: Tree) -> None:
+    """Each image that can ask itself does; health checks and entrypoints call what the image has."""
     for name, service in demo.items():
-        programs, _ = PROGRAMS[repository(service)]
-        if name == SERVICE_NAME:
-            # The image's own, which tests/verify/test_image.py looks at.
-            assert "healthcheck" not in service
-        elif name == ACCESS:
+        programs = IMAGES[repository(service)][1]
+        check = service.get("healthcheck")
+        if service["entrypoint"]:
+            assert service["entrypoint"][0] in programs
+        if name == ACCESS:
             # The image's own would ask an exporter.
-            assert {"disable": True} == service["healthcheck"]
-        elif programs:
-            kind, program, *_ = service["healthcheck"]["test"]
-            assert ("CMD", True) == (kind, program in programs)
-            assert {"interval", "timeout", "retries"} <= set(service["healthcheck"])
+            assert {"disable": True} == check
+        elif name == SERVICE_NAME or not programs:
+            # tests/verify/test_image.py looks at that of the exporter's image.
+            assert check is None
         else:
-            assert "healthcheck" not in service
-
-
-def test_health_checks_ask_the_right_port(demo: Tree) -> None:
-    """They name the port and an address, since localhost may be one that nobody listens on."""
-    asked = {
-        name: address
-        for name, service in demo.items()
-        for address in re.findall(
-            r"https?://([^/']+)", " ".join(service.get("healthcheck", {}).get("test", ()))
-        )
-    }
-
-    assert {
-        "prometheus": "127.0.0.1:9090",
-        "alertmanager": "127.0.0.1:9093",
-        "grafana": "127.0.0.1:3000",
-        DEMO: "127.0.0.1:8080",
-    } == asked
+            assert ("CMD", True) == (check["test"][0], check["test"][1] in programs)
+            assert {"interval", "timeout", "retries"} <= set(check)
 
 
 def test_order_can_be_kept(demo: Tree) -> None:
     """What is waited for until it is healthy has a health check; what until its end, ends."""
-    wanted = [
-        (dependency, terms["condition"])
+    wanted = {
+        (name, terms["condition"])
         for service in demo.values()
-        for dependency, terms in service.get("depends_on", {}).items()
-    ]
+        for name, terms in service.get("depends_on", {}).items()
+    } - {(name, "service_started") for name in demo}
 
-    assert [HELPER] == [name for name, condition in wanted if condition == "service_completed_successfully"]
-    assert "no" == demo[HELPER]["restart"]
-    for name, condition in wanted:
-        if condition == "service_healthy":
-            assert "healthcheck" in demo[name]
-        else:
-            assert condition == "service_started" or name == HELPER
+    assert ({(HELPER, "service_completed_successfully")}, "no") == (
+        {one for one in wanted if one[1] != "service_healthy"},
+        demo[HELPER]["restart"],
+    )
+    assert [] == [one for one in wanted if one[0] != HELPER and "healthcheck" not in demo[one[0]]]
 
 
-def test_ports(own: Tree) -> None:
-    """Exporter and Grafana are there for all, Prometheus and Alertmanager for this machine only."""
-    found = {
+def test_ports(own: Tree, demo: Tree) -> None:
+    """Only exporter and Grafana are published for all; health checks name an address that is listened on."""
+    published = {
         name: [(port.get("host_ip"), port["published"], port["target"]) for port in service["ports"]]
         for name, service in own.items()
         if "ports" in service
     }
+    checks = {name: str(service.get("healthcheck")) for name, service in demo.items()}
+    asked = {name: found[1] for name, text in checks.items() if (found := re.search("//([^/]+)", text))}
 
-    assert {
-        **{name: [("0.0.0.0", str(port), port)] for name, port in FOR_ALL.items()},
-        **{name: [("127.0.0.1", str(port), port)] for name, port in FOR_THIS_MACHINE.items()},
-    } == found
-
-
-def test_users(demo: Tree) -> None:
-    """Every process is the image's own user, by number, and none but the helper is root."""
-    assert {name: user for name, (user, _) in USERS.items()} == {
-        name: service["user"] for name, service in demo.items()
+    assert published == {
+        name: [("0.0.0.0" if name in FOR_ALL else "127.0.0.1", str(port), port)]
+        for name, port in PORTS.items()
     }
+    ports = {DEMO: 8080, **PORTS}
+    del ports[SERVICE_NAME]
+    assert {name: f"127.0.0.1:{port}" for name, port in ports.items()} == asked
 
 
 def test_rights(demo: Tree) -> None:
-    """No service has a capability, may gain one, writes to its image or sees the host."""
+    """No service has a capability, may gain one, writes to its image, sees the host or is root."""
+    (image_user,) = re.findall("^USER (.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     for name, service in demo.items():
         assert ["ALL"] == service["cap_drop"]
-        assert (["CHOWN"] if name == HELPER else None) == service.get("cap_add")
         assert ["no-new-privileges:true"] == service["security_opt"]
         assert True is service["read_only"]
         assert ["/tmp:size=64m,mode=1777"] == service["tmpfs"]
-        assert ("none" if name == HELPER else None) == service.get("network_mode")
         assert set() == {"privileged", "pid", "ipc", "devices", "userns_mode"} & set(service)
+        # Only root gives files away, by that capability and no other.
+        expected = (
+            ("0:0", ["CHOWN"], "none") if name == HELPER else (OWNERS.get(name, image_user), None, None)
+        )
+        assert expected == (service["user"], service.get("cap_add"), service.get("network_mode"))
+    assert OWNERS["otel-collector"] in demo[HELPER]["command"]
+    assert set() == {"--web.enable-lifecycle", "--web.enable-admin-api"} & set(demo["prometheus"]["command"])
 
 
 def test_limits(demo: Tree) -> None:
@@ -537,240 +384,159 @@ def test_limits(demo: Tree) -> None:
     for name, service in demo.items():
         assert 16 * MEBIBYTE <= int(service["mem_limit"]) <= 2048 * MEBIBYTE
         assert {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}} == service["logging"]
-        assert ("no" if name in ONE_SHOTS else "unless-stopped") == service["restart"]
-
-
-def test_collector_limits_itself_first(demo: Tree) -> None:
-    """The collector's own limit is well below the container's, which would kill it."""
-    limiter = parsed(ROOT / "otel" / "collector.yaml")["processors"]["memory_limiter"]
-
+        assert ("no" if name in (HELPER, ACCESS) else "unless-stopped") == service["restart"]
+    # The collector's own limit acts well before the container's, which would kill it.
+    limiter = parsed("otel/collector.yaml")["processors"]["memory_limiter"]
     assert limiter["limit_mib"] * 1.5 * MEBIBYTE <= int(demo["otel-collector"]["mem_limit"])
 
 
-def test_prometheus_takes_what_tempo_writes(demo: Tree) -> None:
-    """Prometheus has the receiver and the exemplars that Tempo's generator needs, and lets nobody stop it."""
-    command = demo["prometheus"]["command"]
-
-    assert {"--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"} <= set(command)
-    assert set() == {"--web.enable-lifecycle", "--web.enable-admin-api"} & set(command)
-
-
 def test_grafana_is_closed(own: Tree) -> None:
-    """Grafana knows one user, lets nobody else in or sign up, and reports and replaces nothing."""
-    environment = own["grafana"]["environment"]
+    """Grafana has one user, no anonymous access and no sign-up, and reports and replaces nothing."""
+    closed = ("AUTH_ANONYMOUS_ENABLED", "USERS_ALLOW_SIGN_UP", "USERS_VIEWERS_CAN_EDIT")
+    quiet = ("ANALYTICS_REPORTING_ENABLED", "PLUGINS_PREINSTALL_AUTO_UPDATE")
+    expected = dict.fromkeys(closed + quiet, "false") | {"USERS_AUTO_ASSIGN_ORG_ROLE": "Viewer"}
 
-    assert "admin" == environment["GF_SECURITY_ADMIN_USER"]
-    assert "Viewer" == environment["GF_USERS_AUTO_ASSIGN_ORG_ROLE"]
-    assert {"false"} == {
-        environment[name]
-        for name in (
-            "GF_AUTH_ANONYMOUS_ENABLED",
-            "GF_USERS_ALLOW_SIGN_UP",
-            "GF_USERS_VIEWERS_CAN_EDIT",
-            "GF_ANALYTICS_REPORTING_ENABLED",
-            "GF_PLUGINS_PREINSTALL_AUTO_UPDATE",
-        )
-    }
+    assert (
+        expected.items()
+        <= {name.removeprefix("GF_"): value for name, value in own["grafana"]["environment"].items()}.items()
+    )
 
 
 def test_access_rules_are_applied(own: Tree) -> None:
     """A program of the image's working directory asks Grafana, as soon as it is well, as its admin."""
     service, environment = own[ACCESS], own[ACCESS]["environment"]
     workdir = re.findall(r"^WORKDIR (.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    settings = load_access_settings(environment, None)
+    admin = own["grafana"]["environment"]["GF_SECURITY_ADMIN_USER"]
 
     assert ["python", "-m", "grafana.access"] == service["entrypoint"]
     assert {f"{workdir[-1]}/grafana": ROOT / "grafana"} == binds(service)
-    assert {"grafana": "service_healthy"} == {
-        name: terms["condition"] for name, terms in service["depends_on"].items()
-    }
-    settings = load_access_settings(environment, None)
-    assert ("http://grafana:3000", own["grafana"]["environment"]["GF_SECURITY_ADMIN_USER"]) == (
-        settings.url,
-        settings.credentials.user,
-    )
-    assert urlsplit(settings.url).hostname in environment["NO_PROXY"].split(",")
+    conditions = {name: terms["condition"] for name, terms in service["depends_on"].items()}
+    assert {"grafana": "service_healthy"} == conditions
+    assert ("http://grafana:3000", admin) == (settings.url, settings.credentials.user)
+    assert "grafana" in environment["NO_PROXY"].split(",")
 
 
 def test_home_dashboard(own: Tree) -> None:
-    """Grafana's home page is the dashboard of that name as soon as there is one."""
-    (provider,) = parsed(PROVIDERS)["providers"]
-    folder = provider["options"]["path"]
-    expected = f"{folder}/{HOME}" if (DASHBOARDS / HOME).exists() else None
+    """The dashboards come from files and stay as they are; Grafana's home page is one of them."""
+    (provider,) = parsed("grafana/provisioning/dashboards/dashboards.yaml")["providers"]
+    home = PurePosixPath(own["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
 
-    assert expected == own["grafana"]["environment"].get("GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH")
-    assert (DASHBOARDS if DASHBOARDS.exists() else None) == binds(own["grafana"]).get(folder)
+    assert ("file", False, True) == (
+        provider["type"],
+        provider["allowUiUpdates"],
+        provider["disableDeletion"],
+    )
+    assert provider["options"]["path"] == str(home.parent)
+    assert DASHBOARDS == binds(own["grafana"])[str(home.parent)]
+    assert "gatewayz-provider-management.json" == home.name
+    assert (DASHBOARDS / home.name).is_file()
 
 
 def test_addresses_are_services(own: Tree) -> None:
     """Whatever Prometheus scrapes and Grafana asks is a service of this file, or itself."""
-    prometheus = parsed(ROOT / "prometheus" / "prom.yml")
-    scraped = {
-        target.partition(":")[0]
-        for job in (*prometheus["scrape_configs"], *prometheus["alerting"]["alertmanagers"])
-        for group in job["static_configs"]
-        for target in group["targets"]
+    (alertmanagers,) = parsed("prometheus/prom.yml")["alerting"]["alertmanagers"]
+    named = {address.partition(":")[0] for address in scraped()}
+
+    assert [{"targets": ["alertmanager:9093"]}] == alertmanagers["static_configs"]
+    servers = set(CONFIGURED) - {"prometheus"}
+    assert {SERVICE_NAME, *servers, "grafana", "localhost"} == named
+    assert {uid: uid for uid in SOURCES} == {
+        uid: urlsplit(source["url"]).hostname for uid, source in SOURCES.items()
     }
-    asked = {urlsplit(source["url"]).hostname for source in data_sources().values()}
-
-    assert {
-        SERVICE_NAME,
-        "alertmanager",
-        "loki",
-        "tempo",
-        "otel-collector",
-        "grafana",
-        "localhost",
-    } == scraped
-    assert {"prometheus", "loki", "tempo", "alertmanager"} == asked
-    assert set() == (scraped | asked) - {*own, "localhost"}
+    assert set() == (named | set(SOURCES)) - {*own, "localhost"}
 
 
-def data_sources() -> Mapping[str, Tree]:
-    """Return Grafana's data sources by their uids."""
-    return {source["uid"]: source for source in parsed(DATA_SOURCES)["datasources"]}
-
-
-def as_grafana_reads(text: str) -> str:
-    """Return what Grafana makes of a text in which every $ is doubled."""
-    return text.replace("$$", "$")
+DATA_SOURCES = parsed("grafana/provisioning/datasources/datasources.yaml")["datasources"]
+SOURCES = {source["uid"]: source for source in DATA_SOURCES}
+TRACE_QUERIES = [row["query"] for row in SOURCES["tempo"]["jsonData"]["tracesToMetrics"]["queries"]]
 
 
 def test_data_sources() -> None:
     """The data sources have fixed uids, are their own types, and cannot be changed in Grafana."""
-    sources = data_sources()
-
-    assert ["prometheus", "loki", "tempo", "alertmanager"] == list(sources)
-    assert list(sources) == [source["type"] for source in sources.values()]
-    assert {(False, "proxy")} == {(source["editable"], source["access"]) for source in sources.values()}
-    assert ["prometheus"] == [uid for uid, source in sources.items() if source.get("isDefault")]
-
-
-def test_dollars_are_doubled() -> None:
-    """Grafana replaces variables in its files and none is meant for that: what is left is written twice."""
-    found = [text for text in texts(parsed(DATA_SOURCES)) if "$" in text]
-
-    assert 3 <= len(found)
-    assert [] == [text for text in found if "$" in text.replace("$$", "")]
+    assert ["prometheus", "loki", "tempo", "alertmanager"] == list(SOURCES)
+    assert list(SOURCES) == [source["type"] for source in SOURCES.values()]
+    assert {(False, "proxy")} == {(source["editable"], source["access"]) for source in SOURCES.values()}
+    assert ["prometheus"] == [uid for uid, source in SOURCES.items() if source.get("isDefault")]
+    # Grafana replaces variables in its files and none is meant for that: any other $ is written twice.
+    dollars = [text for _, text in below(DATA_SOURCES) if "$" in text]
+    assert 3 <= len(dollars)
+    assert [] == [text for text in dollars if "$" in text.replace("$$", "")]
 
 
 def test_correlations() -> None:
-    """Each kind of data leads to the others: logs, traces, metrics, alerts."""
-    options = {uid: source["jsonData"] for uid, source in data_sources().items()}
-    derived, to_logs = options["loki"]["derivedFields"][0], options["tempo"]["tracesToLogsV2"]
+    """Each kind of data leads to the others, by the labels and fields that hold a trace id."""
+    leads = {
+        uid: {text for key, text in below(source) if key in ("datasourceUid", "alertmanagerUid")}
+        for uid, source in SOURCES.items()
+    }
+    (derived,) = SOURCES["loki"]["jsonData"]["derivedFields"]
+    (exemplars,) = SOURCES["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    to_logs = SOURCES["tempo"]["jsonData"]["tracesToLogsV2"]
 
-    assert ("label", "trace_id", "tempo", "${__value.raw}") == (
-        derived["matcherType"],
-        derived["matcherRegex"],
-        derived["datasourceUid"],
-        as_grafana_reads(derived["url"]),
-    )
-    assert ("loki", True, '{${__tags}} | trace_id="${__trace.traceId}"') == (
-        to_logs["datasourceUid"],
-        to_logs["customQuery"],
-        as_grafana_reads(to_logs["query"]),
-    )
-    assert to_logs["spanStartTimeShift"].startswith("-")
-    assert [{"key": "service.name", "value": "service"}] == to_logs["tags"]
-    assert "prometheus" == options["tempo"]["tracesToMetrics"]["datasourceUid"]
-    assert "prometheus" == options["tempo"]["serviceMap"]["datasourceUid"]
-    assert "alertmanager" == options["prometheus"]["alertmanagerUid"]
-    # Tempo's generator names the label of its exemplars so, unless it is told otherwise.
-    assert [("traceID", "tempo")] == [
-        (way["name"], way["datasourceUid"]) for way in options["prometheus"]["exemplarTraceIdDestinations"]
-    ]
+    assert {
+        "prometheus": {"tempo", "alertmanager"},
+        "loki": {"tempo"},
+        "tempo": {"loki", "prometheus"},
+        "alertmanager": set(),
+    } == leads
+    assert ("label", "trace_id") == (derived["matcherType"], derived["matcherRegex"])
+    assert (True, "-") == (to_logs["customQuery"], to_logs["spanStartTimeShift"][0])
+    assert to_logs["query"].endswith('trace_id="$${__trace.traceId}"')
+    # The default of Tempo's generator.
+    assert "traceID" == exemplars["name"]
 
 
-def test_metrics_of_the_correlations_exist() -> None:
-    """The queries from a trace to metrics name only metrics that the exporter has."""
-    queries = data_sources()["tempo"]["jsonData"]["tracesToMetrics"]["queries"]
-    named = {name for row in queries for name in re.findall(r"gatewayz_\w+", row["query"])}
+def test_metrics_of_the_correlations() -> None:
+    """Queries from a trace name metrics of the exporter, and take `max` or a quantile over its replicas."""
+    named = {
+        name.removesuffix("_bucket") for query in TRACE_QUERIES for name in re.findall(r"gatewayz_\w+", query)
+    }
 
     assert 3 <= len(named)
-    assert set() == {re.sub("_bucket$", "", name) for name in named} - {row.name for row in INSTRUMENTS}
+    assert set() == named - {row.name for row in INSTRUMENTS}
+    one_of_all = ("max by (job, ", "histogram_quantile(")
+    assert [] == [query for query in TRACE_QUERIES if not query.startswith(one_of_all)]
 
 
-def test_replicas_are_one_in_the_correlations() -> None:
-    """The queries from a trace to metrics take `max` over replicas, or a quantile of all of them."""
-    queries = data_sources()["tempo"]["jsonData"]["tracesToMetrics"]["queries"]
-
-    assert [] == [
-        row["query"]
-        for row in queries
-        if not row["query"].startswith(("max by (job, ", "histogram_quantile("))
-    ]
-
-
-def test_dashboard_provider() -> None:
-    """The dashboards come from files, into a folder with a fixed uid, and stay as they are."""
-    (provider,) = parsed(PROVIDERS)["providers"]
-
-    assert ("file", "GatewayZ", "gatewayz", False, True, "/var/lib/grafana/dashboards") == (
-        provider["type"],
-        provider["folder"],
-        provider["folderUid"],
-        provider["allowUiUpdates"],
-        provider["disableDeletion"],
-        provider["options"]["path"],
-    )
-
-
-def channel_variables(script: str) -> set[str]:
-    """Return the variables that start.sh reads."""
+def test_channels(own: Tree) -> None:
+    """The variables that start.sh reads are passed on, empty by default, and documented in a row each."""
+    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
     prefixes = "SLACK|SMTP|EMAIL|MSTEAMS|PAGERDUTY|WEBHOOK|WATCHDOG|NOTIFY|GRAFANA|RUNBOOK"
-    return set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", script))
+    variables = set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", script))
 
-
-def test_channels_without_variables(own: Tree) -> None:
-    """What start.sh reads is passed on, all of it empty, and its secrets hold nothing."""
-    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
-
-    assert dict.fromkeys(channel_variables(script), "") == own["alertmanager"]["environment"]
-
-
-def test_channels_are_explained() -> None:
-    """The documentation has a row for each variable of the notifications, and no other."""
-    script = (ROOT / "alertmanager" / "start.sh").read_text(encoding="utf-8")
+    assert dict.fromkeys(variables, "") == own["alertmanager"]["environment"]
     rows = pages.table(pages.section("docs/alerts.md", "Notifications"))
+    assert variables == {name.strip("`") for name, *_ in rows}
 
-    assert channel_variables(script) == {name.strip("`") for name, *_ in rows}
 
-
-@pytest.mark.parametrize(("variable", "service"), SECRET_FILES)
-def test_secret_files(config: Config, tmp_path: Path, variable: str, service: str) -> None:
+@pytest.mark.parametrize("is_set", [True, False])
+def test_secret_files(compose: Compose, is_set: bool) -> None:
     """A file of the host is seen as a secret by one service alone; one that is not named is empty."""
-    file, secret = tmp_path / "secret", variable.removesuffix("_FILE").lower()
-    project = json.loads(
-        config(env_file(tmp_path, {**OWN_VALUES, variable: str(file)}), "--format=json").stdout
-    )
+    names = [name for row in SECRET_FILES.values() for name in row]
+    given = {f"{name}_FILE": f"/host/{name}" for name in names} if is_set else {}
 
-    assert f"/run/secrets/{secret}" == project["services"][service]["environment"][variable]
-    assert {secret: str(file)} == {
-        name: source["file"] for name, source in project["secrets"].items() if source["file"] != os.devnull
-    }
-    assert sorted(
-        (service, variable.removesuffix("_FILE").lower()) for variable, service in SECRET_FILES
-    ) == sorted(
-        (name, used["source"]) for name, one in project["services"].items() for used in one.get("secrets", ())
-    )
+    project = compose.project({**OWN_VALUES, **given})
+
+    files = {name.lower(): given.get(f"{name}_FILE", os.devnull) for name in names}
+    assert files == {name: source["file"] for name, source in project["secrets"].items()}
+    for service, one in project["services"].items():
+        row = SECRET_FILES.get(service, ())
+        assert sorted(map(str.lower, row)) == sorted(used["source"] for used in one.get("secrets", ()))
+        for name in row:
+            inside = f"/run/secrets/{name.lower()}" if is_set else ""
+            assert inside == one["environment"][f"{name}_FILE"]
 
 
-def test_key_in_a_file(config: Config, tmp_path: Path) -> None:
-    """With ADMIN_KEY_FILE the key itself is not needed, and the exporter takes that of the file."""
+def test_key_in_a_file(compose: Compose, tmp_path: Path) -> None:
+    """With ADMIN_KEY_FILE the key itself is not needed; without both the exporter says what can hold one."""
     key = tmp_path / "key"
     key.write_text("own-key", encoding="utf-8")
-    given = {**OWN_VALUES, "ADMIN_KEY": "", "ADMIN_KEY_FILE": str(key)}
+    without = {**OWN_VALUES, "ADMIN_KEY": ""}
 
-    environment = services_of(config(env_file(tmp_path, given), "--format=json"))[SERVICE_NAME]["environment"]
-
+    environment = compose.services({**without, "ADMIN_KEY_FILE": str(key)})[SERVICE_NAME]["environment"]
     settings = load_settings({**environment, "ADMIN_KEY_FILE": str(key)})
+
     assert ("", "own-key") == (environment["ADMIN_KEY"], settings.admin_key.reveal())
-
-
-def test_no_key(config: Config, tmp_path: Path) -> None:
-    """Without a key the exporter says which variables can hold one."""
-    given = {**OWN_VALUES, "ADMIN_KEY": ""}
-
-    environment = services_of(config(env_file(tmp_path, given), "--format=json"))[SERVICE_NAME]["environment"]
-
     with pytest.raises(SettingsError, match="ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold"):
-        load_settings(environment)
+        load_settings(compose.services(without)[SERVICE_NAME]["environment"])

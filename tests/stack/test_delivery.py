@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from tests.otlp import attributes
 from tests.stack.chain import Chain, chain
 from tests.stack.loki import LokiStandIn
-from tests.stack.servers import wait_until
+from tests.stack.servers import Programs
+from tests.waiting import wait_until
 
 MESSAGE = "Updated provider metrics"
 
 
 @pytest.fixture(scope="module")
 def delivered(
-    programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+    programs: Programs, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Chain, LokiStandIn]]:
     """A chain without Loki, and the receiver in its place once a poll's record has arrived."""
     built = {name: path for name, path in programs.items() if name != "loki"}
@@ -35,23 +35,13 @@ def records_of_polls(receiver: LokiStandIn) -> list[LogRecord]:
     return [record for record in receiver.records if MESSAGE in record.body.string_value]
 
 
-def attributes(owner: Any) -> dict[str, Any]:
-    """Return the attributes of a record or resource as plain values."""
-    return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in owner.attributes}
-
-
-def test_path(delivered: tuple[Chain, LokiStandIn]) -> None:
-    """Everything comes to Loki's own path for OTLP."""
-    assert {"/otlp/v1/logs"} == set(delivered[1].paths)
-
-
-def test_service_is_a_resource_attribute(delivered: tuple[Chain, LokiStandIn]) -> None:
-    """Each resource has `service`, Loki's only label, and no instance id, which is new at each start."""
+def test_path_and_label(delivered: tuple[Chain, LokiStandIn]) -> None:
+    """All comes to Loki's path; each resource has its only label, and no instance id, new at each start."""
     resources = [attributes(resource) for resource in delivered[1].resources]
+    names = {(resource["service"], resource["service.name"]) for resource in resources}
 
-    assert {("provider-metrics-exporter", "provider-metrics-exporter")} == {
-        (resource["service"], resource["service.name"]) for resource in resources
-    }
+    assert {"/otlp/v1/logs"} == set(delivered[1].paths)
+    assert {("provider-metrics-exporter", "provider-metrics-exporter")} == names
     assert not any("service.instance.id" in resource for resource in resources)
 
 
@@ -64,13 +54,9 @@ def test_body_is_the_json_line(delivered: tuple[Chain, LokiStandIn]) -> None:
     assert (40, 40) == tuple(json.loads(bodies[0])[name] for name in ("providers_total", "providers_listed"))
 
 
-def test_no_attribute_doubles_a_field(delivered: tuple[Chain, LokiStandIn]) -> None:
-    """No attribute of a record has the name of a field of its line: Loki would rename one of them."""
+def test_attributes_and_trace_id(delivered: tuple[Chain, LokiStandIn]) -> None:
+    """No attribute has the name of a field, which Loki would rename; the trace id is that of the line."""
     for record in records_of_polls(delivered[1]):
-        assert set() == set(attributes(record)) & set(json.loads(record.body.string_value))
-
-
-def test_trace_id_is_that_of_the_line(delivered: tuple[Chain, LokiStandIn]) -> None:
-    """The record's own trace id, which Grafana's link to the trace takes, is that of the line."""
-    for record in records_of_polls(delivered[1]):
-        assert json.loads(record.body.string_value)["trace_id"] == record.trace_id.hex()
+        line = json.loads(record.body.string_value)
+        assert set() == set(attributes(record)) & set(line)
+        assert line["trace_id"] == record.trace_id.hex()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,14 @@ PACES = (
     Pace(3600, 300, 290),
 )
 """Early and late in the cycle of polls; scrapes every five minutes leave gaps in instant vectors."""
+DOWN, CHANGED, STALE = (
+    ("GatewayzProviderDown", "x"),
+    ("GatewayzProviderHealthChanged", "x"),
+    ("GatewayzDataStale",),
+)
+
 JOB = "provider_metrics"
-DOWN = ("GatewayzProviderDown", JOB, "x")
-CHANGED = ("GatewayzProviderHealthChanged", JOB, "x")
-STALE = ("GatewayzDataStale", JOB)
+"""Prometheus must always know it."""
 
 every_pace = pytest.mark.parametrize("pace", PACES, ids=lambda pace: pace.name)
 OUTAGES: Mapping[str, tuple[World, int]] = {
@@ -44,74 +48,69 @@ OUTAGES: Mapping[str, tuple[World, int]] = {
 OF_THE_EXPORTER = ("GatewayzExporterDown", "GatewayzExporterGone")
 """They do not wait for a poll."""
 
-
-def outage(world: World, begin: int, end: int) -> Callable[[float], World]:
-    """Return a scenario: x is down from half an hour on, and `world` is true from `begin` to `end`."""
-
-    def scenario(second: float) -> World:
-        health = {"x": "down"} if HOUR / 2 <= second < end + HOUR / 2 else {}
-        return replace(world if begin <= second < end else World(), health=health)
-
-    return scenario
+Spans = Mapping[tuple[str, ...], list[tuple[float, float]]]
+"""Minutes in which an alert fires, by name and, where it has one, provider."""
 
 
-@every_pace
-def test_healthy_is_silent(programs: Mapping[str, Path], tmp_path: Path, pace: Pace) -> None:
-    """While all is well, no alert fires for hours."""
-    end = 6 * HOUR
+@dataclass(frozen=True)
+class Outage:
+    """A time in which something is dead."""
 
-    assert {} == firing(programs["promtool"], tmp_path, [series(lambda _: World(), pace, end)], end)
+    alert: str
+    begin: int
+    over: int
+    restart: int | None = None
+    """When the exporter is started again meanwhile."""
 
+    @classmethod
+    def of(cls, alert: str, pace: Pace) -> Outage:
+        """Return an outage of two polls; without a target the alerts on providers end after an hour."""
+        begin = max(HOUR, 2 * pace.poll) + 100
+        polls = 0 if alert in OF_THE_EXPORTER else 2 * pace.poll
+        return cls(alert, begin, begin + max(50 * MINUTE, polls))
 
-@pytest.mark.parametrize("name", OUTAGES)
-@every_pace
-def test_outage(programs: Mapping[str, Path], tmp_path: Path, pace: Pace, name: str) -> None:
-    """What died is reported once and in time; a provider that was down before stays so until it recovers."""
-    world, wait = OUTAGES[name]
-    begin = max(HOUR, 2 * pace.poll) + 100
-    # Without a target the alerts on providers end after an hour.
-    over = begin + (50 * MINUTE if name in OF_THE_EXPORTER else max(50 * MINUTE, 2 * pace.poll))
-    end = over + HOUR + 2 * pace.poll
+    def scenario(self, second: float) -> World:
+        """Return what is true: x is down from half an hour on, until half an hour after the outage."""
+        is_down = HOUR / 2 <= second < self.over + HOUR / 2
+        world = OUTAGES[self.alert][0] if self.begin <= second < self.over else World()
+        process = int(self.restart is not None and second >= self.restart)
+        return replace(world, health={"x": "down"} if is_down else {}, process=process)
 
-    found = firing(programs["promtool"], tmp_path, [series(outage(world, begin, over), pace, end)], end)
-
-    delay = pace.scrape + (0 if name in OF_THE_EXPORTER else pace.poll)
-    assert {DOWN, CHANGED, (name, JOB)} == set(found) - {STALE}
-    ((first, last),) = found[name, JOB]
-    assert first * MINUTE <= begin + delay + (wait + 2) * MINUTE
-    assert over - delay <= last * MINUTE <= over + delay + 5 * MINUTE
-    ((down, up),) = found[DOWN]
-    assert down * MINUTE < begin
-    assert over + HOUR / 2 <= up * MINUTE
-    for first, last in found.get(STALE, ()):
-        assert begin < first * MINUTE
-        assert last <= found[name, JOB][-1][1]
+    def check(self, found: Spans, pace: Pace) -> None:
+        """Check that what died is reported once and in time, and that x is down until it recovers."""
+        delay = pace.scrape + (0 if self.alert in OF_THE_EXPORTER else pace.poll)
+        ((first, last),) = found[self.alert,]
+        assert first * MINUTE <= self.begin + delay + (OUTAGES[self.alert][1] + 2) * MINUTE
+        assert self.over - delay <= last * MINUTE <= self.over + delay + 5 * MINUTE
+        ((down, up),) = found[DOWN]
+        assert down * MINUTE < self.begin
+        assert self.over + HOUR / 2 <= up * MINUTE
+        for stale, fresh in found.get(STALE, ()):
+            assert self.begin < stale * MINUTE
+            assert fresh <= last
 
 
 @every_pace
-def test_restart_while_the_database_is_down(programs: Mapping[str, Path], tmp_path: Path, pace: Pace) -> None:
-    """An exporter that starts meanwhile believes the empty list; the outage is reported once nevertheless."""
-    begin = max(HOUR, 2 * pace.poll) + 100
-    restart = begin + pace.poll + 10 * MINUTE
-    over = restart + 40 * MINUTE
-    end = over + HOUR + 2 * pace.poll
-    empty = outage(World(gateway=Outcome.EMPTY), begin, over)
+def test_outages(programs: Mapping[str, Path], tmp_path: Path, pace: Pace) -> None:
+    """A job that is well is silent for hours; what dies in others is reported once, in time, by one alert."""
+    outages = {name: Outage.of(name, pace) for name in OUTAGES}
+    dead = outages["GatewayzDatabaseDown"]
+    # An exporter that starts meanwhile believes the empty list.
+    restart = dead.begin + pace.poll + 10 * MINUTE
+    outages["restart"] = replace(dead, restart=restart, over=restart + 40 * MINUTE)
+    end = max(outage.over for outage in outages.values()) + HOUR + 2 * pace.poll
+    inputs = [series(outage.scenario, pace, end, job) for job, outage in outages.items()]
+    inputs.append(series(lambda _: World(), pace, end, JOB))
 
-    def scenario(second: float) -> World:
-        return replace(empty(second), process=int(second >= restart))
+    found: dict[str, dict[tuple[str, ...], list[tuple[float, float]]]] = {job: {} for job in (JOB, *outages)}
+    for (alert, job, *provider), spans in firing(programs["promtool"], tmp_path, inputs, end).items():
+        found[job][alert, *provider] = spans
 
-    found = firing(programs["promtool"], tmp_path, [series(scenario, pace, end)], end)
-
-    delay = pace.scrape + pace.poll
-    assert {DOWN, CHANGED, ("GatewayzDatabaseDown", JOB), ("GatewayzNoProviders", JOB)} == set(found) - {
-        STALE
-    }
-    ((first, last),) = found["GatewayzDatabaseDown", JOB]
-    assert first * MINUTE <= begin + delay + 3 * MINUTE
-    assert over - delay <= last * MINUTE <= over + delay + 5 * MINUTE
-    ((down, up),) = found[DOWN]
-    assert down * MINUTE < begin
-    assert over + HOUR / 2 <= up * MINUTE
+    assert {} == found[JOB]
+    for job, outage in outages.items():
+        more = {("GatewayzNoProviders",)} if job == "restart" else set()
+        assert {DOWN, CHANGED, (outage.alert,), *more} == set(found[job]) - {STALE}, job
+        outage.check(found[job], pace)
 
 
 @every_pace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import yaml
 
 from exporter.webconfig.config import read
 from tests.certificates import Folder
-from tests.stack.chart import CHART, KUBERNETES, NAME, NAMESPACE, Helm, validate, values
+from tests.stack.chart import CHART, NAME, NAMESPACE, Helm, validate, values
+from tests.stack.servers import Programs, run
 from tests.stack.substitution import ROOT
 from tests.verify.docs.pages import blocks, code_blocks
 
@@ -39,7 +39,7 @@ def test_every_block_of_the_page_says_what_it_is() -> None:
     ids=["page", "readme"],
 )
 def test_commands(
-    helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path, document: Path, verbs: list[str]
+    helms: Mapping[str, Helm], programs: Programs, tmp_path: Path, document: Path, verbs: list[str]
 ) -> None:
     """What is installed, with the first values that the page gives, can be rendered and is valid."""
     (tmp_path / "values.yaml").write_text(yaml_of("values.yaml")[0], encoding="utf-8")
@@ -49,8 +49,7 @@ def test_commands(
     for _, _, *arguments in commands:
         options = [argument.replace("values.yaml", f"{tmp_path}/values.yaml") for argument in arguments]
         code, output, errors = helms["helm"].run("template", *options)
-        (tmp_path / "objects.yaml").write_text(output, encoding="utf-8")
-        verdict, problems = validate(programs, tmp_path / "objects.yaml", KUBERNETES[-1])
+        verdict, problems = validate(programs, tmp_path, output)
 
         assert (0, "") == (code, errors)
         assert 0 == verdict, problems
@@ -59,14 +58,11 @@ def test_commands(
 @pytest.mark.parametrize(
     "text", yaml_of("values.yaml")[1:], ids=lambda text: text.split(":")[0].split("\n")[1]
 )
-def test_values_of_the_page(
-    helms: Mapping[str, Helm], programs: Mapping[str, Path], tmp_path: Path, text: str
-) -> None:
+def test_values_of_the_page(helms: Mapping[str, Helm], programs: Programs, tmp_path: Path, text: str) -> None:
     """Every part of values on the page can be given beside the first, and makes valid objects."""
     (tmp_path / "values.yaml").write_text(text, encoding="utf-8")
-    options = (values("minimal"), f"--values={tmp_path}/values.yaml")
-    (tmp_path / "objects.yaml").write_text(helms["helm"].template(*options), encoding="utf-8")
-    code, output = validate(programs, tmp_path / "objects.yaml", KUBERNETES[-1])
+    text = helms["helm"].template(values("minimal"), f"--values={tmp_path}/values.yaml")
+    code, output = validate(programs, tmp_path, text)
 
     assert 0 == code, output
 
@@ -82,13 +78,13 @@ def test_web_config_of_the_page(tmp_path: Path) -> None:
     assert () == read(folder.file).problems
 
 
-def test_scrape_config_of_the_page(programs: Mapping[str, Path], tmp_path: Path) -> None:
+def test_scrape_config_of_the_page(programs: Programs, tmp_path: Path) -> None:
     """Prometheus takes the job, which has the name that the rules look for, and its target is the Service."""
     (text,) = yaml_of("prometheus.yml")
     (tmp_path / "prometheus.yml").write_text(text, encoding="utf-8")
-    command = [str(programs["promtool"]), "check", "config", str(tmp_path / "prometheus.yml")]
+    code, output = run(programs["promtool"], "check", "config", tmp_path / "prometheus.yml")
     (job,) = yaml.safe_load(text)["scrape_configs"]
 
-    assert 0 == subprocess.run(command, capture_output=True, check=False).returncode
+    assert 0 == code, output
     assert "provider_metrics" == job["job_name"]
     assert [{"targets": [f"{NAME}.{NAMESPACE}:8001"]}] == job["static_configs"]

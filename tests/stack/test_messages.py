@@ -14,19 +14,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from tests.stack import servers
-from tests.stack.chain import Chain
 from tests.stack.grammar import syntax_errors
+from tests.stack.servers import Programs
 from tests.stack.substitution import ROOT
 from tests.stack.test_routing import labels
 from tests.stack.test_rules import ALERTS
 
 GOLDEN = ROOT / "tests" / "golden"
-GRAFANA, RUNBOOKS, ALERTMANAGER = (
-    "https://grafana.example.com",
-    "https://example.com/main",
-    "https://am.example.com",
-)
+GRAFANA, RUNBOOKS = "https://grafana.example.com", "https://example.com/main"
+ALERTMANAGER = "https://am.example.com"
 BEGIN, END = "2026-01-02T03:04:05Z", "2026-01-02T05:06:07Z"
+NEVER = "0001-01-01T00:00:00Z"
 HOUR_BEFORE, AT_THE_END = "1767319445000", "1767330367000"
 """Milliseconds: an hour before the begin, and the end."""
 
@@ -54,7 +52,7 @@ TITLES = ("slack.color", "slack.title", "email.subject", "msteams.title")
 
 
 def alert(name: str, status: str = "firing", **own: str) -> dict[str, Any]:
-    """Return an alert as Alertmanager hands it to a template."""
+    """Return an alert as Alertmanager gives it to a template."""
     found = labels(name, "provider_metrics") | own
     annotations = ALERTS[name]["annotations"] if name in ALERTS else {}
     description = f"Something is wrong with {found.get('provider', 'all & everything')}."
@@ -63,7 +61,7 @@ def alert(name: str, status: str = "firing", **own: str) -> dict[str, Any]:
         "labels": found,
         "annotations": {**annotations, "description": description},
         "startsAt": BEGIN,
-        "endsAt": END if status == "resolved" else "0001-01-01T00:00:00Z",
+        "endsAt": END if status == "resolved" else NEVER,
         "generatorURL": "http://localhost:9090/graph?g0.expr=a+%3E+3&g0.tab=1",
     }
 
@@ -72,8 +70,7 @@ def data(alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a template gets for a group of alerts."""
 
     def common(kind: str) -> dict[str, str]:
-        shared = set.intersection(*(set(one[kind].items()) for one in alerts))
-        return dict(sorted(shared))
+        return dict(sorted(set.intersection(*(set(one[kind].items()) for one in alerts))))
 
     firing = any(one["status"] == "firing" for one in alerts)
     return {
@@ -90,7 +87,7 @@ def data(alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 class Renderer:
     """Alertmanager's tool on the templates as start.sh leaves them."""
 
-    def __init__(self, programs: Mapping[str, Path], folder: Path, **roots: str) -> None:
+    def __init__(self, programs: Programs, folder: Path, **roots: str) -> None:
         """Let start.sh write them."""
         self._amtool, self._folder = programs["amtool"], folder
         with servers.alertmanager(programs, folder, servers.Ports(), **roots):
@@ -100,18 +97,14 @@ class Renderer:
         """Return what a template makes of a group of alerts."""
         file = self._folder / "data.json"
         file.write_text(json.dumps(data(alerts)), encoding="utf-8")
-        result = subprocess.run(
-            [
-                *(str(self._amtool), "template", "render"),
-                f"--template.glob={self._folder}/alertmanager/templates/*.tmpl",
-                f"--template.data={file}",
-                f"--template.type={kind}",
-                f'--template.text={{{{ template "gatewayz.{name}" . }}}}',
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+        options = (
+            f"--template.glob={self._folder}/alertmanager/templates/*.tmpl",
+            f"--template.data={file}",
+            f"--template.type={kind}",
+            f'--template.text={{{{ template "gatewayz.{name}" . }}}}',
         )
+        command = [str(self._amtool), "template", "render", *options]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (0, "") == (result.returncode, result.stderr)
         return result.stdout
 
@@ -122,8 +115,8 @@ class Renderer:
 
 
 @pytest.fixture(scope="module")
-def render(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Renderer:
-    """Templates with roots of links."""
+def render(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+    """The templates with roots of links."""
     folder = tmp_path_factory.mktemp("messages")
     return Renderer(programs, folder, GRAFANA_URL=f"{GRAFANA}/", RUNBOOK_URL=f"{RUNBOOKS}/")
 
@@ -148,50 +141,52 @@ def bodies(message: Mapping[str, str]) -> list[str]:
 def pane(link: str) -> dict[str, Any]:
     """Return the one pane of a link to Explore."""
     asked = parse_qs(urlsplit(link).query, strict_parsing=True)
-    assert (["1"], ["1"], {"schemaVersion", "orgId", "panes"}) == (
-        asked["schemaVersion"],
-        asked["orgId"],
-        set(asked),
-    )
+    assert {"schemaVersion": ["1"], "orgId": ["1"], "panes": asked["panes"]} == asked
     (only,) = json.loads(asked["panes"][0]).values()
     found: dict[str, Any] = only
     return found
 
 
+def down(slug: str = "x", status: str = "firing", **own: str) -> dict[str, Any]:
+    """Return an alert on a provider that is down."""
+    return alert("GatewayzProviderDown", status, provider=slug, **own)
+
+
+def critical(slug: str, status: str = "firing") -> dict[str, Any]:
+    """Return an alert on a provider that an operator calls critical."""
+    return down(slug, status, severity="critical")
+
+
 MESSAGES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "provider": [
-        alert("GatewayzProviderDown", provider="openai", severity="critical"),
-        alert("GatewayzProviderDown", provider=ODD["HTML"], severity="critical"),
-        alert("GatewayzProviderDown", "resolved", provider="mistral", severity="critical"),
+        critical("openai"),
+        critical(ODD["HTML"]),
+        critical("mistral", "resolved"),
     ],
     "exporter-resolved": [alert("GatewayzExporterDown", "resolved")],
 }
-"""The messages whose texts are kept, as names of files."""
+"""The messages whose texts are in golden files, by the names of these."""
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_golden(render: Renderer, name: str) -> None:
-    """A message is what it was: one that lists providers, and one that the exporter is back."""
+    """Whole messages: one that lists providers, resolved ones too, and one that the exporter is back."""
     message = render.message(*MESSAGES[name])
 
     text = "".join(f"==== {part}\n{content}\n" for part, content in message.items())
     assert (GOLDEN / f"message-{name}.txt").read_text(encoding="utf-8") == text
 
 
+SLOW = "GatewayzProviderSlow"
+
+
 @pytest.mark.parametrize(
     ("alerts", "title", "color"),
     [
+        ([critical("x")], "[FIRING:1] GatewayzProviderDown (critical): x", "danger"),
         (
-            [alert("GatewayzProviderDown", provider="x", severity="critical")],
-            "[FIRING:1] GatewayzProviderDown (critical): x",
-            "danger",
-        ),
-        (
-            [
-                alert("GatewayzProviderSlow", provider="x"),
-                alert("GatewayzProviderSlow", "resolved", provider="y"),
-            ],
-            "[FIRING:1] GatewayzProviderSlow (warning): x",
+            [alert(SLOW, provider="x"), alert(SLOW, "resolved", provider="y")],
+            f"[FIRING:1] {SLOW} (warning): x",
             "warning",
         ),
         (
@@ -199,13 +194,9 @@ def test_golden(render: Renderer, name: str) -> None:
             "[INFO:1] GatewayzProviderHealthChanged (info): x",
             "#439fe0",
         ),
+        ([critical(slug) for slug in "xyz"], "[FIRING:3] GatewayzProviderDown (critical)", "danger"),
         (
-            [alert("GatewayzProviderDown", provider=slug, severity="critical") for slug in "xyz"],
-            "[FIRING:3] GatewayzProviderDown (critical)",
-            "danger",
-        ),
-        (
-            [alert("GatewayzProviderDown", "resolved", provider=slug, severity="critical") for slug in "xy"],
+            [critical(slug, "resolved") for slug in "xy"],
             "[RESOLVED:2] GatewayzProviderDown (critical)",
             "good",
         ),
@@ -221,36 +212,21 @@ def test_title(render: Renderer, alerts: Sequence[Mapping[str, Any]], title: str
     assert color == message["slack.color"]
 
 
-def test_resolved_texts_are_marked(render: Renderer) -> None:
-    """Texts of alerts are in the present tense; messages mark those of resolved alerts."""
-    over = alert("GatewayzProviderDown", "resolved", provider="x")
-
-    for text in bodies(render.message(over)):
-        assert "Resolved: An active provider is down." in text
-        assert "was: Something is wrong with x." in text
-    for text in bodies(render.message(over, alert("GatewayzProviderDown", provider="y"))):
-        assert (False, 1) == ("Resolved: An active" in text, text.count("was: Something"))
-
-
 @pytest.mark.parametrize("status", ["firing", "resolved"])
 def test_long_list_is_cut(render: Renderer, status: str) -> None:
     """Of twelve alerts ten are listed and two are counted."""
-    message = render.message(
-        *(alert("GatewayzProviderDown", status, provider=f"p-{n:02}") for n in range(12))
-    )
+    message = render.message(*(down(f"p-{number:02}", status) for number in range(12)))
 
     for text in bodies(message):
-        assert ([f"p-{n:02}" for n in range(10)], True) == (
-            sorted(set(re.findall(r"p-\d\d", text))),
-            "and 2 more" in text,
-        )
+        assert [f"p-{number:02}" for number in range(10)] == sorted(set(re.findall(r"p-\d\d", text)))
+        assert "and 2 more" in text
 
 
 @odd_slug
 @pytest.mark.parametrize("status", ["firing", "resolved"])
 def test_link_to_the_provider(render: Renderer, slug: str, status: str) -> None:
     """The provider's dashboard gets its slug as it is, and times from an hour before until now or its end."""
-    for text in bodies(render.message(alert("GatewayzProviderDown", status, provider=slug))):
+    for text in bodies(render.message(down(slug, status))):
         (link,) = linked(text, "/d/gatewayz-provider?")
 
         assert {
@@ -264,7 +240,7 @@ def test_link_to_the_provider(render: Renderer, slug: str, status: str) -> None:
 @odd_slug
 def test_link_to_the_logs(render: Renderer, slug: str) -> None:
     """Explore opens on the log records of the provider, for whatever slug."""
-    for text in bodies(render.message(alert("GatewayzProviderDown", provider=slug))):
+    for text in bodies(render.message(down(slug))):
         link, _ = linked(text, "/explore?")
 
         found = pane(link)
@@ -277,48 +253,22 @@ def test_link_to_the_logs(render: Renderer, slug: str) -> None:
         assert slug == json.loads(value)
 
 
-@pytest.mark.needs("loki")
-@odd_slug
-def test_loki_takes_the_query(render: Renderer, stack: Chain, slug: str) -> None:
-    """Loki understands the query of the link, and finds nothing of a provider that is not there."""
-    link, _ = linked(render("slack.text", alert("GatewayzProviderDown", provider=slug)), "/explore?")
-
-    assert [] == stack.log_lines(pane(link)["queries"][0]["expr"])
-
-
 @pytest.mark.needs("node", "npm")
 def test_grammars_take_the_queries(render: Renderer) -> None:
     """What the links ask Loki for any slug is LogQL, and what they ask Tempo is TraceQL."""
     asked: dict[str, list[str]] = {"logql": [], "traceql": []}
     for slug in ODD.values():
-        to_logs, to_traces = linked(
-            render("slack.text", alert("GatewayzProviderDown", provider=slug)), "/explore?"
-        )
+        to_logs, to_traces = linked(render("slack.text", down(slug)), "/explore?")
         asked["logql"].append(pane(to_logs)["queries"][0]["expr"])
         asked["traceql"].append(pane(to_traces)["queries"][0]["query"])
 
     assert {language: [[]] * len(ODD) for language in asked} == syntax_errors(asked)
 
 
-def test_link_to_the_traces(render: Renderer) -> None:
-    """Explore opens on the traces of the polls, from an hour before until the end."""
-    for text in bodies(render.message(alert("GatewayzProviderDown", "resolved", provider="x"))):
-        _, link = linked(text, "/explore?")
-
-        found = pane(link)
-        (query,) = found["queries"]
-        assert {"from": HOUR_BEFORE, "to": AT_THE_END} == found["range"]
-        assert ("tempo", "traceql", '{resource.service.name="provider-metrics-exporter" && name="poll"}') == (
-            query["datasource"]["uid"],
-            query["queryType"],
-            query["query"],
-        )
-
-
 @odd_slug
 def test_link_to_a_silence(render: Renderer, slug: str) -> None:
     """The silence that the link proposes is for this alert and no other; there is none for what is over."""
-    for text in bodies(render.message(alert("GatewayzProviderDown", provider=slug))):
+    for text in bodies(render.message(down(slug))):
         (link,) = linked(text, "/#/silences/new?filter=")
 
         assert "+" not in link
@@ -327,56 +277,53 @@ def test_link_to_a_silence(render: Renderer, slug: str) -> None:
         assert {**labels("GatewayzProviderDown", "provider_metrics"), "provider": slug} == {
             name: json.loads(value) for name, value in pairs
         }
-    resolved = render.message(alert("GatewayzProviderDown", "resolved", provider=slug))
+    resolved = render.message(down(slug, "resolved"))
     assert [] == [link for text in bodies(resolved) for link in linked(text, "/#/silences")]
 
 
 @pytest.mark.parametrize(
-    ("alerts", "expected"),
+    ("name", "job", "dashboard"),
     [
-        (
-            alert("GatewayzProvidersHealthyLow"),
-            "/d/gatewayz-provider-management?var-job=provider_metrics&from=",
-        ),
-        (
-            alert("GatewayzHealthChecksOverdue"),
-            "/d/gatewayz-provider-management?var-job=provider_metrics&from=",
-        ),
-        (alert("GatewayzExporterDown"), "/d/gatewayz-exporter?var-job=provider_metrics&from="),
-        (alert("GatewayzDataStale"), "/d/gatewayz-exporter?var-job=provider_metrics&from="),
-        (alert("GatewayzTelemetryNotDelivered", job="otel-collector"), "/d/gatewayz-exporter?from="),
-        (alert("GatewayzNotificationsFailing", job="alertmanager"), "/d/gatewayz-exporter?from="),
-        *(
-            (alert("GatewayzServerDown", job=job), "/d/gatewayz-exporter?from=")
-            for job in ("prometheus", "loki", "tempo", "grafana")
-        ),
+        ("ProvidersHealthyLow", "provider_metrics", "provider-management"),
+        ("HealthChecksOverdue", "provider_metrics", "provider-management"),
+        ("ExporterDown", "provider_metrics", "exporter"),
+        ("DataStale", "provider_metrics", "exporter"),
+        ("TelemetryNotDelivered", "otel-collector", "exporter"),
+        ("NotificationsFailing", "alertmanager", "exporter"),
+        *(("ServerDown", job, "exporter") for job in ("prometheus", "loki", "tempo", "grafana")),
     ],
-    ids=lambda value: (
-        "-".join(value["labels"][name] for name in ("alertname", "job")) if isinstance(value, dict) else ""
-    ),
 )
-def test_link_to_other_dashboards(render: Renderer, alerts: Mapping[str, Any], expected: str) -> None:
+def test_link_to_other_dashboards(render: Renderer, name: str, job: str, dashboard: str) -> None:
     """What is about all providers leads to all of them, the rest to the exporter; of a job that it knows."""
-    for text in bodies(render.message(alerts)):
+    variable = f"var-job={job}&" if job == "provider_metrics" else ""
+    for text in bodies(render.message(alert(f"Gatewayz{name}", job=job))):
         (link,) = linked(text, "/d/")
 
-        assert link.startswith(GRAFANA + expected)
+        assert link.startswith(f"{GRAFANA}/d/gatewayz-{dashboard}?{variable}from=")
 
 
-def test_dashboards_exist(render: Renderer) -> None:
-    """The dashboards that messages lead to are those of the project."""
+@pytest.mark.parametrize("name", ["ProviderDown", "ProvidersHealthyLow", "ExporterDown"])
+@odd_slug
+def test_odd_job_in_a_link(render: Renderer, name: str, slug: str) -> None:
+    """The name of a job is one parameter of each dashboard's link, whatever it contains."""
+    for text in bodies(render.message(alert(f"Gatewayz{name}", job=slug, provider="a"))):
+        (link,) = linked(text, "/d/")
+
+        assert [slug] == parse_qs(urlsplit(link).query, strict_parsing=True)["var-job"]
+
+
+def test_dashboards_exist() -> None:
+    """The dashboards in links of messages are those of the project."""
     text = (ROOT / "alertmanager" / "templates" / "links.tmpl").read_text(encoding="utf-8")
 
-    uids = set(re.findall(r"/d/([a-z-]+)", text))
-    assert {
-        json.loads(file.read_text())["uid"] for file in (ROOT / "grafana/dashboards").glob("*.json")
-    } == uids
+    uids = {json.loads(file.read_text())["uid"] for file in (ROOT / "grafana/dashboards").glob("*.json")}
+    assert uids == set(re.findall("/d/([a-z-]+)", text))
 
 
 @odd_slug
 def test_nothing_is_markup(render: Renderer, slug: str) -> None:
     """A slug is text: Slack, Teams and mail programs see none of it as their markup."""
-    message = render.message(alert("GatewayzProviderDown", provider=slug))
+    message = render.message(down(slug))
 
     escaped = slug.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert f"*{escaped}*: Something is wrong with {escaped}." in message["slack.text"]
@@ -389,7 +336,7 @@ def test_nothing_is_markup(render: Renderer, slug: str) -> None:
     assert message["msteams.title"].endswith(f": {escaped}")
 
 
-def test_runbook(programs: Mapping[str, Path], render: Renderer, tmp_path: Path) -> None:
+def test_runbook(programs: Programs, render: Renderer, tmp_path: Path) -> None:
     """A runbook is a link where its root is known, else its path; another's whole URL stays as it is."""
     path = "docs/runbooks/GatewayzExporterDown.md"
     without = Renderer(programs, tmp_path)
@@ -399,33 +346,21 @@ def test_runbook(programs: Mapping[str, Path], render: Renderer, tmp_path: Path)
     for text in bodies(render.message(alert("GatewayzExporterDown"))):
         assert f"{RUNBOOKS}/{path}" in text
     for text in bodies(without.message(alert("GatewayzExporterDown"))):
-        assert (True, False, False) == (
-            f"Runbook: {path}" in text,
-            f'href="{path}' in text,
-            f"({path}" in text,
-        )
+        assert f"Runbook: {path}" in text
+        assert (False, False) == (f'href="{path}' in text, f"({path}" in text)
         assert "http://localhost:3000/d/gatewayz-exporter?" in text
     for text in bodies(render.message(foreign)):
         assert (True, False) == ("https://other.example.com/x" in text, RUNBOOKS in text)
 
 
 def test_alert_of_others(render: Renderer) -> None:
-    """An alert with nothing but a name is told as well."""
-    bare = {
-        "status": "firing",
-        "labels": {"alertname": "Other", "job": "x"},
-        "annotations": {},
-        "startsAt": BEGIN,
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "",
-    }
+    """An alert with nothing but a name becomes a message as well."""
+    own = {"labels": {"alertname": "Other", "job": "x"}, "annotations": {}, "generatorURL": ""}
+    bare = {**own, "status": "firing", "startsAt": BEGIN, "endsAt": NEVER}
 
     message = render.message(bare)
 
     assert "[FIRING:1] Other" == message["slack.title"]
     for text in bodies(message):
-        assert ("since 2026-01-02 03:04 UTC" in text, "Runbook" in text, "Query" in text) == (
-            True,
-            False,
-            False,
-        )
+        assert "since 2026-01-02 03:04 UTC" in text
+        assert (False, False) == ("Runbook" in text, "Query" in text)

@@ -6,27 +6,25 @@ The configuration is that of docs/otlp-metrics.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import SERVICE_NAME
+from tests.http_server import free_port
 from tests.process import program
 from tests.replay import GOOD, LIST, ReplayGateway, answer, recorded_body
 from tests.stack import servers
 from tests.stack.chain import exporter_environment
-from tests.stack.servers import Server, wait_until
+from tests.stack.exposition import Series, exposed, name_and_labels
+from tests.stack.servers import Programs, Server
 from tests.verify.docs.pages import code_blocks
-
-Labels = frozenset[tuple[str, str]]
-Series = dict[tuple[str, Labels], float]
+from tests.waiting import wait_until
 
 JOB = "provider_metrics"
 """What the collector's file names the exporter."""
@@ -50,35 +48,9 @@ class Intake:
     prometheus: Server
 
     def series(self, instance: str) -> Series:
-        """Return what was pushed by one exporter, but what rules make of it."""
-        chosen = f'{{instance="{instance}",__name__!~".*:.*|ALERTS.*"}}'
-        found = self.prometheus.get("/api/v1/query", query=chosen)["data"]["result"]
+        """Return the series that one exporter pushed, without those of rules."""
+        found = self.prometheus.query(f'{{instance="{instance}",__name__!~".*:.*|ALERTS.*"}}')
         return {name_and_labels(dict(one["metric"])): float(one["value"][1]) for one in found}
-
-    def value(self, query: str) -> float | None:
-        """Return the value of a query for one series, None where there is none."""
-        found = self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
-        return float(found[0]["value"][1]) if found else None
-
-
-def name_and_labels(metric: dict[str, str]) -> tuple[str, Labels]:
-    """Take a series apart, without the labels that a scrape or the intake adds; buckets by their number."""
-    name = metric.pop("__name__")
-    if "le" in metric:
-        metric["le"] = str(float(metric["le"]))
-    # Prometheus knows no label that is empty.
-    return name, frozenset(
-        (key, value) for key, value in metric.items() if value and key not in ("job", "instance")
-    )
-
-
-def exposed(text: str) -> Series:
-    """Return the series of an exposition in the same way."""
-    return {
-        name_and_labels({"__name__": sample.name, **sample.labels}): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def merged(one: Any, other: Any) -> Any:
@@ -89,7 +61,7 @@ def merged(one: Any, other: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def intake(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
+def intake(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
     """The project's collector and Prometheus, with what the page says to add to their files."""
     folder = tmp_path_factory.mktemp("intake")
     ports = servers.Ports()
@@ -99,7 +71,7 @@ def intake(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactor
     whole = merged(yaml.safe_load(config.read_text()), yaml.safe_load(for_prometheus))
     config.write_text(yaml.safe_dump(whole))
     prometheus = replace(prometheus, command=[*prometheus.command, "--web.enable-otlp-receiver"])
-    collector = servers.collector(programs, folder / "otelcol", ports, servers.free_port())
+    collector = servers.collector(programs, folder / "otelcol", ports, free_port())
     more = folder / "otelcol" / "metrics.yaml"
     assert for_collector.count("http://prometheus:9090") == 1
     more.write_text(for_collector.replace("http://prometheus:9090", prometheus.url))
@@ -110,44 +82,40 @@ def intake(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactor
         yield Intake(ports, collector, prometheus)
 
 
-@dataclass(frozen=True)
-class Way:
-    """A way from the exporter to Prometheus."""
-
-    name: str
-    job: str = JOB
-
-    def environment(self, intake: Intake) -> dict[str, str]:
-        """Return what the exporter is told of it."""
-        collector = f"http://127.0.0.1:{intake.ports.otlp_grpc}"
-        prometheus = f"{intake.prometheus.url}/api/v1/otlp/v1/metrics"
-        own = {
-            "grpc": {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": collector},
-            "direct": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": prometheus},
-        }
-        instance = {"OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={self.name}"}
-        return {**METRICS_ALONE, **instance, **own.get(self.name, {})}
+WAYS = {"http": JOB, "grpc": JOB, "direct": SERVICE_NAME}
+"""Ways from an exporter to Prometheus, and the job there."""
 
 
-WAYS = (Way("http"), Way("grpc"), Way("direct", job=SERVICE_NAME))
+def environment(
+    intake: Intake, gateway: ReplayGateway, instance: str, way: str = "http", **more: str
+) -> dict[str, str]:
+    """Return the environment of an exporter."""
+    collector = f"http://127.0.0.1:{intake.ports.otlp_grpc}"
+    prometheus = f"{intake.prometheus.url}/api/v1/otlp/v1/metrics"
+    own = {
+        "grpc": {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": collector},
+        "direct": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": prometheus},
+    }
+    attributes = {"OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={instance}"}
+    return exporter_environment(
+        gateway.url, intake.ports, **METRICS_ALONE, **attributes, **own.get(way, {}), **more
+    )
 
 
 def is_pushed(name: str) -> bool:
-    """Tell whether a metric of /metrics has its like among those that are pushed."""
+    """Return whether a metric of /metrics is pushed as well."""
     return not name.startswith("process_") and name != "target_info"
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_what_is_pushed_is_what_is_published(intake: Intake, way: Way) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_pushed_is_what_is_published(intake: Intake, gateway: ReplayGateway, way: str) -> None:
     """Names, labels and values are those of /metrics, but for what the page names as different."""
-    with ReplayGateway() as gateway:
-        environment = exporter_environment(gateway.url, intake.ports, SCRAPE_INTERVAL="3600")
-        with program(**{**environment, **way.environment(intake)}) as running:
-            url = running.url()
-            running.record("Updated provider metrics")
-            published = exposed(requests.get(f"{url}/metrics", timeout=5).text)
-            pushed = wait_until(lambda: intake.series(way.name))
-            code, _ = running.end()
+    with program(**environment(intake, gateway, way, way, SCRAPE_INTERVAL="3600")) as running:
+        url = running.url()
+        running.record("Updated provider metrics")
+        published = exposed(requests.get(f"{url}/metrics", timeout=5).text)
+        pushed = wait_until(lambda: intake.series(way))
+        code, _ = running.end()
 
     (target,) = [series for series in pushed if series[0] == "target_info"]
     assert ("telemetry_sdk_name", "opentelemetry") in target[1]
@@ -155,63 +123,54 @@ def test_what_is_pushed_is_what_is_published(intake: Intake, way: Way) -> None:
         series: value for series, value in pushed.items() if series != target
     }
     assert len(pushed) > 500
-    assert 1 == intake.value(f'gatewayz_up{{job="{way.job}",instance="{way.name}"}}')
+    assert 1 == intake.prometheus.value(f'gatewayz_up{{job="{WAYS[way]}",instance="{way}"}}')
     assert (0, []) == (code, [line for line in running.output if "not delivered" in line])
 
 
-def test_large_fleet_by_grpc(intake: Intake) -> None:
+def test_large_fleet_by_grpc(intake: Intake, gateway: ReplayGateway) -> None:
     """A fleet whose metrics are more than a collector takes in one request by gRPC arrives whole."""
     row = json.loads(recorded_body(GOOD[LIST]))[0]
     rows = [{**row, "slug": f"provider-with-a-name-of-some-length-{number}"} for number in range(LARGE)]
     large = 'gatewayz_provider_health_state{instance="large"}'
-    with ReplayGateway() as gateway:
-        gateway.answers[LIST] = answer(200, json.dumps(rows).encode())
-        environment = exporter_environment(gateway.url, intake.ports, SCRAPE_INTERVAL="3600")
-        way = {**Way("grpc").environment(intake), "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=large"}
-        with program(**{**environment, **way}) as running:
-            running.record("Updated provider metrics", 60)
-            wait_until(lambda: intake.value(f"count({large})") == 4 * LARGE)
-            running.end()
+    gateway.answers[LIST] = answer(200, json.dumps(rows).encode())
+    with program(**environment(intake, gateway, "large", "grpc", SCRAPE_INTERVAL="3600")) as running:
+        running.record("Updated provider metrics", 60)
+        wait_until(lambda: intake.prometheus.value(f"count({large})") == 4 * LARGE)
+        running.end()
 
-    assert LARGE == intake.value(f"sum({large})")
+    assert LARGE == intake.prometheus.value(f"sum({large})")
     assert [] == [line for line in running.output if "not delivered" in line]
 
 
-def test_provider_that_leaves(intake: Intake) -> None:
+def test_provider_that_leaves(intake: Intake, gateway: ReplayGateway) -> None:
     """A provider that left is not pushed any more, and its last value lingers, as the page says."""
     one = 'gatewayz_provider_is_active{instance="leaving",provider="aimo"}'
     other = one.replace("aimo", "alibaba")
-    rows = json.loads(recorded_body(GOOD[LIST]))
-    with ReplayGateway() as gateway:
-        environment = exporter_environment(gateway.url, intake.ports)
-        with program(**{**environment, **Way("leaving").environment(intake)}):
-            wait_until(lambda: intake.value(one) is not None)
-            gateway.answers[LIST] = answer(
-                200, json.dumps([row for row in rows if row["slug"] != "aimo"]).encode()
-            )
-            wait_until(lambda: intake.value('gatewayz_providers_listed{instance="leaving"}') == 39)
-            left = intake.value(f"timestamp({one})")
-            wait_until(lambda: (intake.value(f"time() - timestamp({one})") or 0) > 5)
+    others = [row for row in json.loads(recorded_body(GOOD[LIST])) if row["slug"] != "aimo"]
+    with program(**environment(intake, gateway, "leaving")):
+        wait_until(lambda: intake.prometheus.value(one) is not None)
+        gateway.answers[LIST] = answer(200, json.dumps(others).encode())
+        wait_until(lambda: intake.prometheus.value('gatewayz_providers_listed{instance="leaving"}') == 39)
+        left = intake.prometheus.value(f"timestamp({one})")
+        wait_until(lambda: (intake.prometheus.value(f"time() - timestamp({one})") or 0) > 5)
 
-            assert left == intake.value(f"timestamp({one})")
-            assert 1 == intake.value(one)
-            assert None is intake.value(f"timestamp({one}) > time() - 5")
-            assert wait_until(lambda: intake.value(f"timestamp({other}) > time() - 5"))
+        assert left == intake.prometheus.value(f"timestamp({one})")
+        assert 1 == intake.prometheus.value(one)
+        assert None is intake.prometheus.value(f"timestamp({one}) > time() - 5")
+        assert wait_until(lambda: intake.prometheus.value(f"timestamp({other}) > time() - 5"))
 
 
-def test_collector_that_was_away(intake: Intake) -> None:
+def test_collector_that_was_away(intake: Intake, gateway: ReplayGateway) -> None:
     """What is pushed when the collector is back carries on every count, and nothing is sent twice."""
     name = 'gatewayz_exporter_fetches_total{instance="patient",endpoint="stats",outcome="ok"}'
-    with ReplayGateway() as gateway:
-        environment = exporter_environment(gateway.url, intake.ports, OTEL_EXPORTER_OTLP_TIMEOUT="1")
-        with program(**{**environment, **Way("patient").environment(intake)}) as running:
-            url = running.url()
-            wait_until(lambda: intake.value(name))
-            intake.collector.stop()
-            detail = running.record("Telemetry not delivered")["detail"]
-            intake.collector.start()
-            fetches = exposed(requests.get(f"{url}/metrics", timeout=5).text)[FETCHES]
-            wait_until(lambda: (intake.value(name) or 0) >= fetches)
+    with program(**environment(intake, gateway, "patient", OTEL_EXPORTER_OTLP_TIMEOUT="1")) as running:
+        url = running.url()
+        wait_until(lambda: intake.prometheus.value(name))
+        intake.collector.stop()
+        detail = running.record("Telemetry not delivered")["detail"]
+        intake.collector.start()
+        fetches = exposed(requests.get(f"{url}/metrics", timeout=5).text)[FETCHES]
+        wait_until(lambda: (intake.prometheus.value(name) or 0) >= fetches)
 
     assert "metrics" in detail
-    assert 0 == intake.value(f"resets({name}[5m])")
+    assert 0 == intake.prometheus.value(f"resets({name}[5m])")

@@ -1,4 +1,4 @@
-"""Loki and the collector go away and come back: what was accepted arrives, and the exporter does not mind.
+"""Loki and the collector go away and come back: what was accepted arrives, and the exporter goes on.
 
 Each test runs with the real Loki, where the machine has it, and with a receiver of OTLP over HTTP instead.
 """
@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.outside import MIB
 from tests.stack.chain import Chain, chain
 from tests.stack.loki import LokiStandIn
-from tests.stack.servers import wait_until
+from tests.stack.servers import Programs, Server
+from tests.waiting import wait_until
 
 NEEDS_LOKI = pytest.mark.needs("loki")
 MESSAGE = "Updated provider metrics"
@@ -23,7 +25,7 @@ POLLS = f'{{service="provider-metrics-exporter"}} | json | message="{MESSAGE}"'
 
 
 @pytest.fixture(params=["receiver", pytest.param("loki", marks=NEEDS_LOKI)])
-def running(request: pytest.FixtureRequest, programs: Mapping[str, Path], tmp_path: Path) -> Iterator[Chain]:
+def running(request: pytest.FixtureRequest, programs: Programs, tmp_path: Path) -> Iterator[Chain]:
     """A chain whose log records go to a receiver, or to Loki, once the first of them has arrived."""
     built = {name: path for name, path in programs.items() if name != "loki"}
     with chain(programs if request.param == "loki" else built, tmp_path) as links:
@@ -31,8 +33,8 @@ def running(request: pytest.FixtureRequest, programs: Mapping[str, Path], tmp_pa
         yield links
 
 
-def told(running: Chain) -> list[str]:
-    """Return the trace ids of all polls that the exporter has told on stdout."""
+def logged(running: Chain) -> list[str]:
+    """Return the trace ids of all polls that the exporter has logged to standard output."""
     lines = [json.loads(line) for line in running.exporter.output if line.startswith("{")]
     return [line["trace_id"] for line in lines if line["message"] == MESSAGE]
 
@@ -50,23 +52,15 @@ def lines_of_polls(running: Chain) -> list[str]:
     return [line for _, line in running.log_lines(POLLS)]
 
 
-def memory(running: Chain) -> float:
-    """Return the exporter's resident memory in MiB."""
-    (line,) = [
-        line for line in running.scrape().splitlines() if line.startswith("process_resident_memory_bytes ")
-    ]
-    return float(line.split()[1]) / 1024 / 1024
-
-
 def let_polls_go_on(running: Chain, seconds: float) -> None:
-    """Let the time pass, and see that polls go on all the while."""
+    """Wait, and assert that polls go on meanwhile."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         running.exporter.record(MESSAGE, 5)
 
 
 def all_stored(running: Chain, ids: list[str]) -> bool:
-    """Tell whether Loki has every one of these records."""
+    """Return whether Loki has every one of these records."""
     return set(ids) <= set(stored(running))
 
 
@@ -81,7 +75,7 @@ def test_loki_away(running: Chain, seconds: float) -> None:
     running.logs.stop()
     let_polls_go_on(running, seconds)
     running.logs.start()
-    expected = told(running)
+    expected = logged(running)
 
     wait_until(lambda: all_stored(running, expected), 90, every=1)
 
@@ -89,38 +83,24 @@ def test_loki_away(running: Chain, seconds: float) -> None:
     assert {1} == set(stored(running).values())
 
 
-def test_collector_killed(running: Chain) -> None:
-    """What the collector has accepted outlives its death, and the exporter goes on without it."""
+@pytest.mark.parametrize("end", [Server.kill, Server.stop])
+def test_collector_away(running: Chain, end: Callable[[Server], None]) -> None:
+    """What the collector has accepted outlives its end without Loki; the exporter goes on without both."""
     running.logs.stop()
     let_polls_go_on(running, 5)
-    accepted = told(running)
+    accepted = logged(running)
     # More than the exporter's own delay before it sends.
     let_polls_go_on(running, 3)
-    before = memory(running)
-    running.collector.kill()
+    before = running.value("process_resident_memory_bytes")
+    end(running.collector)
 
     let_polls_go_on(running, 15)
-    grown = memory(running) - before
-    running.logs.start()
+    grown = running.value("process_resident_memory_bytes") - before
     running.collector.start()
+    running.logs.start()
 
     wait_until(lambda: all_stored(running, accepted), 90, every=1)
     assert {1} == set(stored(running).values())
-    assert grown < 10
+    assert grown < 10 * MIB
     code, seconds = running.exporter.end()
     assert (0, True) == (code, seconds < 5)
-
-
-def test_collector_restarted(running: Chain) -> None:
-    """What the collector has accepted outlives its restart while Loki is away, as an upgrade of both does."""
-    running.logs.stop()
-    let_polls_go_on(running, 5)
-    accepted = told(running)
-    # More than the exporter's own delay before it sends.
-    let_polls_go_on(running, 3)
-    running.collector.stop()
-    running.collector.start()
-    running.logs.start()
-
-    wait_until(lambda: all_stored(running, accepted), 90, every=1)
-    assert {1} == set(stored(running).values())

@@ -12,13 +12,15 @@ import requests
 import yaml
 
 from tests.certificates import MUTUAL, PASSWORD, USER, Folder, hashed
+from tests.http_server import free_port
 from tests.process import program
 from tests.replay import ReplayGateway
 from tests.stack import servers
-from tests.stack.chain import KEY
+from tests.stack.chain import KEY, OWN
 from tests.stack.chart import NAME, NAMESPACE, Rendered, Tree, one
 from tests.stack.pod import Pod, Secrets
-from tests.stack.servers import free_port, wait_until
+from tests.stack.servers import Programs
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -80,8 +82,8 @@ def test_pod_answers_its_probes(
         if metrics:
             scheme = "http" if metrics == 200 else "https"
             url = f"{scheme}://127.0.0.1:{port}/metrics"
-            assert metrics == requests.get(url, verify=False, timeout=5).status_code
-            assert 200 == requests.get(url, verify=False, timeout=5, auth=(USER, PASSWORD)).status_code
+            for auth, status in ((None, metrics), ((USER, PASSWORD), 200)):
+                assert status == requests.get(url, verify=False, timeout=5, auth=auth).status_code
     assert {f"Bearer {KEY}"} == {asked.headers["Authorization"] for asked in gateway.asked}
 
 
@@ -114,27 +116,21 @@ def test_key_is_exchanged_without_a_restart(
 
 
 def test_scrape_by_the_operator(
-    rendered: Rendered, programs: Mapping[str, Path], tmp_path: Path, gateway: ReplayGateway
+    rendered: Rendered, programs: Programs, tmp_path: Path, gateway: ReplayGateway
 ) -> None:
     """Two pods are two instances of one job, and the exporter's own labels stay as they are.
 
     The operator gives a target these labels before the ServiceMonitor's own relabelings come.
     """
-    (end,) = one(rendered("minimal", "--set=serviceMonitor.enabled=true"), "ServiceMonitor")["spec"][
-        "endpoints"
-    ]
+    monitor = one(rendered("minimal", "--set=serviceMonitor.enabled=true"), "ServiceMonitor")
+    (end,) = monitor["spec"]["endpoints"]
     by_operator = {"job": NAME, "service": NAME, "namespace": NAMESPACE, "container": "exporter"}
     by_operator["endpoint"] = end["port"]
     with ExitStack() as running:
         targets = []
         for pod in ("a", "b"):
-            exporter = running.enter_context(
-                program(
-                    GATEWAY_API_URL=gateway.url, ADMIN_KEY=KEY, METRICS_HOST="127.0.0.1", METRICS_PORT="0"
-                )
-            )
-            address = exporter.url().removeprefix("http://")
-            targets.append({"targets": [address], "labels": {**by_operator, "pod": pod}})
+            exporter = running.enter_context(program(GATEWAY_API_URL=gateway.url, **OWN))
+            targets.append({"targets": [exporter.address()], "labels": {**by_operator, "pod": pod}})
         job = {
             "job_name": "serviceMonitor/gateway/exporter/0",
             "metrics_path": end["path"],
@@ -143,16 +139,16 @@ def test_scrape_by_the_operator(
             "static_configs": targets,
             "relabel_configs": [as_prometheus(relabeling) for relabeling in end["relabelings"]],
         }
-        prometheus = running.enter_context(prometheus_with(programs, tmp_path, [job]))
+        config = yaml.safe_dump({"scrape_configs": [job]})
+        prometheus = running.enter_context(servers.prometheus_with(programs, tmp_path, config))
         wait_until(lambda: len(found(prometheus, "gatewayz_up")) == 2)
 
         assert [("provider_metrics", "a"), ("provider_metrics", "b")] == sorted(
             (series["job"], series["pod"]) for series in found(prometheus, "gatewayz_up")
         )
         fetches = found(prometheus, 'gatewayz_exporter_fetches_total{outcome="ok"}')
-        assert ["providers", "providers", "stats", "stats"] == sorted(
-            series["endpoint"] for series in fetches
-        )
+        endpoints = sorted(series["endpoint"] for series in fetches)
+        assert ["providers", "providers", "stats", "stats"] == endpoints
         assert [] == found(prometheus, '{exported_endpoint=~".+"}')
         assert [] == found(prometheus, 'up{endpoint=~".+"}')
 
@@ -162,20 +158,6 @@ def as_prometheus(relabeling: Mapping[str, str]) -> dict[str, str]:
     return {re.sub(r"([A-Z])", lambda found: f"_{found[1].lower()}", key): v for key, v in relabeling.items()}
 
 
-def prometheus_with(programs: Mapping[str, Path], folder: Path, jobs: Sequence[Tree]) -> servers.Server:
-    """Return a Prometheus with these jobs and nothing else."""
-    port = free_port()
-    file = folder / "prometheus.yml"
-    file.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}), encoding="utf-8")
-    command = [
-        str(programs["prometheus"]),
-        f"--config.file={file}",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    return servers.Server("prometheus", command, folder, f"http://127.0.0.1:{port}", "/-/ready")
-
-
 def found(prometheus: servers.Server, query: str) -> list[Mapping[str, str]]:
     """Return the labels of the series that a query finds."""
-    return [series["metric"] for series in prometheus.get("/api/v1/query", query=query)["data"]["result"]]
+    return [series["metric"] for series in prometheus.query(query)]

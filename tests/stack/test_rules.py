@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,19 @@ import pytest
 import yaml
 
 from tests.promql import LOCAL, LOCAL_EXAMPLE, NAME, RECORDED, RULE_FILES, published, rules
+from tests.stack.servers import Programs, run
 from tests.stack.substitution import ROOT
 from tests.verify.docs.pages import blocks
 
 TEST_FILES = sorted((ROOT / "tests/rules").glob("*.yml"))
+EXAMPLE = ROOT / "examples" / "custom-metrics.rules.yml"
 
 FOREIGN_METRICS = {
     "up",
     "alertmanager_notifications_failed_total",
-    "otelcol_exporter_enqueue_failed_log_records",
-    "otelcol_exporter_enqueue_failed_spans",
+    *(f"otelcol_exporter_{what}_log_records" for what in ("enqueue_failed", "send_failed", "sent")),
+    *(f"otelcol_exporter_{what}_spans" for what in ("enqueue_failed", "send_failed", "sent")),
     "otelcol_exporter_queue_size",
-    "otelcol_exporter_send_failed_log_records",
-    "otelcol_exporter_send_failed_spans",
-    "otelcol_exporter_sent_log_records",
-    "otelcol_exporter_sent_spans",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
     "prometheus_rule_evaluation_failures_total",
@@ -60,38 +57,20 @@ def severity(rule: Mapping[str, Any]) -> str:
     return str(rule["labels"]["severity"])
 
 
-def promtool(programs: Mapping[str, Path], *arguments: str) -> tuple[int, str]:
-    """Return exit code and output of promtool, called in the project's folder."""
-    result = subprocess.run(
-        [str(programs["promtool"]), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return result.returncode, result.stdout + result.stderr
-
-
-def queried(runbook: Path) -> set[str]:
-    """Return the names of metrics that the queries of a runbook use."""
-    queries = re.findall(r"promtool query instant \S+ '(.*)'", runbook.read_text(encoding="utf-8"))
-    return {name for query in queries for name in NAME.findall(query)}
-
-
-def known_names() -> set[str]:
-    """Return the names that a rule may use."""
-    return published() | RECORDED | LOCAL | FOREIGN_METRICS
-
-
-def test_lint(programs: Mapping[str, Path]) -> None:
-    """Promtool accepts all rule files and the example for local ones, and its linter finds nothing."""
-    code, output = promtool(
-        programs, "check", "rules", "--lint=all", "--lint-fatal", *map(str, [*RULE_FILES, LOCAL_EXAMPLE])
-    )
+def test_lint(programs: Programs) -> None:
+    """Promtool accepts all rule files and the examples, and its linter finds nothing."""
+    files = (*RULE_FILES, LOCAL_EXAMPLE, EXAMPLE)
+    code, output = run(programs["promtool"], "check", "rules", "--lint=all", "--lint-fatal", *files)
 
     assert (0, False) == (code, "error" in output.lower()), output
 
 
-@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
-def test_behaviour(programs: Mapping[str, Path], file: Path) -> None:
+@pytest.mark.parametrize(
+    "file", [*TEST_FILES, ROOT / "tests" / "examples" / EXAMPLE.name], ids=lambda file: file.stem
+)
+def test_behaviour(programs: Programs, file: Path) -> None:
     """The rules do what the file says."""
-    code, output = promtool(programs, "test", "rules", str(file))
+    code, output = run(programs["promtool"], "test", "rules", file)
 
     assert 0 == code, output
 
@@ -125,21 +104,12 @@ def test_names_are_unique() -> None:
         assert ALERTS[rule["alert"]]["annotations"] == rule["annotations"]
 
 
-@every_alert
-def test_name(name: str) -> None:
-    """An alert's name is in camel case and short enough to be read."""
-    assert re.fullmatch(r"Gatewayz([A-Z][a-z]+)+", name)
-    assert len(name) <= 40
-
-
 @every_rule
 def test_fields(rule: Mapping[str, Any]) -> None:
-    """An alert waits, keeps on for a while unless it always fires, and has a severity and a category."""
-    fields = {"alert", "expr", "for", "labels", "annotations"}
-    if rule["alert"] != WATCHDOG:
-        fields |= {"keep_firing_for"}
+    """An alert has a `for`, a `keep_firing_for` unless it always fires, a severity and a category."""
+    optional = set() if rule["alert"] == WATCHDOG else {"keep_firing_for"}
 
-    assert fields == set(rule)
+    assert {"alert", "expr", "for", "labels", "annotations"} | optional == set(rule)
     assert {"severity", "category"} == set(rule["labels"])
     assert (severity(rule) == "none") is (rule["alert"] == WATCHDOG)
     assert severity(rule) in {"critical", "warning", "info", "none"}
@@ -147,10 +117,12 @@ def test_fields(rule: Mapping[str, Any]) -> None:
 
 
 @every_alert
-def test_annotations(name: str) -> None:
-    """The summary is one constant sentence, the description has values, and the runbook is there."""
+def test_texts(name: str) -> None:
+    """A short name in camel case, a constant summary, values in the description, and the runbook."""
     annotations = ALERTS[name]["annotations"]
 
+    assert re.fullmatch(r"Gatewayz([A-Z][a-z]+)+", name)
+    assert len(name) <= 40
     assert {"summary", "description", "runbook_url"} == set(annotations)
     assert re.fullmatch(r"[A-Z][^{}]*\.", annotations["summary"])
     assert "{{" in annotations["description"]
@@ -186,9 +158,9 @@ def test_metrics_exist() -> None:
     for rule in rules():
         queries = QUERY.findall(rule.get("annotations", {}).get("description", ""))
         used |= {name for query in (rule["expr"], *queries) for name in NAME.findall(query)}
-
     for file in (ROOT / "docs/runbooks").glob("*.md"):
-        used |= queried(file)
+        queries = re.findall(r"promtool query instant \S+ '(.*)'", file.read_text(encoding="utf-8"))
+        used |= {name for query in queries for name in NAME.findall(query)}
 
-    assert set() == used - known_names()
+    assert set() == used - (published() | RECORDED | LOCAL | FOREIGN_METRICS)
     assert set() == FOREIGN_METRICS - used

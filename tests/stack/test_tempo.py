@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.grafana.dashboards import Query
 from tests.process import Program, program, run_program
@@ -18,9 +19,10 @@ from tests.replay import GOOD, LIST, Asked, ReplayGateway, answer, recorded_body
 from tests.stack import servers
 from tests.stack.chain import exporter_environment
 from tests.stack.loki import loki_or_stand_in
-from tests.stack.servers import Server, wait_until
+from tests.stack.servers import Programs, Server
 from tests.stack.test_configs import queries_from_traces
 from tests.stack.test_grammars import QUERIES
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("tempo")
 
@@ -47,11 +49,6 @@ class Running:
     environ: Mapping[str, str]
     """The environment of a doctor that knows these servers."""
 
-    def series(self, query: str) -> list[Mapping[str, Any]]:
-        """Return what Prometheus finds."""
-        found: list[Mapping[str, Any]] = self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
-        return found
-
     def names(self, trace_id: str) -> set[str]:
         """Return the names of a trace's spans."""
         trace = self.tempo.get(f"/api/v2/traces/{trace_id}")["trace"]
@@ -64,7 +61,7 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Gateway, exporter, collector, Tempo and Prometheus, after polls that pages and dashboards ask for."""
     folder, ports = tmp_path_factory.mktemp("tempo"), servers.Ports()
     with ExitStack() as links:
@@ -75,7 +72,7 @@ def running(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFacto
         links.enter_context(collector)
         environment = exporter_environment(gateway.url, ports, **PACE)
         exporter = links.enter_context(program(**environment))
-        address = exporter.url().removeprefix("http://")
+        address = exporter.address()
         changes = {"tempo:3200": f"127.0.0.1:{ports.tempo}"}
         prometheus = servers.prometheus(programs, folder / "prometheus", ports, address, changes)
         links.enter_context(prometheus)
@@ -112,6 +109,15 @@ def let_it_happen(gateway: ReplayGateway, exporter: Program) -> None:
     gateway.silent = False
 
 
+def test_all_data_are_in_one_folder(running: Running) -> None:
+    """Every path of the configuration in use is in the folder that is a volume in the stack."""
+    config = requests.get(f"{running.tempo.url}/status/config", timeout=10).text
+    paths = set(re.findall(r": (/\S+)$", config, re.MULTILINE))
+
+    assert [] == [path for path in paths if not path.startswith(f"{running.tempo.folder}/data")]
+    assert len(paths) > 5
+
+
 def test_trace_by_id(running: Running) -> None:
     """The trace id of a log record leads to all spans of the poll."""
     assert wait_until(lambda: running.names(running.trace_id) >= SPANS)
@@ -129,15 +135,16 @@ def test_span_metrics(running: Running) -> None:
     """Tempo's generator counts the spans of the service into Prometheus, by their names."""
     query = f"traces_spanmetrics_calls_total{{{SERVICE}}}"
 
-    assert wait_until(
-        lambda: {series["metric"]["span_name"] for series in running.series(query)} >= SPANS, SEEN_SECONDS
-    )
+    def names() -> set[str]:
+        return {series["metric"]["span_name"] for series in running.prometheus.query(query)}
+
+    assert wait_until(lambda: names() >= SPANS, SEEN_SECONDS)
 
 
 @pytest.mark.parametrize("query", OF_SPANS)
 def test_query_from_a_trace(running: Running, query: str) -> None:
     """The data source's query from a trace to the metrics of its spans finds data."""
-    assert wait_until(lambda: running.series(query.replace("$${__tags}", SERVICE)), SEEN_SECONDS)
+    assert wait_until(lambda: running.prometheus.query(query.replace("$${__tags}", SERVICE)), SEEN_SECONDS)
 
 
 def test_exemplar_leads_to_a_trace(running: Running) -> None:
@@ -157,12 +164,12 @@ def test_service_graph(running: Running) -> None:
     """The graph has an edge from the exporter to the gateway's address."""
     query = 'traces_service_graph_request_total{client="provider-metrics-exporter"}'
 
-    assert wait_until(lambda: running.series(query), SEEN_SECONDS)
+    assert wait_until(lambda: running.prometheus.query(query), SEEN_SECONDS)
 
 
 def test_prometheus_scrapes_tempo(running: Running) -> None:
     """Tempo is a healthy target of its job."""
-    assert wait_until(lambda: running.series('up{job="tempo"} == 1'))
+    assert wait_until(lambda: running.prometheus.query('up{job="tempo"} == 1'))
 
 
 @pytest.mark.needs("loki")

@@ -10,24 +10,25 @@ import json
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.clock import Clock
 from exporter.config.settings import load_settings
 from exporter.errors import GatewayError, Outcome
-from exporter.gateway.client import Reply
+from exporter.gateway.client import GatewayClient, Reply
 from exporter.metrics.exposition import Exposition
 from exporter.model.endpoints import Endpoint
 from tests.clocks import MovedClock
 from tests.rig import Rig, rig
+from tests.stack.fleet import bodies
 from tests.stack.substitution import ROOT
 
 RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
@@ -37,6 +38,8 @@ EVALUATION = 30
 PROVIDERS = ("x", "y", "z")
 GOT = re.compile(r"expr: .*?, time: (\S+),\s+exp: ?nil\s+got: ?(.*?)(?=\n\s*\n|\n\s+expr:|\Z)", re.DOTALL)
 ALERT = re.compile(r'alertname="(\w+)"(?:, job="([^"]*)")?(?:, provider="([^"]*)")?')
+NOT_IN_RULES = ("_bucket", "_count", "_sum")
+"""Endings of series that no rule reads."""
 UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 Labels = tuple[tuple[str, str], ...]
@@ -84,52 +87,6 @@ class Pace:
             yield second + late * (number % 2)
 
 
-class _Gateway:
-    """Takes the place of a `GatewayClient`."""
-
-    def __init__(self, endpoint: Endpoint, now: Callable[[], World], clock: Clock) -> None:
-        self._endpoint = endpoint
-        self._now = now
-        self._clock = clock
-
-    def get(self, deadline: float) -> Reply:
-        world = self._now()
-        if world.gateway not in (Outcome.OK, Outcome.EMPTY):
-            raise GatewayError(world.gateway, "as the scenario says")
-        slugs = PROVIDERS if world.gateway is Outcome.OK else ()
-        health = {slug: world.health.get(slug, "healthy") for slug in slugs}
-        states = list(health.values())
-        stats = {state: states.count(state) for state in ("healthy", "degraded", "down", "unknown")}
-        rows = [
-            {
-                "slug": slug,
-                "name": slug,
-                "id": 1,
-                "is_active": True,
-                "health_status": health[slug],
-                "average_response_time_ms": 500,
-                "last_health_check_at": _date(self._clock.date() - 60),
-            }
-            for slug in slugs
-        ]
-        counts = {"total": len(slugs), "active": len(slugs), "inactive": 0, **stats}
-        body = rows if self._endpoint is Endpoint.PROVIDERS else counts
-        return Reply(json.dumps(body).encode(), 200, 1, None)
-
-    def abort(self) -> GatewayError:
-        return GatewayError(Outcome.TIMEOUT, "cut")
-
-    def reset_redirect(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _date(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).isoformat()
-
-
 class EpochClock(MovedClock):
     """A clock whose dates begin at 0, where promtool's time begins."""
 
@@ -150,7 +107,7 @@ def series(
     polls = ((second, False) for second in range(0, end, pace.poll))
     events = sorted([*polls, *((second, True) for second in pace.scrapes(end))])
     seen: set[tuple[str, Labels]] = set()
-    label = {"job": job, "instance": instance}
+    label = (("instance", instance), ("job", job))
     exporter = _Exporter(scenario, pace, clock, label)
     for second, is_scrape in events:
         clock.now = float(second)
@@ -159,7 +116,7 @@ def series(
         if is_scrape:
             samples = exporter.scrape() if world.is_alive and world.has_target else {}
             if world.has_target:
-                samples["up", tuple(sorted(label.items()))] = float(world.is_alive)
+                samples["up", label] = float(world.is_alive)
             for key in seen - set(samples):
                 found[key][second] = None
             for key, value in samples.items():
@@ -174,7 +131,7 @@ def series(
 class _Exporter:
     """One exporter, a new process whenever it starts; an exposition is read once, however often scraped."""
 
-    def __init__(self, scenario: Scenario, pace: Pace, clock: EpochClock, label: Mapping[str, str]) -> None:
+    def __init__(self, scenario: Scenario, pace: Pace, clock: EpochClock, label: Labels) -> None:
         self._scenario = scenario
         self._clock = clock
         self._label = label
@@ -217,23 +174,40 @@ class _Exporter:
             self._exposition, self._samples = published.current, self._read(self._rig)
         return dict(self._samples)
 
-    def _client(
-        self, endpoint: Endpoint, url: str, key: object, clock: Clock, authorities: object
-    ) -> _Gateway:
-        return _Gateway(endpoint, lambda: self._scenario(clock.date()), clock)
+    def _client(self, endpoint: Endpoint, *more: object) -> MagicMock:
+        return MagicMock(
+            spec=GatewayClient,
+            get=lambda deadline: self._reply(endpoint),
+            abort=lambda: GatewayError(Outcome.TIMEOUT, "cut"),
+        )
+
+    def _reply(self, endpoint: Endpoint) -> Reply:
+        now = self._clock.date()
+        world = self._scenario(now)
+        if world.gateway not in (Outcome.OK, Outcome.EMPTY):
+            raise GatewayError(world.gateway, "as the scenario says")
+        slugs = PROVIDERS if world.gateway is Outcome.OK else ()
+        health = {slug: world.health.get(slug, "healthy") for slug in slugs}
+        body = bodies(health, datetime.fromtimestamp(now - 60, UTC))[endpoint]
+        return Reply(body, 200, 1, None)
 
     def _read(self, exporter: Rig) -> dict[tuple[str, Labels], float]:
-        return {
-            (sample.name, tuple(sorted({**sample.labels, **self._label}.items()))): sample.value
-            for family in text_string_to_metric_families(exporter.text)
-            for sample in family.samples
-            if sample.name.startswith("gatewayz_") and not sample.name.endswith(("_bucket", "_count", "_sum"))
-        }
+        lines = [line.rsplit(" ", 1) for line in exporter.text.splitlines() if line.startswith("gatewayz_")]
+        found = {_name_and_labels(text, self._label): float(value) for text, value in lines}
+        return {key: value for key, value in found.items() if not key[0].endswith(NOT_IN_RULES)}
+
+
+@cache
+def _name_and_labels(text: str, label: Labels) -> tuple[str, Labels]:
+    """Return name and labels of a series; parsed once, since most of the time is spent here."""
+    (family,) = text_string_to_metric_families(f"{text} 0\n")
+    (sample,) = family.samples
+    return sample.name, tuple(sorted({**sample.labels, **dict(label)}.items()))
 
 
 def firing(
     promtool: Path, folder: Path, inputs: Sequence[Series], end: int, rules: Sequence[Path] = ()
-) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+) -> dict[tuple[str, ...], list[tuple[float, float]]]:
     """Return when each alert fires, as spans in minutes, by alert name and, where it has one, provider.
 
     Args:
@@ -271,7 +245,7 @@ def firing(
     )
     output = result.stdout + result.stderr
     assert result.returncode == 0 or "got:" in output, output[-4000:]
-    return _spans(_minutes(output))
+    return {alert: spans(minutes, 1) for alert, minutes in _minutes(output).items()}
 
 
 def _minutes(output: str) -> Mapping[tuple[str, ...], set[int]]:
@@ -284,16 +258,15 @@ def _minutes(output: str) -> Mapping[tuple[str, ...], set[int]]:
     return minutes
 
 
-def _spans(minutes: Mapping[tuple[str, ...], set[int]]) -> dict[tuple[str, ...], list[tuple[int, int]]]:
-    spans: dict[tuple[str, ...], list[tuple[int, int]]] = {}
-    for key, found in sorted(minutes.items()):
-        spans[key] = []
-        for minute in sorted(found):
-            if spans[key] and spans[key][-1][1] == minute - 1:
-                spans[key][-1] = (spans[key][-1][0], minute)
-            else:
-                spans[key].append((minute, minute))
-    return spans
+def spans(times: Iterable[float], gap: float) -> list[tuple[float, float]]:
+    """Return first and last time of each run of times that are at most a gap apart."""
+    found: list[tuple[float, float]] = []
+    for when in sorted(times):
+        if found and when - found[-1][1] <= gap:
+            found[-1] = (found[-1][0], when)
+        else:
+            found.append((when, when))
+    return found
 
 
 def _selector(key: tuple[str, Labels]) -> str:

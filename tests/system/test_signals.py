@@ -25,15 +25,13 @@ def _previous_handlers() -> Iterator[None]:
 def test_stop_and_reload() -> None:
     """SIGTERM and SIGINT call the stop handler, SIGHUP the reload handler, also under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stops: list[int] = []
-    reloads: list[int] = []
-
-    handle_stop(lambda number, frame: stops.append(number))
-    handle_reload(lambda number, frame: reloads.append(number))
+    received: list[tuple[str, int]] = []
+    handle_stop(lambda number, frame: received.append(("stop", number)))
+    handle_reload(lambda number, frame: received.append(("reload", number)))
     for number in NUMBERS:
         os.kill(os.getpid(), number)
 
-    assert ([signal.SIGTERM, signal.SIGINT], [signal.SIGHUP]) == (stops, reloads)
+    assert [("stop", signal.SIGTERM), ("stop", signal.SIGINT), ("reload", signal.SIGHUP)] == received
 
 
 @pytest.mark.parametrize(
@@ -42,7 +40,6 @@ def test_stop_and_reload() -> None:
 def test_hangup(before: signal.Handlers, after: object) -> None:
     """SIGHUP stays ignored under nohup."""
     signal.signal(signal.SIGHUP, before)
-
     handle_hangup(signal.default_int_handler)
 
     assert after == signal.getsignal(signal.SIGHUP)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from pathlib import Path
 
 import pytest
 import requests
-from opentelemetry import trace
 
 from exporter.clock import SystemClock
-from exporter.doctor import probe
-from exporter.errors import GatewayError, Outcome, ThreadError
-from exporter.gateway.client import GatewayClient, Reply
-from exporter.gateway.fetcher import Fetcher, FetchTask, ResultQueue
+from exporter.errors import Outcome, ThreadError
 from exporter.metrics.push import BackgroundSender
-from exporter.model.endpoints import Endpoint
 from exporter.system.threads import REFUSED, run_in_thread, start
+from exporter.transport import probe
 from exporter.web import server
 from exporter.webconfig.passwords import Passwords, Verdict
 from tests.certificates import PASSWORD, hashed
-from tests.faults.outside import INTERVAL, exporter, wait_until
-from tests.keys import fixed_key
+from tests.faults.outside import INTERVAL, exporter
 from tests.replay import ReplayGateway
 from tests.rig import Rig
+from tests.waiting import wait_until
 
 REFUSING = """
 import os, threading
@@ -50,79 +45,45 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.usefixtures("no_threads")
-def test_start() -> None:
-    """Raises `ThreadError` for a thread that the system refuses."""
-    with pytest.raises(ThreadError, match=REFUSED):
-        start(threading.Thread(target=int))
-
-
-@pytest.mark.usefixtures("no_threads")
-def test_run_in_thread() -> None:
-    """Raises `ThreadError` for a thread of the pool."""
-    with pytest.raises(ThreadError, match=REFUSED):
-        asyncio.run(run_in_thread(int))
-
-
-def test_error_of_the_work() -> None:
-    """Errors of the work itself are not translated."""
+def test_refused_thread(no_threads: pytest.MonkeyPatch) -> None:
+    """Raises `ThreadError` for a thread that the system refuses, but not for an error of the work itself."""
 
     def fail() -> None:
         raise RuntimeError("a bug")
 
+    with pytest.raises(ThreadError, match=REFUSED):
+        start(threading.Thread(target=fail))
+    with pytest.raises(ThreadError, match=REFUSED):
+        asyncio.run(run_in_thread(fail))
+    no_threads.undo()
     with pytest.raises(RuntimeError, match="a bug"):
         asyncio.run(run_in_thread(fail))
 
 
-def test_fetch(gateway: ReplayGateway, no_threads: pytest.MonkeyPatch) -> None:
-    """A fetch without a thread is `internal` at once, and the next one succeeds."""
-    results = ResultQueue()
-    clock = SystemClock()
-    fetcher = Fetcher(GatewayClient(Endpoint.STATS, gateway.url, fixed_key("key"), clock), results, clock)
-    deadline = clock.age() + 60
-    first, second = (FetchTask(Endpoint.STATS, trace.INVALID_SPAN, 0.0) for _ in range(2))
-
-    fetcher.start(first, deadline)
-    refused = results.get(timeout=10)
-    no_threads.undo()
-    fetcher.start(second, deadline)
-    arrived = results.get(timeout=10)
-    fetcher.close()
-
-    assert refused is not None
-    assert isinstance(refused.result, GatewayError)
-    assert (first, Outcome.INTERNAL, REFUSED) == (refused.task, refused.result.outcome, refused.result.detail)
-    assert "limits of threads" in refused.result.hint
-    assert arrived is not None
-    assert isinstance(arrived.result, Reply)
-
-
-def test_poll(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
-    """A poll without threads is published, with `internal` for both fetches."""
+def test_poll(running: Rig, no_threads: object) -> None:
+    """A poll without threads is published at once, with `internal` for both fetches."""
     running.poller.poll_once()
 
-    counts = running.series("gatewayz_exporter_fetches_total")
-    assert {("providers", "internal"), ("stats", "internal")} == {
-        (dict(labels)["endpoint"], dict(labels)["outcome"]) for labels, count in counts.items() if count
-    }
-    assert 0 == running.value("gatewayz_up")
+    records = [record for record in running.lines() if record["message"] == "Fetch failed"]
+    assert [("providers", "internal", True), ("stats", "internal", True)] == [
+        (record["endpoint"], record["outcome"], REFUSED in record["hint"]) for record in records
+    ]
+    assert [True, True] == ["limits of threads" in record["hint"] for record in records]
+    assert (0, 0) == (running.value("gatewayz_up"), running.clock.now)
 
 
 def test_delivery(no_threads: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """An export without a thread is logged and dropped; the next one succeeds, and `finish` returns."""
     taken: list[int] = []
     sender: BackgroundSender[int] = BackgroundSender(taken.append)
-    with caplog.at_level(logging.ERROR):
-        sender.start(1)
+    sender.start(1)
     sender.finish()
     assert not sender.is_busy
     no_threads.undo()
-
     sender.start(2)
     sender.finish()
 
-    assert [2] == taken
-    assert ["Metrics not sent"] == [record.message for record in caplog.records]
+    assert ([2], ["Metrics not sent"]) == (taken, caplog.messages)
 
 
 @pytest.mark.usefixtures("no_threads")
@@ -130,21 +91,13 @@ def test_password() -> None:
     """A password that cannot be compared is neither right nor wrong."""
     passwords = Passwords({"alice": hashed()})
 
-    async def verify() -> Verdict:
-        return await passwords.verify(b"alice", PASSWORD.encode(), "")
-
-    assert Verdict.BUSY is asyncio.run(verify())
+    assert Verdict.BUSY is asyncio.run(passwords.verify(b"alice", PASSWORD.encode(), ""))
 
 
-@pytest.mark.usefixtures("no_threads")
-def test_last_resort() -> None:
-    """Without a thread for the last resort, the end goes its usual way."""
-    server.force_exit_after(60, code=1)
-
-
-def test_shutdown_of_telemetry(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
-    """A shutdown without threads raises nothing."""
+def test_end(running: Rig, no_threads: pytest.MonkeyPatch) -> None:
+    """The shutdown of telemetry and the limit for the exit raise nothing without threads."""
     running.telemetry.shutdown(1.0)
+    server.force_exit_after(60, code=1)
 
 
 @pytest.mark.usefixtures("no_threads")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,12 +55,3 @@ def test_protocol(make: Callable[[str | None], object | None]) -> None:
     assert ".grpc." in type(make("grpc")).__module__
     assert ".http." in type(make(HTTP)).__module__
     assert None is make(None)
-
-
-def test_grpc_is_imported_on_demand() -> None:
-    """Importing the program does not import gRPC, which takes time and memory."""
-    code = "import exporter.app, sys; print([name for name in sys.modules if name.startswith('grpc')])"
-
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert "[]" == result.stdout.strip()

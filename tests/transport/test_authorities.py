@@ -40,13 +40,16 @@ def test_valid(tmp_path: Path) -> None:
     assert None is Authorities("SSL_CERT_DIR", tmp_path).problem()
 
 
+NO_PEM = "names a file without a PEM certificate"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "SSL_CERT_FILE cannot be read: No such file or directory."),
-        (b"", "SSL_CERT_FILE names a file without a PEM certificate."),
-        (b"\x30\x82\x01", "SSL_CERT_FILE names a file without a PEM certificate."),
-        (b"-----BEGIN CERTIFICATE-----\n!\n", "SSL_CERT_FILE names a file without a PEM certificate."),
+        (None, "cannot be read: No such file or directory"),
+        (b"", NO_PEM),
+        (b"\x30\x82\x01", NO_PEM),
+        (b"-----BEGIN CERTIFICATE-----\n!\n", NO_PEM),
     ],
     ids=["missing", "empty", "binary", "broken"],
 )
@@ -55,27 +58,19 @@ def test_invalid(tmp_path: Path, content: bytes | None, expected: str) -> None:
     if content is not None:
         (tmp_path / "ca.pem").write_bytes(content)
 
-    assert f"{expected} {WANTED}" == Authorities("SSL_CERT_FILE", tmp_path / "ca.pem").problem()
+    assert (
+        f"SSL_CERT_FILE {expected}. {WANTED}" == Authorities("SSL_CERT_FILE", tmp_path / "ca.pem").problem()
+    )
 
 
-def test_long_path() -> None:
-    """A path that is too long for the system is a problem."""
-    problem = Authorities("SSL_CERT_FILE", Path("9" * 5000)).problem()
+def test_unusual_paths(tmp_path: Path) -> None:
+    """A long path, a pipe without a writer, and a list of directories are problems."""
+    pipe, several = tmp_path / "pipe", Path(f"{tmp_path}{os.pathsep}{tmp_path}")
+    os.mkfifo(pipe)
 
-    assert f"SSL_CERT_FILE cannot be read: File name too long. {WANTED}" == problem
-
-
-def test_pipe(tmp_path: Path) -> None:
-    """A pipe without a writer does not block."""
-    os.mkfifo(tmp_path / "pipe")
-
-    problem = Authorities("SSL_CERT_FILE", tmp_path / "pipe").problem()
-
-    assert f"SSL_CERT_FILE cannot be read: Not a regular file. {WANTED}" == problem
-
-
-def test_several_directories(tmp_path: Path) -> None:
-    """A list of directories, which other programs support, is a problem of its own."""
-    path = Path(f"{tmp_path}{os.pathsep}{tmp_path}")
-
-    assert f"SSL_CERT_DIR names several directories. {WANTED}" == Authorities("SSL_CERT_DIR", path).problem()
+    for path, name, problem in (
+        (Path("9" * 5000), "SSL_CERT_FILE", "cannot be read: File name too long"),
+        (pipe, "SSL_CERT_FILE", "cannot be read: Not a regular file"),
+        (several, "SSL_CERT_DIR", "names several directories"),
+    ):
+        assert f"{name} {problem}. {WANTED}" == Authorities(name, path).problem()

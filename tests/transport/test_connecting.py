@@ -31,18 +31,14 @@ def unprepared(sock: socket.socket) -> None:
     """Leave the socket as it is."""
 
 
-def never() -> bool:
-    """Do not abort."""
-    return False
-
-
 def connector(
     network: Network,
     prepare: Callable[[socket.socket], None] = unprepared,
-    is_aborted: Callable[[], bool] = never,
+    is_aborted: Callable[[], bool] = bool,
+    host: str = HOST,
 ) -> Connector:
-    """Return a connector to the host."""
-    return Connector(HOST, network.port, prepare, is_aborted)
+    """Return a connector to the host, by default without an abort."""
+    return Connector(host, network.port, prepare, is_aborted)
 
 
 def peer(network: Network, seconds: float = SECONDS) -> str:
@@ -148,32 +144,18 @@ def test_other_sockets_are_closed(network: Network) -> None:
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b", f"{'a' * 64}.example"])
-def test_unresolvable_host(host: str) -> None:
+def test_unresolvable_host(network: Network, host: str) -> None:
     """An unknown or invalid name is a `gaierror`."""
     with pytest.raises(socket.gaierror):
-        Connector(host, 1, unprepared, never).connect(SECONDS)
+        connector(network, host=host).connect(SECONDS)
 
 
 def test_address_in_brackets(network: Network) -> None:
     """An IPv6 address can have brackets."""
-    port = network.accepting("::1").getsockname()[1]
+    network.accepting("::1")
 
-    with Connector("[::1]", port, unprepared, never).connect(SECONDS) as sock:
+    with connector(network, host="[::1]").connect(SECONDS) as sock:
         assert "::1" == sock.getpeername()[0]
-
-
-def test_abort(network: Network) -> None:
-    """An aborted connector returns before its deadline."""
-    network.name(network.silent(SILENT[0]))
-    aborted = threading.Event()
-    connecting = connector(network, is_aborted=aborted.is_set)
-    threading.Timer(0.1, aborted.set).start()
-    before = time.monotonic()
-
-    with pytest.raises(TimeoutError):
-        connecting.connect(LONG_SECONDS)
-
-    assert time.monotonic() - before < LONG_SECONDS / 2
 
 
 def test_timeout_while_resolving(network: Network) -> None:

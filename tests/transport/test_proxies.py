@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import GatewayError, Outcome
-from exporter.transport.proxies import is_loopback, proxy_for
+from exporter.transport.proxies import proxy_for
 
-PROXY = "http://proxy.example:3128"
+HOST = "proxy.example:3128"
+PROXY = f"http://{HOST}"
 URL = "https://gateway.example/providers"
 
 
@@ -16,46 +17,43 @@ def is_direct(url: str, no_proxy: str) -> bool:
     return proxy_for(url, {"ALL_PROXY": PROXY, "NO_PROXY": no_proxy}) is None
 
 
-def variable_for(url: str, **environ: str) -> str | None:
+def variable_for(url: str = URL, **environ: str) -> str | None:
     """Return the variable of the proxy for a request."""
     proxy = proxy_for(url, environ)
     return proxy.variable if proxy else None
 
 
+def error_of(**environ: str) -> tuple[Outcome, str, bool]:
+    """Return outcome, detail and transience of the error of a proxy."""
+    with pytest.raises(GatewayError) as caught:
+        proxy_for(URL, environ)
+    return caught.value.outcome, caught.value.detail, caught.value.is_transient
+
+
 @pytest.mark.parametrize(
-    ("names", "expected"),
+    ("names", "more", "expected"),
     [
-        ([], None),
-        (["HTTP_PROXY"], None),
-        (["HTTPS_PROXY"], "HTTPS_PROXY"),
-        (["ALL_PROXY"], "ALL_PROXY"),
-        (["ALL_PROXY", "all_proxy"], "all_proxy"),
-        (["all_proxy", "HTTPS_PROXY"], "HTTPS_PROXY"),
-        (["HTTPS_PROXY", "https_proxy"], "https_proxy"),
+        ([], {}, None),
+        (["HTTP_PROXY"], {}, None),
+        (["HTTPS_PROXY"], {}, "HTTPS_PROXY"),
+        (["ALL_PROXY"], {}, "ALL_PROXY"),
+        (["ALL_PROXY", "all_proxy"], {}, "all_proxy"),
+        (["all_proxy", "HTTPS_PROXY"], {}, "HTTPS_PROXY"),
+        (["HTTPS_PROXY", "https_proxy"], {}, "https_proxy"),
+        *((["HTTPS_PROXY"], {"https_proxy": text, "no_proxy": text}, "HTTPS_PROXY") for text in ("", " ")),
+        *((["HTTPS_PROXY"], {"no_proxy": text, "NO_PROXY": "gateway.example"}, None) for text in ("", " ")),
+        (["HTTPS_PROXY"], {"no_proxy": "x", "NO_PROXY": "gateway.example"}, "HTTPS_PROXY"),
+        ([], {"ALL_PROXY": "socks5://proxy.example", "NO_PROXY": "*"}, None),
     ],
 )
-def test_variables(names: list[str], expected: str | None) -> None:
-    """The scheme's variable precedes ALL_PROXY, lower case precedes upper case."""
-    assert expected == variable_for(URL, **dict.fromkeys(names, PROXY))
+def test_variables(names: list[str], more: dict[str, str], expected: str | None) -> None:
+    """The scheme's variable precedes ALL_PROXY, lower case upper case; an empty one counts as unset."""
+    assert expected == variable_for(**dict.fromkeys(names, PROXY), **more)
 
 
 def test_variable_of_plain_http() -> None:
     """An http:// request uses HTTP_PROXY."""
-    environ = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "http://other.example"}
-
-    assert "HTTP_PROXY" == variable_for("http://gateway.example/", **environ)
-
-
-@pytest.mark.parametrize("text", ["", " "])
-def test_empty_variable(text: str) -> None:
-    """An empty variable counts as unset."""
-    assert "HTTPS_PROXY" == variable_for(URL, https_proxy=text, HTTPS_PROXY=PROXY, no_proxy=text)
-    assert variable_for(URL, HTTPS_PROXY=PROXY, no_proxy=text, NO_PROXY="gateway.example") is None
-
-
-def test_lower_case_no_proxy_wins() -> None:
-    """no_proxy precedes NO_PROXY."""
-    assert "HTTPS_PROXY" == variable_for(URL, HTTPS_PROXY=PROXY, no_proxy="x", NO_PROXY="gateway.example")
+    assert "HTTP_PROXY" == variable_for("http://gateway.example/", HTTP_PROXY=PROXY, HTTPS_PROXY="http://x")
 
 
 @pytest.mark.parametrize(
@@ -98,14 +96,10 @@ def test_loopback(host: str) -> None:
 @pytest.mark.parametrize(
     ("value", "url", "text"),
     [
-        ("proxy.example:3128", "http://proxy.example:3128", "http://proxy.example:3128 from HTTPS_PROXY"),
+        (HOST, PROXY, f"{PROXY} from HTTPS_PROXY"),
         (" http://proxy.example/ ", "http://proxy.example/", "http://proxy.example from HTTPS_PROXY"),
         ("https://[::1]:3128", "https://[::1]:3128", "https://[::1]:3128 from HTTPS_PROXY"),
-        (
-            "http://me:p@ss@proxy.example:3128",
-            "http://me:p%40ss@proxy.example:3128",
-            "http://***@proxy.example:3128 from HTTPS_PROXY",
-        ),
+        (f"http://me:p@ss@{HOST}", f"http://me:p%40ss@{HOST}", f"http://***@{HOST} from HTTPS_PROXY"),
     ],
 )
 def test_address(value: str, url: str, text: str) -> None:
@@ -132,42 +126,12 @@ def test_address(value: str, url: str, text: str) -> None:
 )
 def test_malformed(value: str) -> None:
     """An invalid URL is the outcome `proxy`, with the variable and without its value."""
-    with pytest.raises(GatewayError) as caught:
-        proxy_for(URL, {"HTTPS_PROXY": value})
-
-    assert (Outcome.PROXY, "HTTPS_PROXY is not a URL such as http://proxy.example:3128") == (
-        caught.value.outcome,
-        caught.value.detail,
-    )
-    assert not caught.value.is_transient
+    expected = "HTTPS_PROXY is not a URL such as http://proxy.example:3128"
+    assert (Outcome.PROXY, expected, False) == error_of(HTTPS_PROXY=value)
 
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h", "ftp"])
 def test_unsupported_scheme(scheme: str) -> None:
     """Another scheme is the outcome `proxy`, with variable and scheme."""
-    with pytest.raises(GatewayError) as caught:
-        proxy_for(URL, {"ALL_PROXY": f"{scheme}://me:secret@proxy.example:1080"})
-
     expected = f"ALL_PROXY names a {scheme}:// proxy: only http:// and https:// proxies are supported"
-    assert (Outcome.PROXY, expected) == (caught.value.outcome, caught.value.detail)
-
-
-def test_unused_proxy() -> None:
-    """An unsupported proxy that NO_PROXY excludes is ignored."""
-    assert proxy_for(URL, {"ALL_PROXY": "socks5://proxy.example", "NO_PROXY": "*"}) is None
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("localhost", True),
-        ("x.localhost", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("localhost.example", False),
-        ("192.0.2.1", False),
-    ],
-)
-def test_is_loopback(host: str, expected: bool) -> None:
-    """Names and addresses of the loopback."""
-    assert expected is is_loopback(host)
+    assert (Outcome.PROXY, expected, False) == error_of(ALL_PROXY=f"{scheme}://me:secret@proxy.example:1080")

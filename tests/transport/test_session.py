@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from exporter.errors import GatewayError, Outcome
+from exporter.transport.auth import HeaderAuth
 from exporter.transport.authorities import Authorities
 from exporter.transport.connections import ActiveConnection
 from exporter.transport.failures import check_status
-from exporter.transport.session import ProxiedSession, Session, ca_bundle
+from exporter.transport.session import ProxiedSession, Session
 from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, State
 from tests.forwarder import Forwarder
+from tests.http_server import free_port
 from tests.replay import STATS, ReplayGateway, answer, recorded_body
 
 PATH = "/x"
@@ -36,11 +38,18 @@ def get(
         return response.content
 
 
-def error(url: str, is_from_server: bool = True, authorities: Authorities | None = None) -> GatewayError:
+def error(url: str, is_from_server: bool = True, **options: Any) -> GatewayError:
     """Return the error of a failed request."""
     with pytest.raises(GatewayError) as caught:
-        get(url, is_from_server, authorities=authorities)
+        get(url, is_from_server, **options)
     return caught.value
+
+
+def proxy_error(url: str) -> tuple[str, bool]:
+    """Return the detail of a failure of the proxy, and whether it is transient."""
+    failure = error(url)
+    assert Outcome.PROXY is failure.outcome
+    return failure.detail, failure.is_transient
 
 
 @pytest.fixture
@@ -54,6 +63,19 @@ def proxy(gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
 def shown(proxy: Forwarder) -> str:
     """Return the text of the proxy in messages."""
     return f"http://***@{proxy.address} from ALL_PROXY"
+
+
+def test_requests_of_a_session() -> None:
+    """Each request has the current header of `auth` and the target of its URL, and no cookie of an answer."""
+    headers = iter(("one", None, "three"))
+    bodies = {path: answer(200, b"[]", set_cookie="a=b") for path in (STATS, PATH)}
+    with ReplayGateway(bodies) as gateway, Session(ActiveConnection()) as session:
+        session.auth = HeaderAuth(lambda: next(headers))
+        for path in (STATS, STATS, PATH):
+            session.open(gateway.url + path, TIMEOUT, None).close()
+
+        asked = [(one.path, one.authorization, one.headers.get("Cookie")) for one in gateway.asked]
+    assert [(STATS, "one", None), (STATS, None, None), (PATH, "three", None)] == asked
 
 
 def test_forwarded(proxy: Forwarder) -> None:
@@ -93,7 +115,7 @@ def test_failures_in_the_tunnel(server: Gateway, authorities: Authorities) -> No
     server.become(State({STATS: Says(answer(407))}, tls=Tls.WRONG_NAME))
 
     assert Outcome.TLS is untrusted.outcome
-    assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities).outcome
+    assert Outcome.CLIENT_ERROR is error(SECURE, False, authorities=authorities).outcome
 
 
 def test_direct(proxy: Forwarder, gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +135,8 @@ def test_connect_refused_by_the_proxy(proxy: Forwarder, status: int, is_transien
     """A refused tunnel names the proxy and its status; 502, 503 and 504 are transient."""
     proxy.refusal = answer(status, b"secret page")
 
-    failure = error(SECURE)
-
-    assert (Outcome.PROXY, f"{shown(proxy)}: HTTP status {status} to CONNECT", is_transient) == (
-        failure.outcome,
-        failure.detail,
-        failure.is_transient,
-    )
+    expected = f"{shown(proxy)}: HTTP status {status} to CONNECT"
+    assert (expected, is_transient) == proxy_error(SECURE)
 
 
 @pytest.mark.parametrize(
@@ -135,25 +152,16 @@ def test_connect_answered_by_nonsense(proxy: Forwarder, refusal: bytes, detail: 
     """An invalid answer to CONNECT names the proxy."""
     proxy.refusal = refusal
 
-    failure = error(SECURE)
-
-    assert (Outcome.PROXY, f"{shown(proxy)}: {detail}") == (failure.outcome, failure.detail)
+    assert f"{shown(proxy)}: {detail}" == proxy_error(SECURE)[0]
 
 
 @pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
 def test_dead_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that does not listen is named, and transient."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("ALL_PROXY", address)
 
-    failure = error(url)
-
-    assert (Outcome.PROXY, f"http://{address} from ALL_PROXY: Connection refused", True) == (
-        failure.outcome,
-        failure.detail,
-        failure.is_transient,
-    )
+    assert (f"http://{address} from ALL_PROXY: Connection refused", True) == proxy_error(url)
 
 
 @pytest.mark.parametrize("url", [PLAIN, SECURE], ids=["plain", "TLS"])
@@ -161,74 +169,41 @@ def test_unknown_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy name that does not resolve is not reported as the server's."""
     monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:3128")
 
-    failure = error(url)
+    detail, is_transient = proxy_error(url)
 
-    assert (Outcome.PROXY, True) == (failure.outcome, failure.is_transient)
-    assert failure.detail.startswith("http://proxy.invalid:3128 from ALL_PROXY: ")
+    assert detail.startswith("http://proxy.invalid:3128 from ALL_PROXY: ")
+    assert is_transient
 
 
 def test_proxy_without_tls(proxy: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS to a proxy without TLS is a failure of the proxy, and not transient."""
     monkeypatch.setenv("ALL_PROXY", f"https://{proxy.address}")
 
-    failure = error(SECURE)
-
-    expected = f"https://{proxy.address} from ALL_PROXY: wrong version number"
-    assert (Outcome.PROXY, expected, False) == (failure.outcome, failure.detail, failure.is_transient)
+    assert (f"https://{proxy.address} from ALL_PROXY: wrong version number", False) == proxy_error(SECURE)
 
 
 def test_authentication_required(proxy: Forwarder) -> None:
     """Status 407 of a forwarded request is the proxy's."""
     proxy.refusal = answer(407, b"{}", x_request_id="req_1")
 
-    failure = error(PLAIN)
-
-    assert (Outcome.PROXY, f"{shown(proxy)}: HTTP status 407") == (failure.outcome, failure.detail)
-
-
-@pytest.mark.parametrize(("is_from_server", "outcome"), [(True, Outcome.FORBIDDEN), (False, Outcome.PROXY)])
-def test_page_of_the_proxy(proxy: Forwarder, is_from_server: bool, outcome: Outcome) -> None:
-    """The caller decides whether a response is the server's or the proxy's."""
-    proxy.refusal = answer(403)
-
-    assert outcome is error(PLAIN, is_from_server).outcome
-
-
-def test_status_without_a_proxy(gateway: ReplayGateway) -> None:
-    """Without a proxy, no status is a failure of one."""
-    gateway.answers[STATS] = answer(407)
-    required = error(gateway.url)
-    gateway.answers[STATS] = answer(403)
-
-    assert (Outcome.CLIENT_ERROR, Outcome.FORBIDDEN) == (required.outcome, error(gateway.url, False).outcome)
+    assert f"{shown(proxy)}: HTTP status 407" == proxy_error(PLAIN)[0]
 
 
 def test_silent_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that accepts and does not answer is a timeout."""
     with ReplayGateway(silent=True) as silent:
         monkeypatch.setenv("ALL_PROXY", silent.url)
-        with pytest.raises(GatewayError) as caught:
-            get(SECURE, timeout=0.2)
 
-    assert Outcome.TIMEOUT is caught.value.outcome
-
-
-@pytest.fixture
-def peer() -> Iterator[Gateway]:
-    """A server with a certificate of a private authority."""
-    with Gateway() as running:
-        running.become(State({PATH: Says(answer(200, b"ok"))}, tls=Tls.GOOD))
-        yield running
+        assert Outcome.TIMEOUT is error(SECURE, timeout=0.2).outcome
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_authorities_of_the_environment(
-    peer: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_authorities_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A `ProxiedSession` ignores the authorities of the environment."""
     authority = str(write_authority(tmp_path / "ca.pem"))
     monkeypatch.setenv(name, authority)
-    with ProxiedSession() as session:
+    with Gateway() as peer, ProxiedSession() as session:
+        peer.become(State({PATH: Says(answer(200, b"ok"))}, tls=Tls.GOOD))
         with pytest.raises(requests.exceptions.SSLError):
             session.get(f"https://{peer.address}{PATH}", timeout=5)
         monkeypatch.setenv(name, str(tmp_path / "nothing.pem"))
@@ -247,9 +222,3 @@ def test_proxies_of_the_environment(gateway: ReplayGateway, monkeypatch: pytest.
         session.get(f"{gateway.url}{PATH}", timeout=5)
 
     assert ["http://collector.example/x", PATH] == gateway.targets
-
-
-def test_ca_bundle(tmp_path: Path) -> None:
-    """`verify` is always a path, so that requests does not read the environment."""
-    assert str(tmp_path) == ca_bundle(Authorities("SSL_CERT_DIR", tmp_path))
-    assert Path(ca_bundle(None)).is_file()

@@ -1,4 +1,4 @@
-"""The Helm chart's files, among each other and beside the project's: what can be said without helm."""
+"""The Helm chart's files agree with each other and with the project; without helm."""
 
 from __future__ import annotations
 
@@ -28,27 +28,31 @@ ELSEWHERE = {
     "METRICS_HOST": "the pod's own addresses are right",
     "WEB_CONFIG_FILE": "webConfig",
     "CUSTOM_METRICS_FILE": "extraEnv, with a volume",
+    "PROMETHEUS_USER": "extraEnv",
+    **dict.fromkeys(
+        ("PROMETHEUS_PASSWORD", "PROMETHEUS_PASSWORD_FILE"), "extraEnv, a Secret or a volume of one"
+    ),
 }
-"""Settings of the exporter that are no `settings` of the chart, and where they come from."""
+"""Variables of the exporter that are not `settings` of the chart, and where they come from."""
+IN_EXTRA_ENV = {name for name, where in ELSEWHERE.items() if where.startswith("extraEnv")}
 OPENTELEMETRY = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"}
 
 Tree = Mapping[str, Any]
 
 
 def load(path: Path) -> Any:
-    """Return what a YAML or JSON file holds."""
+    """Return the content of a YAML or JSON file."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 VALUES: Tree = load(CHART / "values.yaml")
-SCHEMA: Tree = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+SCHEMA: Tree = load(CHART / "values.schema.json")
+RULES = "".join(path.read_text(encoding="utf-8") for path in RULE_FILES)
 
 
 def comments() -> Mapping[str, str]:
     """Return the comment above each key of values.yaml, by the key's path."""
-    found: dict[str, str] = {}
-    path: list[str] = []
-    above: list[str] = []
+    found, path, above = dict[str, str](), list[str](), list[str]()
     for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
         text = line.strip()
         if text.startswith("# "):
@@ -63,20 +67,18 @@ def comments() -> Mapping[str, str]:
 
 
 def described(schema: Tree, values: Tree, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Yield path, description and default of every value; a group of values has none."""
+    """Yield path, description and default of every value; a group of values has no default."""
     for name, part in schema["properties"].items():
         if name == "global":
             continue
-        path, default = f"{prefix}{name}", values[name]
-        if "properties" in part:
-            yield path, part["description"], None
-            yield from described(part, default, f"{path}.")
-        else:
-            yield path, part["description"], default
+        path, is_group = f"{prefix}{name}", "properties" in part
+        yield path, part["description"], None if is_group else values[name]
+        if is_group:
+            yield from described(part, values[name], f"{path}.")
 
 
 def objects(schema: Any) -> Iterator[Tree]:
-    """Yield every part of the schema that has properties of its own."""
+    """Yield every part of the schema with properties."""
     if isinstance(schema, dict):
         if isinstance(schema.get("properties"), dict):
             yield schema
@@ -85,7 +87,7 @@ def objects(schema: Any) -> Iterator[Tree]:
 
 
 def paths(values: Tree, prefix: str = "") -> Iterator[str]:
-    """Yield the path of every value that is set, of groups and free maps as well."""
+    """Yield the path of every value, including groups and free maps."""
     for name, value in values.items():
         yield f"{prefix}{name}"
         if isinstance(value, dict):
@@ -100,58 +102,42 @@ def row(path: str, meaning: str, default: Any) -> str:
 
 @pytest.mark.parametrize("folder", COPIES)
 def test_copies(folder: str) -> None:
-    """A chart reads only what is in its folder: `make chart` copied the newest rules and dashboards there."""
+    """The chart has the current rules and dashboards (`make chart`), in files that its templates match."""
     copies = {path.name: path.read_bytes() for path in (CHART / "files" / folder).iterdir()}
 
     assert {path.name: path.read_bytes() for path in COPIES[folder].iterdir()} == copies
-
-
-def test_every_rule_file_is_found() -> None:
-    """The template takes files by a pattern; none has another ending."""
-    assert {".yml"} == {path.suffix for path in RULE_FILES}
-    assert {".json"} == {path.suffix for path in COPIES["dashboards"].iterdir()}
+    assert {".yml" if folder == "rules" else ".json"} == {Path(name).suffix for name in copies}
 
 
 def test_every_job_of_the_rules_is_a_value() -> None:
-    """The chart replaces every name of a job that a rule contains."""
+    """The chart replaces the name of every job in a rule."""
     template = (CHART / "templates/_rules.tpl").read_text(encoding="utf-8")
-    texts = "".join(path.read_text(encoding="utf-8") for path in RULE_FILES)
-    jobs = set(re.findall(r'job=~?"([^"%]+)"', texts))
+    jobs = set(re.findall(r'job=~?"([^"%]+)"', RULES))
 
     assert "provider_metrics" in jobs
     assert [] == sorted(job for job in jobs if f'"{job}"' not in template)
 
 
 def test_versions() -> None:
-    """Chart and application are the exporter's version."""
+    """Chart, application and the image on the page have the exporter's version."""
     chart = load(CHART / "Chart.yaml")
-
-    assert (SERVICE_NAME, __version__, __version__) == (chart["name"], chart["version"], chart["appVersion"])
-
-
-def test_version_of_the_page() -> None:
-    """The image that the page builds is the one that the chart names."""
     page = (ROOT / "docs/deployment/kubernetes.md").read_text(encoding="utf-8")
 
+    assert (SERVICE_NAME, __version__, __version__) == (chart["name"], chart["version"], chart["appVersion"])
     assert {__version__} == set(re.findall(rf"{SERVICE_NAME}:(\S+)", page))
 
 
 def test_settings() -> None:
-    """Every variable of the exporter is a setting of the chart, or is given by another value."""
-    own = {variable.name for variable in VARIABLES} - set(ELSEWHERE)
-
-    assert own | OPENTELEMETRY == set(VALUES["settings"])
-
-
-def test_settings_are_not_given_twice() -> None:
-    """What the chart sets itself is refused as an additional variable."""
+    """Every variable is a setting of the chart or another value, and is refused in `extraEnv`."""
     refused = SCHEMA["properties"]["extraEnv"]["items"]["properties"]["name"]["not"]["enum"]
 
-    assert set(VALUES["settings"]) | set(ELSEWHERE) - {"CUSTOM_METRICS_FILE"} == set(refused)
+    own = {variable.name for variable in VARIABLES} - set(ELSEWHERE)
+    assert own | OPENTELEMETRY == set(VALUES["settings"])
+    assert set(VALUES["settings"]) | set(ELSEWHERE) - IN_EXTRA_ENV == set(refused)
 
 
 def test_meanings_of_settings() -> None:
-    """A setting means in the chart what it means to the exporter, as far as the chart says it."""
+    """The description of a setting begins like that of the variable."""
     meanings = {variable.name: variable.meaning for variable in VARIABLES}
     for name in sorted(set(VALUES["settings"]) - OPENTELEMETRY):
         first_sentence = re.split(r"\.(?: |$)", comments()[f"settings.{name}"])[0]
@@ -165,47 +151,45 @@ def test_every_value_is_described() -> None:
 
 
 def test_every_default_is_in_the_schema() -> None:
-    """The schema has all values, and values.yaml has all that the schema has."""
-    listed = {path for path, _, _ in described(SCHEMA, VALUES)}
-    free = {path for path, _, default in described(SCHEMA, VALUES) if isinstance(default, dict)}
+    """The schema has exactly the values of values.yaml."""
+    values = list(described(SCHEMA, VALUES))
+    free = tuple(f"{path}." for path, _, default in values if isinstance(default, dict))
 
-    assert listed == {
-        path for path in paths(VALUES) if not any(path.startswith(f"{owner}.") for owner in free)
-    }
+    assert {path for path, *_ in values} == {path for path in paths(VALUES) if not path.startswith(free)}
 
 
 def test_schema_is_strict() -> None:
-    """Wherever the schema names values, a misspelt one is refused."""
+    """The schema refuses unknown values everywhere."""
     assert [] == [part for part in objects(SCHEMA) if part.get("additionalProperties") is not False]
 
 
 def test_readme() -> None:
-    """The chart's README lists every value as values.yaml has it, and no other."""
-    rows = [row(*value) for value in described(SCHEMA, VALUES)]
+    """The chart's README lists exactly the values of values.yaml."""
     readme = (CHART / "README.md").read_text(encoding="utf-8")
 
+    rows = [row(*value) for value in described(SCHEMA, VALUES)]
     assert rows == [line for line in readme.splitlines() if line.startswith("| `")]
 
 
 def test_full_values_set_everything() -> None:
-    """What the tests render in full names every value, but those that would exclude others."""
+    """The full values for tests set every value, except those that exclude others."""
     others = {"fullnameOverride", "adminKey.as", "serviceAccount.create"}
-    full = set(paths(load(CHART / "ci/full-values.yaml")))
 
+    full = set(paths(load(CHART / "ci/full-values.yaml")))
     assert others == {path for path, _, _ in described(SCHEMA, VALUES)} - full
 
 
-def test_scaled_out_loki_has_the_same_limits() -> None:
-    """Loki on object storage keeps records for as long, and with the same labels, as the one with a disk."""
-    own, scaled = load(ROOT / "loki/loki.yaml"), load(HELM / "scale-out/loki.yaml")
+def test_scaled_out_loki() -> None:
+    """Loki on object storage has the retention and the labels of the one with a disk."""
+    own, scaled = load(ROOT / "loki/loki.yaml"), load(HELM / "scale-out/loki.yaml")["loki"]
 
-    assert own["limits_config"] == scaled["loki"]["limits_config"]
+    assert own["limits_config"] == scaled["limits_config"]
     (period,) = own["schema_config"]["configs"]
-    assert [{**period, "object_store": "s3"}] == scaled["loki"]["schemaConfig"]["configs"]
+    assert [{**period, "object_store": "s3"}] == scaled["schemaConfig"]["configs"]
 
 
-def test_scaled_out_tempo_makes_the_same_metrics() -> None:
-    """Tempo on object storage keeps traces for as long, and makes the same metrics of them."""
+def test_scaled_out_tempo() -> None:
+    """Tempo on object storage has the retention and the metrics of the one with a disk."""
     own, scaled = load(ROOT / "tempo/tempo.yaml"), load(HELM / "scale-out/tempo.yaml")["tempo"]
     defaults = own["overrides"]["defaults"]
 
@@ -214,10 +198,9 @@ def test_scaled_out_tempo_makes_the_same_metrics() -> None:
     assert defaults["compaction"]["block_retention"] == scaled["retention"]
 
 
-def test_scaled_out_prometheus_keeps_what_rules_look_back_to() -> None:
-    """The longest window of a rule is within the retention."""
-    texts = "".join(path.read_text(encoding="utf-8") for path in RULE_FILES)
-    days = max(int(days) for days in re.findall(r"\[(\d+)d", texts))
+def test_scaled_out_prometheus() -> None:
+    """The longest range of a rule is shorter than the retention."""
     spec = load(HELM / "scale-out/kube-prometheus-stack.yaml")["prometheus"]["prometheusSpec"]
 
+    days = max(int(days) for days in re.findall(r"\[(\d+)d", RULES))
     assert days < int(spec["retention"].removesuffix("d"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,17 @@ SCRIPT = ROOT / ".ci/dotenv.py"
 PRINT = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('T_')}))"
 
 
+def run(command: Sequence[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder."""
+    env = {"PATH": os.environ["PATH"], **variables}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+
+
 def start(folder: Path, text: str | bytes | None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Start a program that prints the variables with the prefix T_."""
     if text is not None:
         (folder / ".env").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return subprocess.run(
-        [sys.executable, SCRIPT, sys.executable, "-c", PRINT],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run([sys.executable, str(SCRIPT), sys.executable, "-c", PRINT], folder, **variables)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +75,19 @@ def test_invalid_file(tmp_path: Path, text: str | bytes, problem: str) -> None:
     assert (2, f".env cannot be used: {problem}\n", "") == (result.returncode, result.stderr, result.stdout)
 
 
-def test_precedence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "variables", "message"),
+    [
+        ("T_A=hush\nT_B=hush\nT_C=", {"T_A": "hush", "T_B": "shell", "T_C": ""}, "Read from .env: T_A\n"),
+        (None, {"T_B": "shell"}, ""),
+    ],
+    ids=["file", "no file"],
+)
+def test_precedence(tmp_path: Path, text: str | None, variables: dict[str, str], message: str) -> None:
     """Variables of the shell take precedence; names of the file's variables are printed."""
-    result = start(tmp_path, "T_A=hush\nT_B=hush\nT_C=", T_B="shell")
+    result = start(tmp_path, text, T_B="shell")
 
-    assert {"T_A": "hush", "T_B": "shell", "T_C": ""} == json.loads(result.stdout)
-    assert "Read from .env: T_A\n" == result.stderr
-
-
-def test_without_a_file(tmp_path: Path) -> None:
-    """Without the file the program starts without a message."""
-    result = start(tmp_path, None, T_A="shell")
-
-    assert ("", {"T_A": "shell"}) == (result.stderr, json.loads(result.stdout))
+    assert (variables, message) == (json.loads(result.stdout), result.stderr)
 
 
 def test_make_run(tmp_path: Path) -> None:
@@ -97,21 +96,8 @@ def test_make_run(tmp_path: Path) -> None:
     (tmp_path / ".venv/run.stamp").touch()
     (tmp_path / ".ci").symlink_to(ROOT / ".ci")
     (tmp_path / ".env").write_text("LOG_LEVEL=loud\n")
-    result = subprocess.run(
-        [
-            "make",
-            f"--file={ROOT / 'Makefile'}",
-            "--old-file=.venv/run.stamp",
-            f"BIN={Path(sys.executable).parent}",
-            "run",
-        ],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    options = (f"--file={ROOT}/Makefile", "--old-file=.venv/run.stamp", f"BIN={Path(sys.executable).parent}")
+    result = run(["make", *options, "run"], tmp_path, PYTHONPATH=str(ROOT))
 
     assert 2 == result.returncode
     assert result.stderr.startswith("Read from .env: LOG_LEVEL\n")

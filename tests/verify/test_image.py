@@ -1,4 +1,4 @@
-"""The Dockerfiles and .dockerignore: what reaches the image, and whether the program runs from it."""
+"""The Dockerfiles and .dockerignore: which files are in the image, and whether the program runs from it."""
 
 from __future__ import annotations
 
@@ -22,49 +22,40 @@ from tests.replay import ReplayGateway
 
 ROOT = Path(__file__).parents[2]
 SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN|CREDENTIAL", re.IGNORECASE)
-NOT_OF_THE_TREE = frozenset(
-    {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
-)
+CACHES = (".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__")
 STAGES = parse(ROOT / "Dockerfile")
 FINAL = STAGES[-1]
 COPIES = copies(STAGES)
-RAILWAY = copies(
-    [stage for path in sorted((ROOT / "deploy" / "railway").glob("*/Dockerfile")) for stage in parse(path)]
-)
+RAILWAY = copies([stage for path in ROOT.glob("deploy/railway/*/Dockerfile") for stage in parse(path)])
 """Copied into the images for Railway, which are built from the same folder."""
 ENVIRONMENT = pairs([text for stage in STAGES if stage.name == FINAL.base for text in stage.all("ENV")])
-PATTERNS = [
-    line
-    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    if line and not line.startswith("#")
-]
+IGNORE = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+PATTERNS = [line for line in IGNORE if line and not line.startswith("#")]
 IMPORT_ALL = """
 import importlib, importlib.resources, pkgutil, exporter
 modules = [module for module in pkgutil.walk_packages(exporter.__path__, "exporter.")]
 names = [module.name for module in modules if not (module.ispkg or module.name == "exporter.__main__")]
 for name in names:
     importlib.import_module(name)
-assert importlib.resources.files("exporter.web").joinpath("status.html").read_text("utf-8")
+from exporter.web.page.pages import StatusPage
+assert StatusPage(60).headers
 print(exporter.__file__, len(names))
 """
-
 REPORT_WRITES = """
 import os, sys
-
 def report(event, arguments):
     opened = event == "open" and isinstance(arguments[2], int)
     writes = opened and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if writes or event in ("os.mkdir", "os.rename", "os.remove", "os.symlink", "os.link"):
         print("writes", arguments[0], flush=True)
-
 sys.addaudithook(report)
 open(os.devnull, "w").close()
 """
 """Prints the name of every file that the process writes; writes one file, to show that it works."""
 
 
-def let_in(path: PurePosixPath) -> bool:
-    """Return whether .dockerignore lets the builder see a file: the last pattern that matches decides."""
+def is_visible(path: PurePosixPath) -> bool:
+    """Return whether .dockerignore includes a file: the last matching pattern decides."""
     result = True
     for pattern in PATTERNS:
         expression = re.escape(pattern.lstrip("!")).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
@@ -76,11 +67,9 @@ def let_in(path: PurePosixPath) -> bool:
 def files(folder: Path) -> Iterator[PurePosixPath]:
     """Yield every file of the project below a folder, relative to the project."""
     for path in folder.iterdir():
-        if path.name in NOT_OF_THE_TREE:
-            continue
-        if path.is_dir():
+        if path.is_dir() and path.name not in CACHES:
             yield from files(path)
-        else:
+        elif path.name not in CACHES:
             yield PurePosixPath(path.relative_to(ROOT).as_posix())
 
 
@@ -89,7 +78,7 @@ def copied(pairs: Sequence[Sequence[str]]) -> Iterator[tuple[Path, PurePosixPath
     for source, target in pairs:
         path = ROOT / source
         if path.is_dir():
-            inside = (ROOT / name for name in files(path) if let_in(name))
+            inside = (ROOT / name for name in files(path) if is_visible(name))
             yield from ((name, PurePosixPath(target) / name.relative_to(path)) for name in inside)
         else:
             yield path, PurePosixPath(target)
@@ -105,30 +94,23 @@ def image(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(image: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the image's working directory, with the image's environment only."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=image / FINAL.one("WORKDIR").lstrip("/"),
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(image: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run Python in the image's working directory with its environment; return code, output and errors."""
+    folder, command = image / FINAL.one("WORKDIR").lstrip("/"), [sys.executable, *arguments]
+    result = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    return result.returncode, result.stdout, result.stderr
 
 
 def test_bases_are_pinned() -> None:
-    """Every stage starts from a full release of Python or from an earlier stage."""
+    """Every stage is based on a full release of Python or on an earlier stage."""
     names = [stage.name for stage in STAGES]
-    foreign = [stage.base for number, stage in enumerate(STAGES) if stage.base not in names[:number]]
+    (base,) = [stage.base for number, stage in enumerate(STAGES) if stage.base not in names[:number]]
 
-    assert [] == [base for base in foreign if not re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base)]
-    assert 1 == len(foreign)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base)
 
 
 def test_packages_are_checked_by_hash() -> None:
-    """The installation takes the pinned requirements by hash, and only wheels."""
+    """The installation uses the pinned requirements with hashes, and only wheels."""
     (install,) = [text for stage in STAGES for text in stage.all("RUN") if " install " in text]
 
     assert {"--require-hashes", "--only-binary=:all:"} <= set(install.split())
@@ -159,11 +141,10 @@ def test_no_secret() -> None:
 
 
 def test_fits_every_architecture() -> None:
-    """The file names no architecture."""
+    """The file contains no architecture."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").lower()
 
-    named = ("--platform", "amd64", "arm64", "x86_64", "aarch64", "manylinux")
-    assert [] == [word for word in named if word in text]
+    assert [] == re.findall("--platform|amd64|arm64|x86_64|aarch64|manylinux", text)
 
 
 def test_metadata() -> None:
@@ -174,12 +155,11 @@ def test_metadata() -> None:
     assert __version__ == pairs(FINAL.all("ARG"))["VERSION"]
     assert (port, "SIGTERM") == (FINAL.one("EXPOSE"), FINAL.one("STOPSIGNAL"))
     assert [*json.loads(FINAL.one("ENTRYPOINT")), "healthcheck"] == json.loads(command)
-    assert {"--interval", "--timeout", "--start-period", "--retries"} == {
-        option.split("=")[0] for option in options.split()
-    }
+    used = {option.split("=")[0] for option in options.split()}
+    assert {"--interval", "--timeout", "--start-period", "--retries"} == used
 
 
-def test_root_may_be_read_only(gateway: ReplayGateway) -> None:
+def test_read_only_root(gateway: ReplayGateway) -> None:
     """With the image's environment the program writes no file while it polls, responds and stops."""
     settings = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "test-admin-key", "METRICS_PORT": "0"}
 
@@ -193,50 +173,34 @@ def test_root_may_be_read_only(gateway: ReplayGateway) -> None:
     assert [f"writes {os.devnull}\n"] == [line for line in running.output if line.startswith("writes")]
 
 
-def test_whole_package_is_copied() -> None:
-    """Every file of the package is copied."""
-    package = {ROOT / name for name in files(ROOT / "exporter")}
+def test_build_context() -> None:
+    """The builder gets exactly the files that are copied: the whole package, no .env, tests or history."""
+    package = {path for path, _ in copied(COPIES)} - {ROOT / "requirements" / "run.txt"}
 
-    assert package == {path for path, _ in copied(COPIES)} - {ROOT / "requirements" / "run.txt"}
-
-
-def test_nothing_else_is_let_in() -> None:
-    """The builder sees exactly the files that are copied: no .env, no tests, no history."""
-    expected = {path for path, _ in copied(COPIES + RAILWAY)}
-
-    assert expected == {ROOT / name for name in files(ROOT) if let_in(name)}
-    assert [] == [name for name in (".env", ".git/config", "exporter/x.pyc") if let_in(PurePosixPath(name))]
+    assert package == {ROOT / name for name in files(ROOT / "exporter")}
+    assert {path for path, _ in copied(COPIES + RAILWAY)} == {
+        ROOT / name for name in files(ROOT) if is_visible(name)
+    }
+    hidden = (".env", ".git/config", "exporter/x.pyc")
+    assert [] == [name for name in hidden if is_visible(PurePosixPath(name))]
 
 
-def test_program_runs_from_the_copied_files(image: Path) -> None:
-    """The entry point runs with the copied files only."""
-    _, *arguments = json.loads(FINAL.one("ENTRYPOINT"))
+def test_entry_point_and_health_check(image: Path) -> None:
+    """Both commands run with the copied files only; the check fails while no exporter listens."""
+    _, *entry_point = json.loads(FINAL.one("ENTRYPOINT"))
+    _, *health_check = json.loads(FINAL.one("HEALTHCHECK").partition("CMD ")[2])
+    code, _, errors = run(image, *health_check)
 
-    result = run(image, *arguments, "--version")
-
-    assert (0, f"provider-metrics-exporter {__version__}\n", "") == (
-        result.returncode,
-        result.stdout,
-        result.stderr,
-    )
+    assert (0, f"provider-metrics-exporter {__version__}\n", "") == run(image, *entry_point, "--version")
+    assert (1, "no answer on port 8001") == (code, errors.partition(":")[0])
 
 
-def test_health_check_runs_from_the_copied_files(image: Path) -> None:
-    """The command of HEALTHCHECK runs, and fails while no exporter listens."""
-    _, *arguments = json.loads(FINAL.one("HEALTHCHECK").partition("CMD ")[2])
-
-    result = run(image, *arguments)
-
-    assert (1, "no answer on port 8001") == (result.returncode, result.stderr.partition(":")[0])
-
-
-def test_modules_import_from_the_copied_files(image: Path) -> None:
-    """Every module can be imported and the template be read, and that writes no file."""
+def test_imports(image: Path) -> None:
+    """Every module and the template can be loaded, and that writes no file."""
     before = sorted(image.rglob("*"))
 
-    result = run(image, "-c", IMPORT_ALL)
+    _, output, errors = run(image, "-c", IMPORT_ALL)
 
     modules = [path for path, _ in copied(COPIES) if path.suffix == ".py" and not path.stem.startswith("__")]
-    assert "" == result.stderr
-    assert f"{image}/app/exporter/__init__.py {len(modules)}\n" == result.stdout
+    assert ("", f"{image}/app/exporter/__init__.py {len(modules)}\n") == (errors, output)
     assert before == sorted(image.rglob("*"))

@@ -16,14 +16,9 @@ from exporter import __version__
 
 ROOT = Path(__file__).parents[2]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-SOURCE = "exporter/__init__.py"
-FOLLOWERS = {
-    "Dockerfile",
-    "docker-compose.yml",
-    "deploy/helm/provider-metrics-exporter/Chart.yaml",
-    "docs/deployment/kubernetes.md",
-}
-"""Files that repeat the version, because their readers cannot import it."""
+CHART = "deploy/helm/provider-metrics-exporter/Chart.yaml"
+FILES = {"exporter/__init__.py", "Dockerfile", "docker-compose.yml", CHART, "docs/deployment/kubernetes.md"}
+"""Files that contain the version, because their readers cannot import it."""
 NOT_OURS = ("requirements/", "CHANGELOG.md", "docs/doctor.md", "tests/golden/")
 """Files that may contain the same number for another reason."""
 IGNORED = (".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()))
@@ -46,20 +41,13 @@ def is_ignored(path: Path) -> bool:
     )
 
 
-def naming(text: str) -> set[str]:
-    """Return the files of the tree that contain a text as a separate number."""
-    number = re.compile(rf"(?<![0-9.]){re.escape(text)}(?![0-9.])".encode())
-    ours = (name for name in files() if not name.startswith(NOT_OURS))
-    return {name for name in ours if number.search((ROOT / name).read_bytes())}
-
-
-def test_version_is_everywhere_the_same() -> None:
+def test_version() -> None:
     """Exactly the known files contain the version (see docs/releasing.md)."""
-    assert {SOURCE, *FOLLOWERS} == naming(__version__)
+    number = re.compile(rf"(?<![0-9.]){re.escape(__version__)}(?![0-9.])".encode())
+    ours = (name for name in files() if not name.startswith(NOT_OURS))
 
-
-def test_version_is_semantic() -> None:
-    """The version conforms to Semantic Versioning."""
+    assert FILES == {name for name in ours if number.search((ROOT / name).read_bytes())}
+    # Semantic Versioning.
     assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", __version__)
 
 

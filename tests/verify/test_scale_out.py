@@ -11,44 +11,41 @@ import yaml
 from exporter import SERVICE_NAME
 
 ROOT = Path(__file__).parents[2]
-SCALE = ROOT / "deploy" / "scale"
 OVERLAY = (ROOT / "docker-compose.scale.yml").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "deployment" / "scale-out.md").read_text(encoding="utf-8")
 
 
-def parsed(path: Path) -> Any:
-    """Return the content of a YAML file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def load(path: str) -> Any:
+    """Return the content of a YAML file of the project."""
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
 def test_prometheus() -> None:
     """The file of Prometheus differs in the second replica and the remote storage."""
-    tree = parsed(SCALE / "prom.yml")
+    tree = load("deploy/scale/prom.yml")
     (job,) = [row for row in tree["scrape_configs"] if row["job_name"] == "provider_metrics"]
 
     assert f"{SERVICE_NAME}-2:8001" == job["static_configs"][0]["targets"].pop()
     assert ["http://mimir:9009/api/v1/push"] == [store["url"] for store in tree.pop("remote_write")]
-    assert parsed(ROOT / "prometheus" / "prom.yml") == tree
+    assert load("prometheus/prom.yml") == tree
 
 
 def test_loki() -> None:
     """The file of Loki differs in the storage."""
-    original, tree = parsed(ROOT / "loki" / "loki.yaml"), parsed(SCALE / "loki.yaml")
+    original, tree = load("loki/loki.yaml"), load("deploy/scale/loki.yaml")
+    (period,) = tree["schema_config"]["configs"]
 
     assert ["s3"] == list(tree["common"]["storage"])
     tree["common"]["storage"] = original["common"]["storage"]
-    for holder, key in (
-        (tree["schema_config"]["configs"][0], "object_store"),
-        (tree["compactor"], "delete_request_store"),
-    ):
-        assert "s3" == holder[key]
-        holder[key] = "filesystem"
+    for parent, key in ((period, "object_store"), (tree["compactor"], "delete_request_store")):
+        assert "s3" == parent[key]
+        parent[key] = "filesystem"
     assert original == tree
 
 
 def test_tempo() -> None:
     """The file of Tempo differs in the storage."""
-    original, tree = parsed(ROOT / "tempo" / "tempo.yaml"), parsed(SCALE / "tempo.yaml")
+    original, tree = load("tempo/tempo.yaml"), load("deploy/scale/tempo.yaml")
     own, other = original["storage"]["trace"], tree["storage"]["trace"]
 
     assert ("local", "s3") == (own["backend"], other["backend"])

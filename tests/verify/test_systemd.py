@@ -1,4 +1,4 @@
-"""The unit of systemd: its key is a credential, its exit codes are the program's, which can live with it."""
+"""The systemd unit: credentials, signals, exit codes, and memory protection."""
 
 from __future__ import annotations
 
@@ -29,46 +29,42 @@ try:
 except PermissionError:
     print("denied", flush=True)
 """
-"""Does in the program's process what MemoryDenyWriteExecute= does, and sees that it holds."""
+"""Does in the program's process what MemoryDenyWriteExecute= does, and checks the effect."""
 
 
-def settings() -> list[tuple[str, str]]:
-    """Return names and values of the unit's service, in order."""
-    service = UNIT.read_text(encoding="utf-8").split("[Service]\n")[1].split("\n[")[0]
-    return re.findall(r"^(\w+)=(.*)$", service, re.MULTILINE)
+def assignments(text: str) -> dict[str, str]:
+    """Return the values of NAME=value lines."""
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+
+
+SERVICE = assignments(UNIT.read_text(encoding="utf-8").split("[Service]\n")[1].split("\n[")[0])
 
 
 def test_key_is_a_credential() -> None:
-    """The key comes as a credential, by the variable for its file, and the settings file has no key."""
-    service = dict(settings())
-    name, _, source = service["LoadCredential"].partition(":")
-
-    assert f"ADMIN_KEY_FILE=%d/{name}" == service["Environment"]
-    assert Path(source).parent == Path(service["EnvironmentFile"]).parent
-    example = (FOLDER / "environment.example").read_text(encoding="utf-8")
-    variables = re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE)
+    """The key is a credential, passed by the variable for its file; the settings file has no key."""
+    name, _, source = SERVICE["LoadCredential"].partition(":")
+    variables = assignments((FOLDER / "environment.example").read_text(encoding="utf-8"))
     known = {variable.name for variable in VARIABLES} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
-    assert {name for name, _ in variables} <= known - {"ADMIN_KEY", "ADMIN_KEY_FILE"}
-    assert {""} == {value for _, value in variables}
+
+    assert f"ADMIN_KEY_FILE=%d/{name}" == SERVICE["Environment"]
+    assert Path(source).parent == Path(SERVICE["EnvironmentFile"]).parent
+    assert set(variables) <= known - {"ADMIN_KEY", "ADMIN_KEY_FILE"}
+    assert {""} == set(variables.values())
 
 
-def test_reload_is_the_signal_of_the_exporter() -> None:
-    """`systemctl reload` sends the signal on which files are read again."""
-    assert "/bin/kill -HUP $MAINPID" == dict(settings())["ExecReload"]
-
-
-def test_wrong_settings_are_not_tried_again() -> None:
-    """The exit code for wrong settings, and it alone, keeps the service down."""
-    assert str(EXIT_SETTINGS) == dict(settings())["RestartPreventExitStatus"]
-    assert "on-failure" == dict(settings())["Restart"]
+def test_reload_and_restart() -> None:
+    """A reload sends the signal of the exporter; only invalid settings prevent a restart."""
+    assert "/bin/kill -HUP $MAINPID" == SERVICE["ExecReload"]
+    assert str(EXIT_SETTINGS) == SERVICE["RestartPreventExitStatus"]
+    assert "on-failure" == SERVICE["Restart"]
 
 
 @pytest.mark.skipif(
     tuple(map(int, re.findall(r"\d+", platform.release())[:2])) < (6, 3),
-    reason="the kernel is older than 6.3: it cannot deny such memory by itself",
+    reason="needs Linux 6.3 for this memory protection",
 )
 def test_no_memory_to_write_and_execute(tmp_path: Path) -> None:
-    """The exporter works without such memory, with gRPC too, and with its key in a file for it alone."""
+    """The exporter works without writable and executable memory, with gRPC and its key in a file."""
     key = tmp_path / "admin_key"
     key.write_text("test-admin-key", encoding="utf-8")
     key.chmod(0o400)

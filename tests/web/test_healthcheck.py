@@ -18,10 +18,12 @@ import requests
 from exporter.web import healthcheck, healthsocket
 from exporter.web.healthcheck import probe
 from tests.certificates import MUTUAL, USER, Folder, hashed
+from tests.http_server import free_port
 from tests.process import invoke, program
 from tests.replay import ReplayGateway, answer
 
 EVERYTHING: Mapping[str, Any] = {"tls": MUTUAL, "basic_auth_users": {USER: hashed()}}
+NO_ANSWER = "no answer on the health socket of port {port}"
 WRITES = """
 import sys
 def report(event, arguments):
@@ -32,44 +34,22 @@ sys.addaudithook(report)
 """Prints the name of every file that the process opens for writing."""
 
 
-def port_of(gateway: ReplayGateway) -> int:
-    """Return the port of a server in place of the exporter."""
-    return int(gateway.url.rsplit(":", 1)[1])
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "::", "0.0.0.0", "localhost"])
 @pytest.mark.parametrize("prefix", ["", "/exporter"])
-@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+@pytest.mark.parametrize(("status", "good"), [(200, True), (307, False), (503, False)])
 def test_port(
-    gateway: ReplayGateway,
-    monkeypatch: pytest.MonkeyPatch,
-    host: str,
-    prefix: str,
-    status: int,
-    healthy: bool,
+    gateway: ReplayGateway, monkeypatch: pytest.MonkeyPatch, host: str, prefix: str, status: int, good: bool
 ) -> None:
     """Requests `/-/healthy` with the route prefix and without a proxy, for every listen address."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     gateway.answers[f"{prefix}/-/healthy"] = answer(status, b"text\n")
 
-    assert (healthy, "text") == probe(host, port_of(gateway), prefix)
+    assert (good, "text") == probe(host, gateway.port, prefix)
 
 
 def test_nothing_listens(gateway: ReplayGateway) -> None:
     """Fails without a listener, and names the port."""
-    port = port_of(gateway)
-
-    assert (False, f"no answer on port {port}: Connection refused") == probe("::1", port)
-
-
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (307, 1), (503, 1)])
-def test_exit_codes(gateway: ReplayGateway, status: int, code: int) -> None:
-    """The command exits with 0 or 1, and needs no gateway settings."""
-    gateway.answers["/-/healthy"] = answer(status, b"text")
-
-    result = invoke("healthcheck", METRICS_PORT=str(port_of(gateway)))
-
-    assert (code, "text\n") == (result.exit_code, result.output)
+    assert (False, f"no answer on port {gateway.port}: Connection refused") == probe("::1", gateway.port)
 
 
 def test_libraries_are_not_imported() -> None:
@@ -85,17 +65,6 @@ def test_libraries_are_not_imported() -> None:
 
 
 # The health socket
-
-
-def variables(gateway: ReplayGateway, **more: str) -> Mapping[str, str]:
-    """Return an environment for an exporter."""
-    return {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "k", "METRICS_HOST": "127.0.0.1", **more}
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -114,14 +83,10 @@ def test_access_control(
     gateway: ReplayGateway, tmp_path: Path, sections: Mapping[str, Any], protected: bool
 ) -> None:
     """The command needs no certificate, password or option, whatever the web configuration requires."""
-    more = {
-        "METRICS_PORT": "0",
-        "WEB_CONFIG_FILE": str(Folder(tmp_path).write(**sections)),
-        "PROTECT_HEALTH_ROUTES": str(protected).lower(),
-    }
-    with program(**variables(gateway, **more)) as running:
-        port = str(running.record("Listening")["port"])
-        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port}
+    file = str(Folder(tmp_path).write(**sections))
+    more = {"WEB_CONFIG_FILE": file, "PROTECT_HEALTH_ROUTES": str(protected).lower()}
+    with program(**gateway.variables(**more)) as running:
+        asking = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(running.record("Listening")["port"])}
         result = invoke("healthcheck", **asking)
         running.end()
 
@@ -136,10 +101,9 @@ def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
         name: (tmp_path / f"server.{end}").read_text() for name, end in (("cert", "crt"), ("key", "key"))
     }
     path = str(folder.write(tls={**texts, "cert_file": None, "key_file": None}))
-    more = {"METRICS_PORT": "0", "WEB_CONFIG_FILE": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    with program(code=WRITES, **variables(gateway, **more)) as running:
-        port = str(running.record("Listening")["port"])
-        same = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": port, "PYTHONDONTWRITEBYTECODE": "1"}
+    more = {"WEB_CONFIG_FILE": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    with program(code=WRITES, **gateway.variables(**more)) as running:
+        same = {**more, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(running.record("Listening")["port"])}
         with program("healthcheck", code=WRITES, **same) as asking:
             assert 0 == asking.process.wait(60)
         running.end()
@@ -149,19 +113,15 @@ def test_nothing_is_written(gateway: ReplayGateway, tmp_path: Path) -> None:
 
 def test_routes_of_the_health_socket(gateway: ReplayGateway) -> None:
     """The health socket serves only the health routes."""
-    with program(**variables(gateway, METRICS_PORT="0")) as running:
-        port = running.record("Listening")["port"]
-        statuses = {path: _status(port, path) for path in ("/metrics", "/", "/-/healthy", "/-/ready/")}
-
-    assert {"/metrics": 404, "/": 404, "/-/healthy": 200, "/-/ready/": 404} == statuses
-
-
-def _status(port: int, path: str) -> int:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        connection.connect(healthsocket.address("127.0.0.1", port))
-        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-        return int(connection.recv(65_536).split()[1])
+    statuses = {"/metrics": 404, "/": 404, "/-/healthy": 200, "/-/ready/": 404}
+    with program(**gateway.variables()) as running:
+        address = healthsocket.address("127.0.0.1", running.record("Listening")["port"])
+        for path, status in statuses.items():
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(10)
+                connection.connect(address)
+                connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+                assert status == int(connection.recv(65_536).split()[1])
 
 
 def test_name_that_is_taken(gateway: ReplayGateway) -> None:
@@ -169,7 +129,7 @@ def test_name_that_is_taken(gateway: ReplayGateway) -> None:
     port = free_port()
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(healthsocket.address("127.0.0.1", port))
-        with program(**variables(gateway, METRICS_PORT=str(port))) as running:
+        with program(**gateway.variables(METRICS_PORT=str(port))) as running:
             warning = running.record("Health socket not open")
             running.record("Listening")
             healthy = probe("127.0.0.1", port)
@@ -209,10 +169,10 @@ def test_name_that_another_user_took() -> None:
 
 def test_two_exporters_of_one_port(gateway: ReplayGateway) -> None:
     """Exporters on the same port of two addresses have different health sockets."""
-    port = str(free_port())
-    with program(**variables(gateway, METRICS_PORT=port)) as one:
+    port = free_port()
+    with program(**gateway.variables(METRICS_PORT=str(port))) as one:
         one.record("Listening")
-        with program(**variables(gateway, METRICS_PORT=port, METRICS_HOST="127.0.0.2")) as other:
+        with program(**gateway.variables(METRICS_PORT=str(port), METRICS_HOST="127.0.0.2")) as other:
             other.record("Listening")
 
             assert [] == [line for line in other.output if "Health socket not open" in line]
@@ -246,11 +206,8 @@ def listening(port: int, reply: bytes) -> Iterator[None]:
     [
         (answer(200, b"OK\n"), (True, "OK")),
         (answer(503, b"Overdue.\n"), (False, "Overdue.")),
-        (
-            b"garbage\r\n\r\n",
-            (False, "no answer on the health socket of port {port}: the response is not plain HTTP"),
-        ),
-        (b"", (False, "no answer on the health socket of port {port}: no response within 2 s")),
+        (b"garbage\r\n\r\n", (False, f"{NO_ANSWER}: the response is not plain HTTP")),
+        (b"", (False, f"{NO_ANSWER}: no response within 2 s")),
     ],
     ids=["healthy", "unhealthy", "garbage", "silence"],
 )
@@ -260,9 +217,8 @@ def test_health_socket_comes_first(
     """The answer on the health socket decides; the port is not used."""
     monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 2.0)
     gateway.answers["/-/healthy"] = answer(200 if not expected[0] else 503)
-    port = port_of(gateway)
-    with listening(port, reply):
-        result = probe("127.0.0.1", port)
+    with listening(gateway.port, reply):
+        result = probe("127.0.0.1", gateway.port)
 
-    assert (expected[0], expected[1].format(port=port)) == result
+    assert (expected[0], expected[1].format(port=gateway.port)) == result
     assert [] == gateway.asked

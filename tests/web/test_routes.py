@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 from itertools import islice
 from typing import Any
 from urllib.parse import urljoin
@@ -19,17 +19,19 @@ import requests
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from exporter.config.settings import Settings, WebSettings
-from exporter.metrics.exposition import GRACE_SECONDS, Format, Variant
-from exporter.web.listeners import bind
+from exporter.config.settings import Settings
+from exporter.metrics.exposition import GRACE_SECONDS, Variant
+from exporter.web.page.pages import StatusPage
 from exporter.web.routes import HEALTH_PATHS, Web
 from exporter.web.server import Server
-from exporter.web.status import StatusPage
 from exporter.web.throttle import MAX_PENDING
 from tests.clocks import MovedClock
 from tests.replay import LIST, STATS, ReplayGateway, answer
-from tests.rig import Rig, rig
-from tests.subpath import stripping_proxy
+from tests.rig import OPENMETRICS, TEXT, Rig, rig
+from tests.waiting import wait_until
+from tests.webserver import run
+
+PAGE = StatusPage(60)
 
 
 @dataclass
@@ -48,43 +50,39 @@ class Site:
     def scrape(self) -> ReadableSpan:
         """Scrape, and return the span, which ends a moment after the response."""
         self.get("/metrics")
-        deadline = time.monotonic() + 10
-        while True:
-            servers = [span for span in self.rig.spans() if span.kind is SpanKind.SERVER]
-            if servers or time.monotonic() > deadline:
-                (span,) = servers
-                return span
-            time.sleep(0.01)
+        found: list[ReadableSpan] = []
+
+        def has_ended() -> bool:
+            found.extend(span for span in self.rig.spans() if span.kind is SpanKind.SERVER)
+            return bool(found)
+
+        wait_until(has_ended)
+        (span,) = found
+        return span
 
 
 @contextmanager
-def serving(web: Web, running: Rig) -> Iterator[Site]:
+def serving(
+    running: Rig, page: StatusPage = PAGE, telemetry_path: str = "/metrics", route_prefix: str = ""
+) -> Iterator[Site]:
     """Run the web server for an exporter."""
-    server = Server(web.app(running.telemetry.scrape_middleware()))
-    listener = bind(WebSettings("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield Site(running, f"http://127.0.0.1:{listener.getsockname()[1]}")
-    server.should_exit = True
-    thread.join(5)
-    assert not thread.is_alive()
+    poller = running.poller
+    web = Web(poller.published, poller.history, running.clock, page, telemetry_path, route_prefix)
+    with run(Server(web.app(running.telemetry.scrape_middleware()))) as port:
+        yield Site(running, f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture
 def site(running: Rig) -> Iterator[Site]:
     """An exporter with its web server, before the first poll."""
-    web = Web(running.poller.published, running.clock, StatusPage(running.settings.interval))
-    with serving(web, running) as served:
+    with serving(running) as served:
         yield served
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
 @pytest.mark.parametrize(
     ("accept", "encoding", "variant"),
-    [
-        ("", "", Variant(Format.TEXT, gzip=False)),
-        ("application/openmetrics-text", "gzip", Variant(Format.OPENMETRICS, gzip=True)),
-    ],
+    [("", "", TEXT), ("application/openmetrics-text", "gzip", OPENMETRICS)],
     ids=["default", "OpenMetrics, gzip"],
 )
 def test_metrics(site: Site, path: str, accept: str, encoding: str, variant: Variant) -> None:
@@ -92,12 +90,11 @@ def test_metrics(site: Site, path: str, accept: str, encoding: str, variant: Var
     for _ in range(2):
         response = site.get(path, Accept=accept, **{"Accept-Encoding": encoding})
 
-        exposition = site.rig.poller.published.current
         assert 200 == response.status_code
         assert variant.format.value == response.headers["Content-Type"]
         assert "Accept, Accept-Encoding" == response.headers["Vary"]
         assert encoding == response.headers.get("Content-Encoding", "")
-        assert exposition.encode(Variant(variant.format, gzip=False)) == response.content
+        assert site.rig.poller.published.current.encode(variant) == response.content
         site.rig.poller.poll_once()
 
 
@@ -119,31 +116,25 @@ def test_unknown_paths(site: Site) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods(site: Site, method: str) -> None:
     """All other methods return 405 with the allowed methods."""
-    for path in ("/", "/metrics", "/-/healthy", "/-/ready"):
+    for path in ("/", "/metrics", *HEALTH_PATHS):
         response = requests.request(method, site.url + path, timeout=10)
 
         assert (405, {"GET", "HEAD"}) == (response.status_code, set(response.headers["Allow"].split(", ")))
 
 
-def test_health_routes_before_and_after_the_first_poll(site: Site) -> None:
-    """Healthy from the start; ready after the first poll."""
-    assert (200, 503) == (site.get("/-/healthy").status_code, site.get("/-/ready").status_code)
+def test_health_routes(site: Site, gateway: ReplayGateway) -> None:
+    """Healthy from the start; ready after the first poll, and until data are stale."""
+    assert [200, 503] == [site.get(path).status_code for path in HEALTH_PATHS]
 
     site.rig.poller.poll_once()
-
     answers = [site.get(path) for path in HEALTH_PATHS]
     assert [(200, "OK\n"), (200, "Ready\n")] == [(each.status_code, each.text) for each in answers]
 
-
-def test_not_ready_when_data_are_stale(site: Site, gateway: ReplayGateway) -> None:
-    """With stale data the exporter is healthy but not ready."""
-    site.rig.poller.poll_once()
     gateway.answers.update({LIST: answer(500), STATS: answer(500)})
     site.rig.clock.now += site.rig.settings.stale_after
     site.rig.poller.poll_once()
 
-    assert (200, 503) == (site.get("/-/healthy").status_code, site.get("/-/ready").status_code)
-    assert 200 == site.get("/metrics").status_code
+    assert [200, 503, 200] == [site.get(path).status_code for path in (*HEALTH_PATHS, "/metrics")]
 
 
 def test_overdue_exposition(site: Site) -> None:
@@ -155,7 +146,7 @@ def test_overdue_exposition(site: Site) -> None:
 
     site.rig.clock.now += 0.1
 
-    assert [503, 503, 503] == [site.get(path).status_code for path in ("/metrics", "/-/healthy", "/-/ready")]
+    assert [503, 503, 503] == [site.get(path).status_code for path in ("/metrics", *HEALTH_PATHS)]
     assert "gatewayz_" not in site.get("/metrics").text
     assert "poller" in site.get("/").text.lower()
 
@@ -171,35 +162,26 @@ def test_status_page(site: Site) -> None:
     assert "AiMo" in response.text
 
 
-class BlockedPage(StatusPage):
-    """A status page that blocks rendering until it is released."""
-
-    def __init__(self, interval: float) -> None:
-        """Start blocked."""
-        super().__init__(interval)
-        self.release = threading.Event()
-        self.renderings = 0
-
-    def render(self, *values: Any, **more: Any) -> bytes:
-        """Wait, then render."""
-        self.renderings += 1
-        assert self.release.wait(20)
-        return super().render(*values, **more)
-
-
-def test_many_requests_for_the_page(running: Rig) -> None:
+def test_many_requests_for_the_page(running: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Renders one page at a time; returns 503 to too many requests; other routes and polls go on."""
-    page, more = BlockedPage(running.settings.interval), 5
-    web = Web(running.poller.published, running.clock, page)
-    with serving(web, running) as site, ThreadPoolExecutor(MAX_PENDING + more) as pool:
+    page, more, release, renderings = StatusPage(60), 5, threading.Event(), list[object]()
+    render = page.overview
+
+    def blocked(*values: Any) -> bytes:
+        renderings.append(values)
+        assert release.wait(20)
+        return render(*values)
+
+    monkeypatch.setattr(page, "overview", blocked)
+    with serving(running, page) as site, ThreadPoolExecutor(MAX_PENDING + more) as pool:
         site.rig.poller.poll_once()
         asked = [pool.submit(site.get, f"/?q={number}") for number in range(MAX_PENDING + more)]
         refused = [future.result() for future in islice(as_completed(asked, 20), more)]
-        beside = [site.get(path).status_code for path in ("/metrics", "/-/healthy", "/-/ready")]
+        beside = [site.get(path).status_code for path in ("/metrics", *HEALTH_PATHS)]
         site.rig.poller.poll_once()
         polls = site.rig.value("gatewayz_exporter_fetches_total", endpoint="stats", outcome="ok")
-        renderings = page.renderings
-        page.release.set()
+        rendered = len(renderings)
+        release.set()
         answers = Counter(future.result().status_code for future in asked)
         after = site.get("/")
 
@@ -207,23 +189,25 @@ def test_many_requests_for_the_page(running: Rig) -> None:
         (answer.status_code, answer.headers["Retry-After"], answer.text) for answer in refused
     }
     assert [200, 200, 200] == beside
-    assert (2, 1) == (polls, renderings)
+    assert (2, 1) == (polls, rendered)
     assert {200: MAX_PENDING, 503: more} == answers
     assert 200 == after.status_code
 
 
-class Links(HTMLParser):
-    """Collects the targets of links and forms."""
+PUBLIC = "https://host.example/tools/gateway/"
+"""Where a proxy publishes the exporter."""
 
-    def __init__(self, html: str) -> None:
-        """Parse the page."""
-        super().__init__()
-        self.targets: list[str] = []
-        self.feed(html)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect the targets of one element."""
-        self.targets += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+def links(html: str, url: str) -> set[str]:
+    """Return the addresses to which a page leads."""
+    found = re.findall(r' (?:href|src|action)="([^"]*)"', html)
+    return {urljoin(url, unescape(link)) for link in found}
+
+
+def behind_proxy(link: str, route_prefix: str) -> str:
+    """Return the path that a proxy requests for a link below `PUBLIC`."""
+    assert link.startswith(PUBLIC)
+    return f"{route_prefix}/{link.removeprefix(PUBLIC)}"
 
 
 @pytest.mark.parametrize("route_prefix", ["", "/exporter"])
@@ -231,28 +215,41 @@ class Links(HTMLParser):
 def test_page_below_a_path(running: Rig, route_prefix: str, telemetry_path: str) -> None:
     """All links and forms of the page work behind a proxy with a path, with and without a route prefix."""
     running.poller.poll_once()
-    page = StatusPage(running.settings.interval, telemetry_path)
-    web = Web(running.poller.published, running.clock, page, telemetry_path, route_prefix)
-    with serving(web, running) as site, stripping_proxy(site.url + route_prefix, "/tools/gateway") as public:
-        html = requests.get(public, params={"q": "aimo"}, timeout=10).text
-        targets = {urljoin(public, target) for target in Links(html).targets}
-        codes = {target: requests.get(target, timeout=10).status_code for target in targets}
+    page = StatusPage(60, telemetry_path)
+    with serving(running, page, telemetry_path, route_prefix) as site:
+        html, detail = (site.get(f"{route_prefix}/{path}").text for path in ("?q=aimo", "providers/aimo"))
+        found = links(html, PUBLIC) | {
+            link for link in links(detail, f"{PUBLIC}providers/aimo") if link.startswith(PUBLIC)
+        }
+        codes = {link: site.get(behind_proxy(link, route_prefix)).status_code for link in found}
 
-    paths = ("", telemetry_path[1:], "-/healthy", "-/ready")
+    paths = (
+        "",
+        telemetry_path[1:],
+        "-/healthy",
+        "-/ready",
+        "api/v1/status",
+        "changes.atom",
+        "providers/aimo",
+    )
     assert "AiMo" in html
-    assert {public + path: 200 for path in paths} == codes
+    assert {PUBLIC + path for path in (*paths, "providers/aimo")} <= set(codes)
+    assert {200} == set(codes.values())
 
 
 @pytest.mark.parametrize("prefix", ["/exporter", "/tools/exporter"])
 def test_redirects_to_the_prefix(running: Rig, prefix: str) -> None:
     """The root and the prefix without a slash redirect to the page, also behind a proxy with a path."""
     running.poller.poll_once()
-    web = Web(running.poller.published, running.clock, StatusPage(60), route_prefix=prefix)
-    with serving(web, running) as site, stripping_proxy(site.url, "/public") as public:
-        found = [requests.get(public + path, timeout=10) for path in ("", prefix[1:], f"{prefix[1:]}/")]
+    with serving(running, route_prefix=prefix) as site:
+        redirects = [site.get(path) for path in ("/", prefix)]
+        page = site.get(f"{prefix}/")
         methods = [requests.post(site.url + path, timeout=10).status_code for path in ("/", prefix)]
 
-    assert [(200, f"{public}{prefix[1:]}/")] * 3 == [(answer.status_code, answer.url) for answer in found]
+    asked = (PUBLIC, PUBLIC + prefix[1:])
+    locations = [answer.headers["Location"] for answer in redirects]
+    assert [f"{PUBLIC}{prefix[1:]}/"] * 2 == list(map(urljoin, asked, locations))
+    assert ([302, 302], 200) == ([answer.status_code for answer in redirects], page.status_code)
     assert [405, 405] == methods
 
 
@@ -272,16 +269,14 @@ def test_scrape_span_links_to_the_poll_it_serves(site: Site) -> None:
 
 def test_only_scrapes_are_traced(site: Site) -> None:
     """Other routes create no spans; a scrape before the first poll has no link."""
-    for path in ("/", "/-/healthy", "/-/ready", "/nothing"):
+    for path in ("/", *HEALTH_PATHS, "/nothing"):
         site.get(path)
     scrape = site.scrape()
 
     assert ("GET /metrics", ()) == (scrape.name, tuple(scrape.links))
 
 
-def test_no_middleware_without_exported_spans(
-    settings_for: Callable[..., Settings], clock: MovedClock
-) -> None:
+def test_no_exported_spans(settings_for: Callable[..., Settings], clock: MovedClock) -> None:
     """Without an OTLP endpoint scrapes have no tracing middleware."""
     with rig(settings_for(), clock, export=False) as quiet:
         assert () == tuple(quiet.telemetry.scrape_middleware())

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from exporter.config.settings import WebSettings
 from exporter.web import streaming
-from exporter.web.listeners import bind
 from exporter.web.server import Server
 from exporter.web.streaming import MAX_BODIES, MIN_CHUNK_BYTES, BodyStreamer, StreamedResponse
 from exporter.webconfig.config import read
 from exporter.webconfig.tls import ReloadingContext
 from tests.certificates import Folder
-from tests.faults.outside import wait_until
+from tests.waiting import wait_until
+from tests.webserver import PATIENCE, run
 
-PATIENCE = 20.0
 BODY = bytes(range(256)) * 40_000
 """Larger than the buffers of the system."""
 BUFFER = 1024 * 1024
@@ -64,23 +62,16 @@ class Served:
         with self.ask(path, method) as connection:
             return received(connection)
 
-    def buffered(self) -> int:
-        """Return the number of bytes in all write buffers."""
-        return sum(map(waiting, self.transports()))
+    def buffered(self) -> list[int]:
+        """Return the sizes of all write buffers, including those below TLS."""
+        own: list[Any] = [each.transport for each in list(self.running.server_state.connections)]
+        below = [each._ssl_protocol._transport for each in own if hasattr(each, "_ssl_protocol")]
+        return [each.get_write_buffer_size() for each in (*own, *below)]
 
-    def transports(self) -> list[object]:
-        """Return all transports, including those below TLS."""
-        own = [connection.transport for connection in list(self.running.server_state.connections)]
-        below = [
-            transport._ssl_protocol._transport for transport in own if hasattr(transport, "_ssl_protocol")
-        ]
-        return [*own, *below]
-
-
-def waiting(transport: object) -> int:
-    """Return the number of bytes in the write buffer."""
-    assert hasattr(transport, "get_write_buffer_size")
-    return int(transport.get_write_buffer_size())
+    @property
+    def is_idle(self) -> bool:
+        """Whether no client and no byte is left."""
+        return not self.streamer._clients and not self.streamer._buffered
 
 
 def received(connection: socket.socket) -> bytes:
@@ -110,18 +101,12 @@ def served(
         assert context is not None
         tls = ReloadingContext(lambda: context)
         client = ssl.create_default_context(cafile=folder.ca_path)
-    listener = bind(WebSettings("127.0.0.1", 0))
     app = Starlette()
     running = Server(app, tls)
-    made = Served(listener.getsockname()[1], client, running)
-    app.routes.append(Route("/{name}", made.respond))
-    thread = threading.Thread(target=running.run, args=([listener],))
-    thread.start()
-    yield made
-    running.should_exit = True
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    listener.close()
+    with run(running) as port:
+        made = Served(port, client, running)
+        app.routes.append(Route("/{name}", made.respond))
+        yield made
 
 
 def test_whole_body(served: Served) -> None:
@@ -134,13 +119,12 @@ def test_clients_that_do_not_read(served: Served) -> None:
     """Clients that do not read share the buffer plus a minimal chunk each, and others are served."""
     with ExitStack() as stack:
         silent = [stack.enter_context(served.ask("/a")) for _ in range(READERS)]
-        wait_until(lambda: sum(waiting(transport) > 0 for transport in served.transports()) >= READERS)
+        wait_until(lambda: sum(size > 0 for size in served.buffered()) >= READERS)
 
         # TLS has a second write buffer of the same size.
-        assert served.buffered() <= 2 * (BUFFER + READERS * MIN_CHUNK_BYTES)
-        assert BODY + b"/a" == served.take("/a")
-        assert BODY + b"/a" == received(silent[0])
-    wait_until(lambda: not served.streamer._clients and not served.streamer._buffered)
+        assert sum(served.buffered()) <= 2 * (BUFFER + READERS * MIN_CHUNK_BYTES)
+        assert [BODY + b"/a"] * 2 == [served.take("/a"), received(silent[0])]
+    wait_until(lambda: served.is_idle)
 
 
 def test_old_bodies(served: Served) -> None:
@@ -161,4 +145,4 @@ def test_old_bodies(served: Served) -> None:
 
         assert [True, True, False, False] == [is_cut(connection) for connection in silent[:4]]
         assert BODY + b"/8" == received(silent[-1])
-    wait_until(lambda: not served.streamer._clients and not served.streamer._buffered)
+    wait_until(lambda: served.is_idle)

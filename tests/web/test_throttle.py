@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from exporter.web import throttle
-from exporter.web.throttle import MAX_PENDING, PAUSE_FACTOR, Throttle
+from exporter.web.throttle import PAUSE_FACTOR, Throttle
 
 COST = 0.05
 
@@ -35,21 +34,6 @@ def test_one_at_a_time() -> None:
 
     assert list(range(20)) == asyncio.run(run())
     assert [1] * 20 == overlaps
-
-
-def test_full_queue() -> None:
-    """Returns None at once if the queue is full; queued tasks run in the end."""
-    release = threading.Event()
-
-    async def run() -> tuple[list[bool | None], list[bool | None]]:
-        limited = Throttle()
-        queued = [asyncio.create_task(limited.run(lambda: release.wait(20))) for _ in range(MAX_PENDING)]
-        await asyncio.sleep(0)
-        refused = [await asyncio.wait_for(limited.run(bool), 10) for _ in range(3)]
-        release.set()
-        return refused, [*await asyncio.gather(*queued), await limited.run(lambda: True)]
-
-    assert ([None] * 3, [True] * (MAX_PENDING + 1)) == asyncio.run(run())
 
 
 def test_pause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import ssl
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 import requests
@@ -23,19 +22,14 @@ from exporter.web import server
 from exporter.webconfig import tls
 from exporter.webconfig.config import read
 from tests.certificates import MUTUAL, Folder, hashed
-from tests.webserver import GOOD, PATIENCE, WebServer, serve
+from tests.webserver import GOOD, PATIENCE, WebServer, read_to_end, serve
 
 SHORT = 0.5
 """Replaces the timeouts of the server."""
 IF_GIVEN = {**MUTUAL, "client_auth_type": "VerifyClientCertIfGiven"}
+CLOSE = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 """Start of a client hello."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """A directory with new certificates."""
-    return Folder(tmp_path)
 
 
 def with_uri(folder: Folder, uri: str) -> str:
@@ -44,25 +38,18 @@ def with_uri(folder: Folder, uri: str) -> str:
     authority = x509.load_pem_x509_certificate(folder.clients.cert_pem.bytes())
     signer = serialization.load_pem_private_key(folder.clients.private_key_pem.bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    builder = x509.CertificateBuilder(
-        authority.subject,
-        x509.Name([]),
-        key.public_key(),
-        x509.random_serial_number(),
-        authority.not_valid_before_utc,
-        authority.not_valid_after_utc,
-    )
+    dates = authority.not_valid_before_utc, authority.not_valid_after_utc
+    number = x509.random_serial_number()
+    builder = x509.CertificateBuilder(authority.subject, x509.Name([]), key.public_key(), number, *dates)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
-    certificate = (
-        builder.add_extension(names, True).add_extension(issuer, False).sign(signer, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    signed = builder.add_extension(names, True).add_extension(issuer, False).sign(signer, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     path = folder.path / "uri.pem"
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + signed.public_bytes(pem)
+    )
     return str(path)
 
 
@@ -72,23 +59,24 @@ def with_uri(folder: Folder, uri: str) -> str:
 def test_server_certificate(folder: Folder) -> None:
     """Without client certificates every client is accepted, over HTTP/1.1."""
     with serve(folder, tls={}) as web:
-        context = ssl.create_default_context(cafile=folder.ca_path)
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        with context.wrap_socket(web.connect(), server_hostname="localhost") as connection:
-            protocol = connection.selected_alpn_protocol()
+        client = web.client()
+        client.set_alpn_protocols(["h2", "http/1.1"])
+        with web.handshake(client) as connection:
+            assert "http/1.1" == connection.selected_alpn_protocol()
 
-        assert ("http/1.1", "ok") == (protocol, web.get().text)
+        assert "ok" == web.get().text
         with pytest.raises(requests.exceptions.SSLError):
             web.get(verify=True)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
 def test_required_certificates(folder: Folder, path: str) -> None:
-    """Required certificates protect every route, also the health routes."""
-    good, wrong = folder.client("prometheus"), folder.client("prometheus", by=trustme.CA())
+    """Required certificates protect every route; the authority of the server is not trusted for clients."""
+    good = folder.client("prometheus")
+    wrong = [None, *(folder.client("prometheus", by=by) for by in (trustme.CA(), folder.authority))]
     with serve(folder, tls=MUTUAL) as web:
         assert "ok" == web.get(path, cert=good).text
-        assert [True, True] == [web.refuses(path=path, cert=cert) for cert in (None, wrong)]
+        assert [True] * 3 == [web.refuses(path=path, cert=cert) for cert in wrong]
         assert [path] == web.asked
 
 
@@ -98,12 +86,6 @@ def test_optional_certificates(folder: Folder) -> None:
     with serve(folder, tls=IF_GIVEN) as web:
         assert ["ok", "ok"] == [web.get(cert=cert).text for cert in (None, good)]
         assert web.refuses(cert=wrong)
-
-
-def test_authority_of_the_server(folder: Folder) -> None:
-    """The authority of the server's certificate is not trusted for clients."""
-    with serve(folder, tls=MUTUAL) as web:
-        assert web.refuses(cert=folder.client("prometheus", by=folder.authority))
 
 
 def test_intermediate_authority(folder: Folder) -> None:
@@ -133,31 +115,24 @@ def test_allowed_uri(folder: Folder) -> None:
         assert web.refuses(cert=with_uri(folder, f"{uri}/other"))
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [("2001:DB8:0:0:0:0:0:7", "2001:db8::7"), ("192.0.2.7", "192.0.2.7"), ("<invalid>", "<invalid>")],
-)
-def test_short_addresses(text: str, written: str) -> None:
-    """OpenSSL's long form of an address becomes the short one."""
-    assert written == tls._address(text)
-
-
-# Protocols
+def test_invalid_address() -> None:
+    """A name that OpenSSL cannot print is not an address."""
+    assert "<invalid>" == tls._address("<invalid>")
 
 
 def cipher(web: WebServer, version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> str | None:
     """Return the cipher of a handshake of one version, None if the server rejects it."""
-    context = ssl.create_default_context(cafile=web.folder.ca_path)
-    context.set_ciphers(ciphers)
+    client = web.client()
+    client.set_ciphers(ciphers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = context.maximum_version = version
+        client.minimum_version = client.maximum_version = version
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+        client.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
     assert outgoing.read(), "the client does not support it"
     try:
-        with context.wrap_socket(web.connect(), server_hostname="localhost") as connection:
+        with web.handshake(client) as connection:
             used = connection.cipher()
             return used[0] if used else None
     except OSError:
@@ -179,31 +154,24 @@ def test_versions(folder: Folder, tls: Mapping[str, str], accepted: list[str]) -
         assert accepted == [name for name in versions if cipher(web, ssl.TLSVersion[name])]
 
 
-def test_ciphers(folder: Folder) -> None:
+@pytest.mark.parametrize(("preferred", "chosen"), [(None, 1), (True, 1), (False, 0), ("no", 0)])
+def test_ciphers(folder: Folder, preferred: bool | str | None, chosen: int) -> None:
     """TLS 1.2 uses the suites of the file, by default in its order."""
     names = ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]
-    small, large = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
-    for preferred, first in ((True, large), (False, small)):
-        tls = {"cipher_suites": names, "prefer_server_cipher_suites": preferred}
-        with serve(folder, tls=tls) as web:
-            assert first == cipher(web, ssl.TLSVersion.TLSv1_2, f"{small}:{large}")
-            assert cipher(web, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-CHACHA20-POLY1305") is None
+    offered = ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384")
+    with serve(folder, tls={"cipher_suites": names, "prefer_server_cipher_suites": preferred}) as web:
+        assert offered[chosen] == cipher(web, ssl.TLSVersion.TLSv1_2, ":".join(offered))
+        assert cipher(web, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-CHACHA20-POLY1305") is None
 
 
-def test_curve(folder: Folder) -> None:
+@pytest.mark.parametrize(("curve", "refused"), [("secp521r1", False), ("prime256v1", True)])
+def test_curve(folder: Folder, curve: str, refused: bool) -> None:
     """Clients without the curve of the file are rejected."""
     with serve(folder, tls={"curve_preferences": ["CurveP521"]}) as web:
-        seen = []
-        for curve in ("secp521r1", "prime256v1"):
-            context = ssl.create_default_context(cafile=folder.ca_path)
-            context.set_ecdh_curve(curve)
-            try:
-                context.wrap_socket(web.connect(), server_hostname="localhost").close()
-                seen.append(curve)
-            except OSError:
-                pass
-
-        assert ["secp521r1"] == seen
+        client = web.client()
+        client.set_ecdh_curve(curve)
+        with pytest.raises((ssl.SSLError, ConnectionError)) if refused else contextlib.nullcontext():
+            web.handshake(client).close()
 
 
 # Timeouts
@@ -216,24 +184,6 @@ def impatient(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebSe
     monkeypatch.setattr(server, "RESPONSE_SECONDS", SHORT)
     with serve(folder, tls={}) as web:
         yield web
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """Return the received bytes until the server closes or resets the connection."""
-    received = b""
-    with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
-        while part := connection.recv(65_536):
-            received += part
-    return received
-
-
-@pytest.mark.parametrize("sent", [b"", HELLO], ids=["nothing", "partial hello"])
-def test_silence_in_the_handshake(impatient: WebServer, sent: bytes) -> None:
-    """A silent client is disconnected during the handshake."""
-    with impatient.connect() as connection:
-        connection.sendall(sent)
-
-        assert b"" == until_closed(connection)
 
 
 def test_slow_handshake(impatient: WebServer) -> None:
@@ -253,18 +203,18 @@ def test_silence_after_the_handshake(impatient: WebServer) -> None:
     with impatient.handshake() as connection:
         connection.sendall(b"GET / HT")
 
-        assert b"" == until_closed(connection)
+        assert b"" == read_to_end(connection)
 
 
 def test_silence_after_the_response(impatient: WebServer) -> None:
     """A client that does not close its side of TLS is disconnected."""
     connection = impatient.handshake()
-    connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    assert until_closed(connection).endswith(b"\r\n\r\nok")
+    connection.sendall(CLOSE)
+    assert read_to_end(connection).endswith(b"\r\n\r\nok")
 
     with socket.socket(fileno=connection.detach()) as plain:
         plain.settimeout(PATIENCE)
-        assert b"" == until_closed(plain)
+        assert b"" == read_to_end(plain)
 
 
 @pytest.mark.parametrize(
@@ -273,11 +223,11 @@ def test_silence_after_the_response(impatient: WebServer) -> None:
     ids=["plain HTTP", "zeros", "nothing", "half"],
 )
 def test_invalid_handshakes(impatient: WebServer, caplog: pytest.LogCaptureFixture, sent: bytes) -> None:
-    """Invalid handshakes are closed without a response or a log record, and others are served."""
+    """Silent and invalid clients are disconnected without a response or a log record; others are served."""
     caplog.set_level(logging.WARNING)
     with impatient.connect() as connection:
         connection.sendall(sent)
-        assert b"HTTP" not in until_closed(connection)
+        assert b"HTTP" not in read_to_end(connection)
 
     assert "ok" == impatient.get().text
     assert [] == [record.getMessage() for record in caplog.records]
@@ -313,11 +263,11 @@ def test_new_authority_of_clients(folder: Folder) -> None:
     newcomers = trustme.CA()
     old, new = folder.client("prometheus"), folder.client("prometheus", by=newcomers)
     with serve(folder, tls=MUTUAL) as web:
-        context = ssl.create_default_context(cafile=folder.ca_path)
-        context.load_cert_chain(old)
-        with context.wrap_socket(web.connect(), server_hostname="localhost") as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            assert until_closed(connection).endswith(b"ok")
+        client = web.client()
+        client.load_cert_chain(old)
+        with web.handshake(client) as connection:
+            connection.sendall(CLOSE)
+            assert read_to_end(connection).endswith(b"ok")
             session = connection.session
 
         folder.replace("clients.pem", newcomers.cert_pem.bytes())
@@ -325,13 +275,11 @@ def test_new_authority_of_clients(folder: Folder) -> None:
 
         assert "ok" == web.get(cert=new).text
         assert web.refuses(cert=old)
-        raw = context.wrap_socket(
-            web.connect(), server_hostname="localhost", do_handshake_on_connect=False, session=session
-        )
+        raw = web.handshake(client, do_handshake_on_connect=False, session=session)
         with raw, contextlib.suppress(OSError):
             raw.do_handshake()
-            raw.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            assert b"" == until_closed(raw)
+            raw.sendall(CLOSE)
+            assert b"" == read_to_end(raw)
         assert 2 == len(web.asked)
 
 
@@ -339,17 +287,15 @@ def test_expiry(folder: Folder) -> None:
     """The expiry of a file is the first of its certificates, also of client authorities."""
     soon = datetime.datetime(2031, 4, 5, 6, 7, 8, tzinfo=datetime.UTC)
     folder.renew(soon)
-    own = folder.path.joinpath("server.crt").read_bytes()
-    folder.replace("server.crt", own + folder.clients.cert_pem.bytes())
-    (authority,) = x509.load_pem_x509_certificates(folder.clients.cert_pem.bytes())
+    clients = folder.clients.cert_pem.bytes()
+    folder.replace("server.crt", (folder.path / "server.crt").read_bytes() + clients)
+    authority = x509.load_pem_x509_certificate(clients)
     folder.write(tls=MUTUAL)
     context = read(folder.file).config.tls
+    expected = {"cert_file": soon, "client_ca_file": authority.not_valid_after_utc}
 
     assert context is not None
-    assert {
-        "cert_file": soon.timestamp(),
-        "client_ca_file": authority.not_valid_after_utc.timestamp(),
-    } == dict(context.expiry)
+    assert {name: date.timestamp() for name, date in expected.items()} == dict(context.expiry)
 
 
 def test_certificate_name_and_password(folder: Folder) -> None:

@@ -52,7 +52,7 @@ MAX_TEXT = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class CustomMetricsVersion:
     """The result of reading the file once."""
 
     path: Path
@@ -69,15 +69,15 @@ class Definition:
         return stamp(self.path) != self.stamp
 
 
-def read(path: Path) -> Definition:
+def read(path: Path) -> CustomMetricsVersion:
     """Read the file."""
     before = stamp(path)
     try:
         tree = parse(path)
     except SettingsError as error:
-        return Definition(path, (), error.problems, before)
+        return CustomMetricsVersion(path, (), error.problems, before)
     metrics, problems = _metrics(tree)
-    return Definition(path, metrics, problems, before)
+    return CustomMetricsVersion(path, metrics, problems, before)
 
 
 def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
@@ -92,7 +92,7 @@ def _metrics(tree: Tree) -> tuple[CustomMetrics, tuple[str, ...]]:
         reader = _Reader(item)
         metrics.append(reader.metric())
         if first.setdefault(reader.name, number) != number and reader.name:
-            reader.complain("name", f"is also the name of metric {first[reader.name]}.")
+            reader.add_problem("name", f"is also the name of metric {first[reader.name]}.")
         label = f" ({reader.name})" if SAFE_KEY.fullmatch(reader.name) else ""
         problems += [f"metric {number}{label}: {problem}" for problem in reader.problems]
     return tuple(metric for metric in metrics if metric), tuple(problems)
@@ -102,10 +102,10 @@ def _items(top: Section) -> Sequence[object]:
     """Return the list of metrics. It is required, since an empty file may be one that is being written."""
     items = top.values.get("metrics")
     if not isinstance(items, list):
-        top.complain("metrics", "must be a list of metrics; use [] for none.")
+        top.add_problem("metrics", "must be a list of metrics; use [] for none.")
         return ()
     if len(items) > MAX_METRICS:
-        top.complain("metrics", f"has more than {MAX_METRICS} metrics.")
+        top.add_problem("metrics", f"has more than {MAX_METRICS} metrics.")
         return ()
     return items
 
@@ -116,7 +116,7 @@ class _Reader:
     def __init__(self, item: Tree) -> None:
         self.problems: list[str] = []
         self._section = Section("", item, KEYS, self.problems)
-        self.complain = self._section.complain
+        self.add_problem = self._section.add_problem
         self.name = _required(self._section, "name")
 
     def metric(self) -> CustomMetric | None:
@@ -129,9 +129,9 @@ class _Reader:
         constant = tuple(self._constant_labels())
         labels = tuple(self._labels([name for name, _ in constant]))
         if kind is CustomKind.INFO and not self._section.values.get("labels"):
-            self.complain("labels", "is missing: an info metric has its values in labels.")
+            self.add_problem("labels", "is missing: an info metric has its values in labels.")
         if len(constant) + len(labels) > MAX_LABELS:
-            self.complain("labels", f"and constant_labels have more than {MAX_LABELS} labels together.")
+            self.add_problem("labels", f"and constant_labels have more than {MAX_LABELS} labels together.")
         if self.problems or kind is None or source is None:
             return None
         return CustomMetric(self.name, text, kind, source, path, constant, labels)
@@ -139,25 +139,25 @@ class _Reader:
     def _check_name(self) -> None:
         name = self.name
         if name and (not NAME.fullmatch(name) or len(name) > MAX_NAME):
-            self.complain("name", f"{NAME_RULE}; at most {MAX_NAME} characters.")
+            self.add_problem("name", f"{NAME_RULE}; at most {MAX_NAME} characters.")
         if name in TAKEN:
-            self.complain("name", "is already in use by a metric of the exporter.")
+            self.add_problem("name", "is already in use by a metric of the exporter.")
         elif name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
-            self.complain(
+            self.add_problem(
                 "name", f"is reserved, as are names that begin with {', '.join(RESERVED_PREFIXES)}."
             )
 
     def _help(self) -> str:
         text = _required(self._section, "help")
         if not text.isprintable() or len(text) > MAX_TEXT:
-            self.complain("help", f"must be one line of at most {MAX_TEXT} characters.")
+            self.add_problem("help", f"must be one line of at most {MAX_TEXT} characters.")
         return text
 
     def _path(self, kind: CustomKind | None) -> Expression | None:
         if kind is not CustomKind.INFO:
             return _expression(self._section)
         if "path" in self._section.values:
-            self.complain("path", "is not allowed: the value of an info metric is always 1.")
+            self.add_problem("path", "is not allowed: the value of an info metric is always 1.")
         return None
 
     def _constant_labels(self) -> Iterator[tuple[str, str]]:
@@ -166,7 +166,7 @@ class _Reader:
             _check_label(section, name)
             text = _required(section, name)
             if len(text) > MAX_TEXT:
-                section.complain(name, f"must have at most {MAX_TEXT} characters.")
+                section.add_problem(name, f"must have at most {MAX_TEXT} characters.")
             yield name, text
 
     def _labels(self, constant: Collection[str]) -> Iterator[ExtractedLabel]:
@@ -174,9 +174,9 @@ class _Reader:
         for name, content in section.values.items():
             _check_label(section, name)
             if name in constant:
-                section.complain(name, "is also in constant_labels.")
+                section.add_problem(name, "is also in constant_labels.")
             if not isinstance(content, dict):
-                section.complain(name, "must be a mapping of path and max_values.")
+                section.add_problem(name, "must be a mapping of path and max_values.")
                 continue
             label = Section(section.path(name), content, LABEL_KEYS, self.problems)
             path, bound = _expression(label), _max_values(label)
@@ -187,7 +187,7 @@ class _Reader:
 def _required(section: Section, key: str) -> str:
     """Return a required string; an empty one is a problem."""
     if section.values.get(key, "") == "":
-        section.complain(key, "is missing.")
+        section.add_problem(key, "is missing.")
     return section.text(key)
 
 
@@ -203,24 +203,24 @@ def _expression(section: Section) -> Expression | None:
     try:
         return compile_expression(text)
     except ValueError as error:
-        section.complain("path", str(error))
+        section.add_problem("path", str(error))
         return None
 
 
 def _max_values(section: Section) -> int:
     """Return the limit of values of a label."""
     if "max_values" not in section.values:
-        section.complain("max_values", "is missing: set how many different values the label may have.")
+        section.add_problem("max_values", "is missing: set how many different values the label may have.")
         return 0
     text = section.text("max_values")
     if not WHOLE_NUMBER.fullmatch(text) or int(text) > MAX_VALUES:
-        section.complain("max_values", f"must be a whole number from 1 to {MAX_VALUES:,}.")
+        section.add_problem("max_values", f"must be a whole number from 1 to {MAX_VALUES:,}.")
         return 0
     return int(text)
 
 
 def _check_label(section: Section, name: str) -> None:
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        section.complain(name, f"{NAME_RULE}; at most {MAX_NAME} characters.")
+        section.add_problem(name, f"{NAME_RULE}; at most {MAX_NAME} characters.")
     elif name in RESERVED_LABELS or name.startswith(RESERVED_LABEL_PREFIXES):
-        section.complain(name, "is reserved: the exporter or Prometheus sets it.")
+        section.add_problem(name, "is reserved: the exporter or Prometheus sets it.")

@@ -67,7 +67,7 @@ class CustomValues:
         if len(samples) < len(found):
             dropped[DropReason.TOO_MANY_LABEL_VALUES] = len(found) - len(samples)
         self._live[metric] = {label.name: _values(samples, label) for label in metric.labels}
-        return CustomSeries(tuple(samples), MappingProxyType(dict(dropped)))
+        return CustomSeries(tuple(samples), MappingProxyType(dict(dropped)), len(records))
 
     def _found(
         self, metric: CustomMetric, records: Sequence[Record], end: float, dropped: Counter[DropReason]

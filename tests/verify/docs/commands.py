@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +29,15 @@ class Run(Enum):
     HERE = auto()
     STACK = auto()
     NOBODY = auto()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where commands run, the replacements of addresses, and the environment."""
+
+    folder: Path
+    changes: Mapping[str, str]
+    environment: Mapping[str, str]
 
 
 def left_out() -> Mapping[str, str]:
@@ -64,7 +74,7 @@ def scripts(block: Block, who: Run) -> list[str]:
     return ["\n".join(lines) for found, lines in groupby(block.lines(), run_by) if found is who]
 
 
-def run_script(script: str, changes: Mapping[str, str], folder: Path, environment: Mapping[str, str]) -> str:
+def run_script(script: str, place: Place) -> str:
     """Run a script with replaced addresses and return its output.
 
     Raises:
@@ -73,13 +83,13 @@ def run_script(script: str, changes: Mapping[str, str], folder: Path, environmen
     assert not OUTSIDE.search(script), (
         f"this may change the machine: exclude it in {LEFT_OUT_PAGE}:\n{script}"
     )
-    for old, new in changes.items():
+    for old, new in place.changes.items():
         script = script.replace(old, new)
     # A new session has no terminal, so that password prompts read standard input.
     result = subprocess.run(
         ["bash", "-ec", script],
-        cwd=folder,
-        env=dict(environment),
+        cwd=place.folder,
+        env=dict(place.environment),
         input="a password\n",
         capture_output=True,
         text=True,

@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 
 import bcrypt
+import pytest
 import yaml
 
 from exporter.check import as_json
@@ -19,10 +21,10 @@ from exporter.metrics.instruments import INSTRUMENTS, ReloadedFile
 from exporter.model.provider import HealthStatus
 from exporter.model.snapshot import Snapshot
 from exporter.webconfig.config import read as read_web_config
+from generate.pictures import FOLDER, MOMENTS, MOST_BYTES, Picture
 from tests.certificates import Folder
 from tests.promql import RECORDED
 from tests.verify.docs.pages import ROOT, code_blocks, read, section, table
-from tests.verify.docs.pictures import MOST_BYTES, PICTURE
 
 
 def first_column(page: str, title: str) -> list[str]:
@@ -56,14 +58,10 @@ def test_log_messages() -> None:
     """The table lists every message of a log record."""
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exporter").rglob("*.py"))
     calls = re.findall(r'"msg": "([^"]+)"', source)
-    calls += re.findall(
-        r'LOGGER\.(?:info|warning|log)\(\s*(?:[^",()]*(?:if [^",()]*)?,\s*)?"([^"]+)"', source
-    )
-    explained = {
-        name
-        for cell, *_ in table(section("docs/logs-and-traces.md", "Log records"))
-        for name in cell.split(", ")
-    }
+    message = r'LOGGER\.(?:info|warning|log)\(\s*(?:[^",()]*(?:if [^",()]*)?,\s*)?"([^"]+)"'
+    calls += re.findall(message, source)
+    rows = table(section("docs/logs-and-traces.md", "Log records"))
+    explained = {name for cell, *_ in rows for name in cell.split(", ")}
 
     assert {"Fetch failed", "Recovered", "Listening", "Log records lost"} <= set(calls)
     assert set() == set(calls) - explained
@@ -93,45 +91,45 @@ def test_password_hash() -> None:
     (command,) = code_blocks("docs/security.md", "sh")
     program, *arguments = shlex.split(command)
     # Without a terminal it reads the password from standard input.
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        input="a password\n",
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    )
+    own = [sys.executable, *arguments]
+    output = subprocess.check_output(own, input="a password\n", text=True, start_new_session=True)
 
     assert ".venv/bin/python" == program
-    assert bcrypt.checkpw(b"a password", result.stdout.split()[-1].encode())
+    assert bcrypt.checkpw(b"a password", output.split()[-1].encode())
 
 
 def test_picture_of_packages() -> None:
     """The picture in docs/how-it-works.md shows the layers that the import contract enforces."""
     _, picture = code_blocks("docs/how-it-works.md", "text")
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
-    layers = [layer.split(" | ") for layer in contracts[0]["layers"]]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
 
-    assert layers == [line[:28].split() for line in picture.splitlines()]
+    assert [layer.split(" | ") for layer in layers] == [line[:36].split() for line in picture.splitlines()]
 
 
-def test_picture() -> None:
-    """The screenshot of the status page is a small PNG file."""
-    picture = PICTURE.read_bytes()
+@pytest.mark.parametrize(
+    "picture", [each for moment in MOMENTS for each in moment.pictures], ids=attrgetter("name")
+)
+def test_picture(picture: Picture) -> None:
+    """The pictures of the status page are small PNG files."""
+    content = (FOLDER / f"{picture.name}.png").read_bytes()
 
-    assert b"\x89PNG" == picture[:4]
-    assert len(picture) <= MOST_BYTES
+    assert b"\x89PNG" == content[:4]
+    assert len(content) <= MOST_BYTES
+
+
+def test_all_pictures_are_made() -> None:
+    """The folder has no other pictures."""
+    made = {f"{each.name}.png" for moment in MOMENTS for each in moment.pictures}
+
+    assert made == {path.name for path in FOLDER.iterdir()}
 
 
 def test_fields_of_a_check() -> None:
     """The page lists the fields of `check --json`."""
-    document = json.loads(as_json(Snapshot()))
+    *names, last = (f"`{name}`" for name in json.loads(as_json(Snapshot())))
 
-    assert " and ".join(", ".join(f"`{name}`" for name in document).rsplit(", ", 1)) in " ".join(
-        read("docs/configuration.md").split()
-    )
+    assert f"{', '.join(names)} and {last}" in " ".join(read("docs/configuration.md").split())
 
 
 def test_readme_is_short() -> None:

@@ -13,11 +13,7 @@ from tests.verify.docs.pages import ALL_BLOCKS, LANGUAGES, ROOT, Block, anchors,
 
 INDEX = ROOT / "docs" / "README.md"
 WIDTH = 122
-
-
-def of(language: str) -> list[Block]:
-    """Return all code blocks of a language."""
-    return [block for block in ALL_BLOCKS if block.language == language]
+DOCUMENTS = [block for block in ALL_BLOCKS if block.language in ("yaml", "json")]
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -62,15 +58,11 @@ def test_languages_of_blocks() -> None:
     assert [] == [block.where for block in ALL_BLOCKS if block.language not in LANGUAGES]
 
 
-@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.where)
-def test_yaml(block: Block) -> None:
-    """YAML blocks parse."""
-    assert yaml.safe_load(block.text)
-
-
-@pytest.mark.parametrize("block", of("json"), ids=lambda block: block.where)
-def test_json(block: Block) -> None:
-    """JSON blocks parse: one document, or one object per line."""
-    texts = block.text.splitlines() if block.text.startswith('{"') else [block.text]
-
-    assert all(map(json.loads, texts))
+@pytest.mark.parametrize("block", DOCUMENTS, ids=lambda block: block.where)
+def test_documents(block: Block) -> None:
+    """Blocks of YAML and JSON parse; JSON is one document, or one object per line."""
+    if block.language == "yaml":
+        assert yaml.safe_load(block.text)
+    else:
+        texts = block.text.splitlines() if block.text.startswith('{"') else [block.text]
+        assert all(map(json.loads, texts))

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify.docs import tables
+from generate import tables
+from generate.tables import FILES, TABLES, marks
 from tests.verify.docs.pages import read
-from tests.verify.docs.tables import FILES, TABLES, marks
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_is_up_to_date(name: str) -> None:
     """The page has the table that `make generate` would write."""
-    page, table = TABLES[name]
+    page, generate = TABLES[name]
     begin, end = marks(name)
     written = read(page).split(begin)[1].split(end)[0]
 
-    assert f"\n\n{table()}\n\n" == written, "run `make generate`"
+    assert f"\n\n{generate()}\n\n" == written, "run `make generate`"
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -29,18 +29,14 @@ def test_file_is_up_to_date(path: str) -> None:
 
 def test_writes_between_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces the text between the marks of each table, and whole files."""
+    own = {name: ("page.md", lambda name=name: name.upper()) for name in "ab"}
     monkeypatch.setattr(tables, "ROOT", tmp_path)
-    monkeypatch.setattr(
-        tables, "TABLES", {name: ("page.md", lambda name=name: name.upper()) for name in "ab"}
-    )
+    monkeypatch.setattr(tables, "TABLES", own)
+    monkeypatch.setattr(tables, "FILES", {"file": lambda: "content"})
     page = tmp_path / "page.md"
     page.write_text("\nbetween\n".join("\nold\n".join(marks(name)) for name in "ab"))
 
-    monkeypatch.setattr(tables, "FILES", {"file": lambda: "content"})
-
     tables.main()
 
-    assert (
-        "\nbetween\n".join(f"\n\n{name.upper()}\n\n".join(marks(name)) for name in "ab") == page.read_text()
-    )
-    assert "content" == (tmp_path / "file").read_text()
+    expected = "\nbetween\n".join(f"\n\n{name.upper()}\n\n".join(marks(name)) for name in "ab")
+    assert (expected, "content") == (page.read_text(), (tmp_path / "file").read_text())

@@ -1,0 +1,1 @@
+"""The status page: an overview of all providers, and a page for each."""
