@@ -66,6 +66,7 @@ class Exporter:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    interval: float
 
     @property
     def url(self) -> str:
@@ -108,10 +109,10 @@ class Exporter:
         return min(samples[series(name, endpoint=e, outcome=outcome)] for e in ("providers", "stats"))
 
     def wait_for_polls(self, number: int, outcome: str = "ok") -> None:
-        """Wait until this many more polls had the outcome."""
+        """Wait until this many more polls had the outcome; the first may have ended already."""
         self.connect().close()
         target = self.fetches(outcome) + number
-        wait_until(lambda: self.fetches(outcome) >= target, PATIENCE + number)
+        wait_until(lambda: self.fetches(outcome) >= target, PATIENCE + number * self.interval)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the log records; every line but the last must be complete."""
@@ -200,7 +201,12 @@ def exporter(
         stdout: The standard output.
         more: More variables of the environment.
     """
-    own = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": KEY, "METRICS_HOST": HOST}
+    own = {
+        "GATEWAY_API_URL": gateway.url,
+        "ADMIN_KEY": KEY,
+        "METRICS_HOST": HOST,
+        "SCRAPE_INTERVAL": "60",
+    }
     settings = {**own, "METRICS_PORT": str(free_port()), **variables, **more}
     command = ["-c", f"{code}\nfrom exporter.__main__ import main; main()"] if code else ["-m", "exporter"]
     with log.open("ab") as file, log.with_suffix(".stderr").open("ab") as stderr:
@@ -212,7 +218,7 @@ def exporter(
             stderr=stderr,
         )
     try:
-        yield Exporter(process, int(settings["METRICS_PORT"]), log)
+        yield Exporter(process, int(settings["METRICS_PORT"]), log, float(settings["SCRAPE_INTERVAL"]))
     finally:
         if process.poll() is None:
             process.kill()

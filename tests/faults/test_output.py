@@ -104,7 +104,7 @@ def test_blocked_pipe_at_the_end(
     gateway: ReplayGateway, blocked: BlockedPipe, tmp_path: Path, matrix: Matrix
 ) -> None:
     """A blocked pipe delays neither a shutdown by a signal nor one after a bug."""
-    with exporter(gateway, tmp_path / "log", stdout=blocked.writer) as running:
+    with exporter(gateway, tmp_path / "log", stdout=blocked.writer, SCRAPE_INTERVAL=INTERVAL) as running:
         running.wait_for_polls(1)
         stopped = running.end()
     with exporter(gateway, tmp_path / "log", stdout=blocked.writer, code=KILL_POLLER) as running:
