@@ -16,7 +16,7 @@ RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
 LOCAL_EXAMPLE = ROOT / "prometheus/local.example.yml"
 
 NAME = re.compile(
-    r"(?<![\w:$\"])(?:up|ALERTS|(?:gatewayz|otelcol|alertmanager|prometheus|target|scrape|process)_\w+|[a-z_]+:\w+:\w+)"
+    r"(?<![\w:$\"])(?:up|ALERTS(?:_FOR_STATE)?|(?:gatewayz|otelcol|alertmanager|prometheus|target|scrape|process)_\w+|[a-z_]+:\w+:\w+)"
     r"(?![\w:\"])"
 )
 """A name of a metric or recorded series in PromQL."""

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import AnnotationQuery, Dashboard, DashboardLink
 
 from grafana.generator import exporter, management, provider
+from grafana.generator.sources import IMPORT_INPUT
 
 FOLDER = Path(__file__).parent.parent / "dashboards"
 
@@ -36,6 +37,20 @@ class Encoder(JSONEncoder):
         return tree
 
 
+INPUTS = [
+    {
+        "name": IMPORT_INPUT,
+        "label": "Metrics",
+        "description": "The Prometheus that scrapes the exporter",
+        "type": "datasource",
+        "pluginId": "prometheus",
+        "pluginName": "Prometheus",
+    }
+]
+"""What the import dialog asks for."""
+
+
 def render(dashboard: Dashboard) -> str:
     """Return a dashboard as JSON with sorted keys."""
-    return json.dumps(dashboard, cls=Encoder, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    tree = {"__inputs": INPUTS, **dashboard.to_json()}
+    return json.dumps(tree, cls=Encoder, sort_keys=True, indent=2, ensure_ascii=False) + "\n"

@@ -14,8 +14,14 @@ from grafana_foundation_sdk.builders.dashboard import (
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
-from grafana.generator.sources import LOGS, METRICS, STREAM, source_variables
+from grafana.generator import queries
+from grafana.generator.sources import METRICS, source_variables
 from grafana.generator.states import BLUE, RED
+
+OLDEST_SCHEMA = 37
+"""That of Grafana 9.4; newer versions migrate the dashboard when they load it."""
+FROM_WARNING = 'alertname=~"Gatewayz.+", severity=~"warning|critical"'
+"""Alerts that notify somebody: neither the Watchdog, which always fires, nor information."""
 
 PanelBuilder = Builder[dashboard.Panel]
 
@@ -51,21 +57,22 @@ def build(frame: Frame, sections: Sequence[Section]) -> dashboard.Dashboard:
         board = board.with_row(Row(section.title))
         for panel in section.panels:
             board = board.with_panel(panel)
-    return _numbered(board.build())
+    built = _numbered(board.build())
+    built.schema_version = OLDEST_SCHEMA
+    return built
 
 
-def health_changes(matcher: str) -> AnnotationQuery:
-    """Return annotations for health changes in the log."""
-    changed = f'{STREAM} |= "Provider health changed" | json | message="Provider health changed"'
-    query = AnnotationQuery().name("Health changes").datasource(LOGS).enable(True).icon_color(BLUE)
-    return query.expr(f"{changed} | {matcher}").title_format("{{provider}}").text_format("{{from}} → {{to}}")
+def health_changes() -> AnnotationQuery:
+    """Return a mark for each health change of the selected providers."""
+    query = AnnotationQuery().name("Health changes").datasource(METRICS).enable(True).icon_color(BLUE)
+    query = query.expr(queries.health_changes()).step("60s")
+    return query.title_format("{{provider}}").text_format("{{to}}")
 
 
 def alerts(matchers: str) -> AnnotationQuery:
-    """Return annotations for firing alerts, without the Watchdog, which always fires."""
+    """Return annotations for firing warnings and critical alerts."""
     query = AnnotationQuery().name("Alerts").datasource(METRICS).enable(True).icon_color(RED)
-    firing = 'alertstate="firing", alertname=~"Gatewayz.+", severity=~"warning|critical"'
-    query = query.expr(f"ALERTS{{{firing}, {matchers}}}").step("60s")
+    query = query.expr(f'ALERTS{{alertstate="firing", {FROM_WARNING}, {matchers}}}').step("60s")
     return query.title_format("{{alertname}}").text_format("{{severity}}").tag_keys("provider")
 
 

@@ -7,12 +7,12 @@ from grafana_foundation_sdk.models.common import BigValueTextMode
 
 from grafana.generator import states
 from grafana.generator.panels import Text, named, state, value
-from grafana.generator.queries import DATA_AGE, DATA_AGE_SHARE, EXPORTER_STATE
+from grafana.generator.queries import DATA_AGE, DATA_AGE_INTERVALS, EXPORTER_STATE
 from grafana.generator.sources import metric
 
-SHARE = "Of STALE_AFTER"
-SHARE_COLORS = states.thresholds(states.GREEN, (0.66, states.ORANGE), (1, states.RED))
-"""With default settings orange means one missed poll: the age is two of three intervals."""
+INTERVALS = "Poll intervals"
+INTERVAL_COLORS = states.thresholds(states.GREEN, (1.5, states.ORANGE), (3, states.RED))
+"""Orange: a poll is late. Red: as old as the default of STALE_AFTER, three intervals."""
 
 
 def data_age() -> stat.Panel:
@@ -20,13 +20,14 @@ def data_age() -> stat.Panel:
     text = Text(
         "Data Age",
         "Time since the last complete poll, as scraped by Prometheus: normally at most the poll interval "
-        "plus the scrape interval. The share is that of STALE_AFTER at the last scrape: at 100 % the data "
-        "are dropped. See the runbook of GatewayzDataStale.",
+        "plus the scrape interval. Beside it, the age at the last scrape in poll intervals: from 1.5 a poll "
+        "is late, and after STALE_AFTER the data are dropped. See the runbook of GatewayzDataStale.",
         "No complete poll within a day",
     )
-    panel = value(text, "s", metric(DATA_AGE, "Age"), metric(DATA_AGE_SHARE, SHARE))
+    panel = value(text, "s", metric(DATA_AGE, "Age"), metric(DATA_AGE_INTERVALS, INTERVALS))
     panel = panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
-    return named(panel, SHARE, {"unit": "percentunit", "decimals": 0, "thresholds": SHARE_COLORS.build()})
+    own = {"unit": "none", "decimals": 1, "thresholds": INTERVAL_COLORS.build()}
+    return named(panel, INTERVALS, own)
 
 
 def exporter_state() -> stat.Panel:

@@ -54,8 +54,9 @@ def explore_traces(query: str) -> str:
     source = {"type": "tempo", "uid": "${tempo}"}
     target = {"refId": "A", "datasource": source, "queryType": "traceql", "query": query, "limit": 20}
     times = {"from": "${__from}", "to": "${__to}"}
-    panes = {"traces": {"datasource": "${tempo}", "queries": [target], "range": times}}
-    return f"/explore?schemaVersion=1&orgId=${{__org.id}}&panes={_encoded(json.dumps(panes))}"
+    # The form of Grafana 9, which newer versions migrate.
+    left = {"datasource": "${tempo}", "queries": [target], "range": times}
+    return f"/explore?orgId=${{__org.id}}&left={_encoded(json.dumps(left))}"
 
 
 def _encoded(text: str) -> str:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from string import ascii_uppercase
+from collections.abc import Callable, Mapping, Sequence
 
-from grafana_foundation_sdk.builders import common, piechart, stat, table
-from grafana_foundation_sdk.models.dashboard import Dashboard, DataTransformerConfig
+from grafana_foundation_sdk.builders import piechart, stat
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana.generator import links, states
-from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
+from grafana.generator import links, states, tables
+from grafana.generator.frame import FROM_WARNING, Frame, PanelBuilder, Section, alerts, build, health_changes
 from grafana.generator.freshness import data_age, exporter_state
 from grafana.generator.panels import (
-    Properties,
+    Query,
     Text,
+    alert_list,
     bars,
-    colored,
-    colored_by,
     events,
     lines,
     named,
     pie,
+    ranking,
     rows,
     timeline,
     trace,
@@ -29,23 +27,22 @@ from grafana.generator.panels import (
 )
 from grafana.generator.queries import (
     ABILITIES,
+    DATA_AGE,
     HEALTH,
-    IS_ACTIVE,
     RESPONSE_TIME,
     count,
     count_active,
     failed_fetches,
-    per_provider,
+    last_count,
+    last_count_active,
+    last_count_of_health,
     uptime,
 )
 from grafana.generator.sources import (
     JOB,
-    METRICS,
-    ONE_OF,
     SERVICE,
     STREAM,
     TRACES,
-    column,
     job_variable,
     metric,
     providers_variable,
@@ -53,9 +50,16 @@ from grafana.generator.sources import (
     trace_variable,
     traces,
 )
-from grafana.generator.states import UPTIME, thresholds
+from grafana.generator.states import (
+    LAST_KNOWN,
+    UPTIME,
+    State,
+    last_known,
+    thresholds,
+)
 
 NO_DATA = "No data"
+AGE = "Age"
 
 POLLS = (
     f'{STREAM} |~ "Updated provider metrics|Fetch failed|Recovered" | json'
@@ -74,15 +78,15 @@ def board() -> Dashboard:
         title="GatewayZ Provider Management",
         description="Health, response times and capabilities of the providers that the gateway routes to.",
         variables=[job_variable(), providers_variable(), trace_variable()],
-        annotations=[health_changes('provider=~"$provider"'), alerts(JOB)],
+        annotations=[health_changes(), alerts(JOB)],
         links=[links.board("One provider", links.PROVIDER), links.board("The exporter", links.EXPORTER)],
     )
     sections = [
         Section("Provider Statistics Overview", _overview()),
         Section("Provider Health Status", _health()),
-        Section("Provider Performance Metrics", [_response_times()]),
+        Section("Provider Performance Metrics", _performance()),
         Section("Provider Capabilities", [_ability(*ability) for ability in ABILITIES.items()]),
-        Section("Provider Details Table", [_details()]),
+        Section("Provider Details Table", [tables.all_providers()]),
         Section("Correlation", _correlation()),
     ]
     return build(frame, sections)
@@ -95,6 +99,7 @@ def _overview() -> Sequence[PanelBuilder]:
             "Number of providers by the gateway's stats, inactive ones included. If the table below has "
             "fewer, its list may be incomplete: see the runbook of GatewayzListAndStatsDisagree.",
             f"max(gatewayz_providers_total{{{JOB}}})",
+            last_count("gatewayz_providers_total"),
             "text",
         ),
         _count(
@@ -102,6 +107,7 @@ def _overview() -> Sequence[PanelBuilder]:
             "Providers that the gateway routes to. If there are none, see the runbook of "
             "GatewayzNoProviders.",
             f"max(gatewayz_providers_active{{{JOB}}})",
+            last_count("gatewayz_providers_active"),
             states.GREEN,
         ),
         _count(
@@ -109,6 +115,7 @@ def _overview() -> Sequence[PanelBuilder]:
             "Providers that the gateway does not route to. Their health is never updated, so the other "
             "panels ignore it. Activate them in the gateway if needed.",
             f"max(gatewayz_providers_inactive{{{JOB}}})",
+            last_count("gatewayz_providers_inactive"),
             states.ORANGE,
         ),
         _count(
@@ -116,15 +123,33 @@ def _overview() -> Sequence[PanelBuilder]:
             "Active providers that are healthy. If there are few, see the timeline below for the start, and "
             "the table for the providers.",
             count_active("gatewayz_provider_health_status", 1),
+            last_count_of_health(1),
             states.GREEN,
         ),
         data_age(),
         exporter_state(),
+        alert_list(
+            Text(
+                "Alerts",
+                "Firing and pending warnings and critical alerts, the newest first. Open one for its labels "
+                "and its runbook. Messages and silences are in Alertmanager: see the link above.",
+                NO_DATA,
+            ),
+            FROM_WARNING,
+        ),
+        tables.not_healthy(),
     ]
 
 
-def _count(title: str, description: str, expr: str, color: str) -> stat.Panel:
-    return value(Text(title, description, NO_DATA), "short", metric(expr), colors=thresholds(color))
+def _count(title: str, description: str, expr: str, last: str, color: str) -> stat.Panel:
+    """Return a count; while data are missing it is the last known one, with its age."""
+    text = Text(title, description, NO_DATA)
+    age = f"{DATA_AGE} and {last}"
+    queries = [metric(expr), metric(last, LAST_KNOWN.capitalize()), metric(age, AGE)]
+    panel = value(text, "short", *queries, colors=thresholds(color))
+    for name, unit in ((LAST_KNOWN.capitalize(), "short"), (AGE, "s")):
+        panel = named(panel, name, {"unit": unit, "thresholds": thresholds(states.GREY).build()})
+    return panel
 
 
 def _health() -> Sequence[PanelBuilder]:
@@ -148,18 +173,40 @@ def _health() -> Sequence[PanelBuilder]:
         "No active provider in this time range",
     )
     by_health = {
-        number: metric(count_active("gatewayz_provider_health_status", number), known.text)
-        for number, known in states.HEALTH.items()
+        **_shares(states.HEALTH, lambda rank: count_active("gatewayz_provider_health_status", rank)),
+        **_shares(_last_known(states.HEALTH), last_count_of_health),
     }
+    names = {1: "gatewayz_providers_active", 0: "gatewayz_providers_inactive"}
     by_activity = {
-        number: metric(count("gatewayz_provider_is_active", number), known.text)
-        for number, known in states.ACTIVE.items()
+        **_shares(states.ACTIVE, lambda is_active: count("gatewayz_provider_is_active", is_active)),
+        **_shares(_last_known(states.ACTIVE), lambda is_active: last_count(names[int(is_active)])),
     }
     return [
-        pie(health, states.HEALTH, by_health).span(12),
-        pie(activity, states.ACTIVE, by_activity).span(12),
+        pie(health, by_health).span(12),
+        pie(activity, by_activity).span(12),
         timeline(history, states.HEALTH, metric(HEALTH, "{{provider}}", over_time=True)),
     ]
+
+
+def _shares(known: Mapping[float, State], expr: Callable[[float], str]) -> Mapping[State, Query]:
+    """Return the queries of a pie chart."""
+    return {state: metric(expr(number), state.text) for number, state in known.items()}
+
+
+def _last_known(known: Mapping[float, State]) -> Mapping[float, State]:
+    return {number: last_known(state) for number, state in known.items()}
+
+
+def _performance() -> Sequence[PanelBuilder]:
+    order = Text(
+        "Lowest Uptime",
+        "The fifteen selected providers with the lowest uptime in the last 14 days, the worst first. Click "
+        "one for its objective and its error budget.",
+        "No active provider in this window",
+    )
+    worst = metric(f"sort(bottomk(15, {uptime('14d')}))", "{{provider}}")
+    bars = ranking(order, "percentunit", worst, UPTIME).min(0).max(1).decimals(2)
+    return [_response_times(), bars.data_links([links.provider("__field.labels.provider")])]
 
 
 def _response_times() -> PanelBuilder:
@@ -170,7 +217,7 @@ def _response_times() -> PanelBuilder:
         "with the week of the provider.",
         "No response time in this time range",
     )
-    panel = lines(text, "ms", metric(RESPONSE_TIME, "{{provider}}", over_time=True)).height(10).span(24)
+    panel = lines(text, "ms", metric(RESPONSE_TIME, "{{provider}}", over_time=True)).height(10).span(16)
     return panel.data_links([links.provider("__field.labels.provider")])
 
 
@@ -181,80 +228,12 @@ def _ability(name: str, title: str) -> piechart.Panel:
         "one provider fails: activate another one in the gateway.",
         NO_DATA,
     )
+    metric_name = f"gatewayz_provider_supports_{name}"
     shares = {
-        number: metric(count_active(f"gatewayz_provider_supports_{name}", number), known.text)
-        for number, known in states.ABILITY.items()
+        **_shares(states.ABILITY, lambda able: count_active(metric_name, able)),
+        **_shares(_last_known(states.ABILITY), lambda able: last_count_active(metric_name, able)),
     }
-    return pie(text, states.ABILITY, shares)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table of providers: title, query, and field properties."""
-
-    title: str
-    expr: str
-    properties: Properties
-
-
-LAST_CHECK = per_provider("gatewayz_provider_last_health_check_timestamp_seconds")
-LISTED = f'scalar(max(gatewayz_exporter_last_success_timestamp_seconds{{{JOB}, endpoint="providers"}}))'
-OVERDUE_SECONDS = f"scalar(max(gatewayz_exporter_health_check_overdue_seconds{{{JOB}}}))"
-OVERDUE = (
-    f"(({LISTED} - {LAST_CHECK} > bool {OVERDUE_SECONDS})"
-    f" or 2 * {per_provider('gatewayz_provider_is_active')}) and on (provider) ({IS_ACTIVE})"
-)
-"""0 on time, 1 overdue, 2 never checked; active providers only, as others are not checked."""
-NAME = f"max by (provider, name) (gatewayz_provider_info{{{ONE_OF}}})"
-"""The rows of the table and their names; the value is always 1."""
-
-COLUMNS = (
-    Column("Health", HEALTH, colored(states.HEALTH)),
-    Column("Active", per_provider("gatewayz_provider_is_active"), colored(states.YES_NO)),
-    Column(
-        "Response Time", per_provider("gatewayz_provider_response_time_ms"), {"unit": "ms", "decimals": 0}
-    ),
-    Column("Last Health Check", f"1000 * {LAST_CHECK}", {"unit": "dateTimeFromNow"}),
-    Column("Health Check", OVERDUE, colored(states.CHECK)),
-    *(
-        Column(title, per_provider(f"gatewayz_provider_supports_{name}"), colored(states.YES_NO))
-        for name, title in ABILITIES.items()
-    ),
-    Column("Uptime 24 h", uptime("1d"), {"unit": "percentunit", "decimals": 2, **colored_by(UPTIME)}),
-)
-
-
-def _details() -> table.Panel:
-    text = Text(
-        "All Providers",
-        "All listed providers, those that are down first; click one for its dashboard. Only active "
-        "providers have health and health checks. A check older than HEALTH_CHECK_OVERDUE is overdue: "
-        "the health may be stale, see the runbook of GatewayzHealthChecksOverdue. Uptime "
-        "is the share of healthy and degraded in the time with data.",
-        "No provider is listed",
-    )
-    panel = rows(text, METRICS, column(NAME), *(column(each.expr) for each in COLUMNS))
-    panel = panel.transformations([DataTransformerConfig(id_val="merge", options={}), _organized()])
-    panel = panel.sort_by([common.TableSortByFieldState().display_name("Health").desc(True)]).filterable(True)
-    for each in COLUMNS:
-        panel = named(panel, each.title, each.properties)
-    for title in ("Name", "Provider"):
-        panel = named(panel, title, {"links": [links.provider("__data.fields.Provider").build()]})
-    return panel
-
-
-def _organized() -> DataTransformerConfig:
-    """Return titles and order of the columns; letters are those of the queries, A for the names."""
-    values = {
-        f"Value #{letter}": each.title for letter, each in zip(ascii_uppercase[1:], COLUMNS, strict=False)
-    }
-    titles = {"name": "Name", "provider": "Provider", **values}
-    options = {
-        "excludeByName": {"Time": True, "Value #A": True},
-        "indexByName": {name: index for index, name in enumerate(titles)},
-        "renameByName": titles,
-    }
-    return DataTransformerConfig(id_val="organize", options=options)
+    return pie(text, shares)
 
 
 def _correlation() -> Sequence[PanelBuilder]:

@@ -8,6 +8,7 @@ from string import ascii_uppercase
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import (
+    bargauge,
     common,
     dashboard,
     heatmap,
@@ -25,6 +26,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import (
     AxisPlacement,
+    BarGaugeDisplayMode,
     BigValueColorMode,
     BigValueGraphMode,
     DataSourceRef,
@@ -34,10 +36,10 @@ from grafana_foundation_sdk.models.common import (
     LogsSortOrder,
     SortOrder,
     StackingMode,
-    TableColoredBackgroundCellOptions,
-    TableColorTextCellOptions,
+    TableCellDisplayMode,
     TooltipDisplayMode,
     VisibilityMode,
+    VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
@@ -50,8 +52,10 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
 
 from grafana.generator.sources import LOGS, METRICS, TRACES
-from grafana.generator.states import State, mapping, thresholds
+from grafana.generator.states import State, mapping, missing, thresholds
 
+TIME_DESCENDING = 5
+"""Order of an alert list, as numbered by Grafana: the newest alert first."""
 RATE_STEP = "10m"
 """Minimum step of panels with rates.
 
@@ -69,6 +73,7 @@ Panel = TypeVar(
     table.Panel,
     logs.Panel,
     heatmap.Panel,
+    bargauge.Panel,
 )
 
 
@@ -96,7 +101,7 @@ def value(
     return panel.color_mode(BigValueColorMode.VALUE).height(4).span(4)
 
 
-def state(text: Text, states: Mapping[int, State], *queries: Query) -> stat.Panel:
+def state(text: Text, states: Mapping[float, State], *queries: Query) -> stat.Panel:
     """Return a stat panel with a state on its colour."""
     panel = value(text, "short", *queries).mappings([mapping(states)])
     return panel.color_mode(BigValueColorMode.BACKGROUND_SOLID)
@@ -108,21 +113,19 @@ def word(text: Text, label: str, query: Query) -> stat.Panel:
     return panel.reduce_options(_last_value().fields(f"/^{label}$/"))
 
 
-def pie(text: Text, states: Mapping[int, State], queries: Mapping[int, Query]) -> piechart.Panel:
+def pie(text: Text, shares: Mapping[State, Query]) -> piechart.Panel:
     """Return a pie chart of states, with one query per state."""
-    panel = _described(piechart.Panel(), text, "short", METRICS, list(queries.values()))
+    panel = _described(piechart.Panel(), text, "short", METRICS, list(shares.values()))
     legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
     legend = legend.placement(LegendPlacement.RIGHT)
     legend = legend.values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
     panel = panel.pie_type(PieChartType.DONUT).reduce_options(_last_value()).legend(legend).height(7).span(6)
-    for number in queries:
-        panel = panel.override_by_name(
-            states[number].text, _properties({"color": _fixed(states[number].color)})
-        )
+    for state in shares:
+        panel = panel.override_by_name(state.text, _properties({"color": _fixed(state.color)}))
     return panel
 
 
-def timeline(text: Text, states: Mapping[int, State], *queries: Query) -> statetimeline.Panel:
+def timeline(text: Text, states: Mapping[float, State], *queries: Query) -> statetimeline.Panel:
     """Return a state timeline, with one line per series."""
     panel = _described(statetimeline.Panel(), text, "short", METRICS, queries)
     legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
@@ -142,8 +145,8 @@ def lines(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
         .sort_desc(True)
     )
     tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    # The colour of a series does not depend on the other series.
-    color = dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+    # Grafana 9 leaves panels with colours by name blank.
+    color = dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC)
     panel = panel.color_scheme(color).legend(legend).tooltip(tooltip)
     return panel.show_points(VisibilityMode.AUTO).line_width(1).fill_opacity(0).min(0).height(8).span(12)
 
@@ -152,6 +155,33 @@ def bars(text: Text, unit: str, *queries: Query) -> timeseries.Panel:
     """Return a time series panel with stacked bars."""
     panel = lines(text, unit, *queries).draw_style(GraphDrawStyle.BARS).fill_opacity(80)
     return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+
+
+def ranking(text: Text, unit: str, query: Query, colors: dashboard.ThresholdsConfig) -> bargauge.Panel:
+    """Return horizontal bars in the order of the result."""
+    panel = _described(bargauge.Panel(), text, unit, METRICS, [query]).thresholds(colors)
+    panel = panel.reduce_options(_last_value()).orientation(VizOrientation.HORIZONTAL)
+    return panel.display_mode(BarGaugeDisplayMode.BASIC).height(10).span(8)
+
+
+def alert_list(text: Text, matchers: str) -> dashboard.Panel:
+    """Return the firing and pending alerts with these labels.
+
+    The panel reads the rules of every Prometheus data source that manages alerts; it has no query of its own.
+    """
+    options = {
+        "alertInstanceLabelFilter": f"{{{matchers}}}",
+        "alertName": "",
+        "dashboardAlerts": False,
+        "groupBy": [],
+        "groupMode": "default",
+        "maxItems": 50,
+        "sortOrder": TIME_DESCENDING,
+        "stateFilter": {"error": True, "firing": True, "noData": False, "normal": False, "pending": True},
+        "viewMode": "list",
+    }
+    panel = dashboard.Panel().type("alertlist").title(text.title).description(text.description)
+    return panel.options(options).height(8).span(10)
 
 
 def rows(text: Text, source: DataSourceRef, *queries: Query) -> table.Panel:
@@ -187,16 +217,31 @@ def named(panel: Panel, name: str, properties: Properties) -> Panel:
     return panel.override_by_name(name, _properties(properties))
 
 
-def colored(states: Mapping[int, State]) -> Properties:
+def column_of(width: int, **properties: object) -> Properties:
+    """Return the properties of a column with a width in pixels, and a text for missing values."""
+    return {"custom.width": width, "mappings": [missing()], **properties}
+
+
+def colored(width: int, states: Mapping[float, State]) -> Properties:
     """Return the properties of a column with states."""
-    cell = TableColoredBackgroundCellOptions()
-    return {"mappings": [mapping(states)], "custom.cellOptions": cell, "custom.align": "center"}
+    mappings = [mapping(states), missing()]
+    return column_of(
+        width, mappings=mappings, **{**_cell(TableCellDisplayMode.COLOR_BACKGROUND_SOLID), **_CENTERED}
+    )
 
 
-def colored_by(colors: dashboard.ThresholdsConfig) -> Properties:
+def colored_by(width: int, colors: dashboard.ThresholdsConfig, **properties: object) -> Properties:
     """Return the properties of a column with coloured numbers."""
-    color = FieldColor(FieldColorModeId.THRESHOLDS)
-    return {"thresholds": colors.build(), "color": color, "custom.cellOptions": TableColorTextCellOptions()}
+    own = {"thresholds": colors.build(), "color": FieldColor(FieldColorModeId.THRESHOLDS), **properties}
+    return column_of(width, **{**own, **_cell(TableCellDisplayMode.COLOR_TEXT)})
+
+
+_CENTERED = {"custom.align": "center"}
+
+
+def _cell(mode: TableCellDisplayMode) -> Properties:
+    """Return the display of a column in the form of Grafana 9, which newer versions migrate."""
+    return {"custom.displayMode": mode}
 
 
 def _described(panel: Panel, text: Text, unit: str, source: DataSourceRef, queries: Sequence[Query]) -> Panel:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grafana_foundation_sdk.builders import stat
-from grafana_foundation_sdk.models.common import BigValueTextMode
+from grafana_foundation_sdk.builders import common, stat
+from grafana_foundation_sdk.models.common import BigValueTextMode, GraphThresholdsStyleMode
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.generator import links, states
@@ -21,6 +21,13 @@ QUANTILES = {"0.5": "Median", "0.9": "90 %", "0.99": "99 %"}
 CHANGED = f"changes(job_provider:gatewayz_health_status:held{{{ONE_OF}}}[2m]) > 0"
 LAST_CHANGE = f"max_over_time((timestamp({CHANGED}))[14d:1m])"
 """Unix time of the last change."""
+WITH_DATA = "Time with data"
+BURN_WINDOWS = {"5m": "5 min", "30m": "30 min", "1h": "1 h", "6h": "6 h"}
+"""Windows of the recorded burn rate, and their titles."""
+BURN_LIMITS = states.thresholds("transparent", (6, states.ORANGE), (14.4, states.RED))
+"""Those of the alert GatewayzProviderBudgetBurning."""
+OBJECTIVE = "max(global:gatewayz_uptime_objective:ratio)"
+NO_OBJECTIVE = "No objective is set in prometheus/local/"
 NOT_LISTED = "Not listed"
 
 
@@ -31,12 +38,13 @@ def board() -> Dashboard:
         title="GatewayZ Provider",
         description="One provider: state, uptime, history and log.",
         variables=[job_variable(), provider_variable()],
-        annotations=[health_changes('provider="$provider"'), alerts(ONE_OF)],
+        annotations=[health_changes(), alerts(ONE_OF)],
         links=[links.board("All providers", links.MANAGEMENT), links.board("The exporter", links.EXPORTER)],
     )
     sections = [
         Section("Now", _now()),
         Section("Uptime", [*(_uptime(*window) for window in WINDOWS.items()), _uptime_over_time()]),
+        Section("Objective", _objective()),
         Section("History", _history()),
     ]
     return build(frame, sections)
@@ -71,7 +79,7 @@ def _now() -> Sequence[PanelBuilder]:
         ),
         value(
             Text(
-                "Since Last Change",
+                "Health Unchanged For",
                 "Time since the last change of the health, to within two minutes. After many changes in a "
                 "short time, see the runbook of GatewayzProviderFlapping.",
                 "No change within 14 days",
@@ -110,20 +118,20 @@ def _abilities() -> stat.Panel:
 def _uptime(window: str, words: str) -> stat.Panel:
     text = Text(
         f"Uptime {words}",
-        "Share of the time with data in which the active provider was healthy or degraded, and share of the "
-        "window with data. If it is below your agreement with the provider, see the history "
-        "below.",
+        "Share of the time with data in which the active provider was healthy or degraded. Beside it, the "
+        "share of the window for which there are data: the exporter may be younger than the window. If the "
+        "uptime is below your agreement with the provider, see the history below.",
         "Not active in this window",
     )
     panel = value(
         text,
         "percentunit",
         metric(uptime(window), "Uptime"),
-        metric(coverage(window), "Covered"),
+        metric(coverage(window), WITH_DATA),
         colors=UPTIME,
     )
     panel = panel.decimals(2).text_mode(BigValueTextMode.VALUE_AND_NAME).span(8)
-    return named(panel, "Covered", {"thresholds": thresholds("text").build(), "decimals": 0})
+    return named(panel, WITH_DATA, {"thresholds": thresholds("text").build(), "decimals": 0})
 
 
 def _uptime_over_time() -> PanelBuilder:
@@ -135,6 +143,54 @@ def _uptime_over_time() -> PanelBuilder:
     )
     queries = [metric(uptime(window), words, over_time=True) for window, words in WINDOWS.items()]
     return lines(text, "percentunit", *queries).max(1).span(24)
+
+
+def _objective() -> Sequence[PanelBuilder]:
+    budget = f"max(job_provider:gatewayz_error_budget:remaining30d{{{ONE_OF}}})"
+    burn = [
+        metric(
+            f"max(job_provider:gatewayz_error_budget_burn:rate{window}{{{ONE_OF}}})", words, over_time=True
+        )
+        for window, words in BURN_WINDOWS.items()
+    ]
+    objective = value(
+        Text(
+            "Uptime Objective",
+            "Share of 30 days in which a provider is to be usable. Set it in prometheus/local/, as the page "
+            "on alerts says.",
+            NO_OBJECTIVE,
+        ),
+        "percentunit",
+        metric(OBJECTIVE),
+    )
+    left = value(
+        Text(
+            "Error Budget Left",
+            "Share of the error budget of 30 days that is left: 100 % without any downtime, below 0 % the "
+            "objective is missed. See the runbook of GatewayzProviderBudgetBurning.",
+            NO_OBJECTIVE,
+        ),
+        "percentunit",
+        metric(budget),
+        colors=thresholds(states.RED, (0, states.ORANGE), (0.25, states.GREEN)),
+    )
+    rates = lines(
+        Text(
+            "Burn Rate",
+            "How many times faster than the objective allows the error budget is spent, over four windows. "
+            "The alert GatewayzProviderBudgetBurning fires above 14.4 for 1 h and 5 min, or above 6 for 6 h "
+            "and 30 min.",
+            NO_OBJECTIVE,
+        ),
+        "none",
+        *burn,
+    )
+    style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+    return [
+        objective.decimals(2).height(8).span(6),
+        left.decimals(1).height(8).span(6),
+        rates.thresholds(BURN_LIMITS).thresholds_style(style),
+    ]
 
 
 def _history() -> Sequence[PanelBuilder]:

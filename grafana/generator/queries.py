@@ -5,7 +5,9 @@ Replicas of an exporter have the same series except for `instance`; `max` merges
 
 from __future__ import annotations
 
+from grafana.generator import states
 from grafana.generator.sources import JOB, ONE_OF
+from grafana.generator.states import LAST_KNOWN_RANK, UNKNOWN_RANK
 
 ABILITIES = {
     "streaming": "Streaming",
@@ -25,14 +27,26 @@ IS_ACTIVE = f"{per_provider('gatewayz_provider_is_active', JOB)} == 1"
 """Active providers; the health of inactive ones is never updated."""
 HEALTH = f"{per_provider('gatewayz_provider_health_status')} and on (provider) ({IS_ACTIVE})"
 """Health of the selected active providers, 0 to 3."""
+HELD = f"max by (provider) (job_provider:gatewayz_health_status:held{{{ONE_OF}}})"
+"""Health of the selected active providers, the last known one while the list is missing."""
+_HELD_OF_ALL = f"max by (provider) (job_provider:gatewayz_health_status:held{{{JOB}}})"
+LISTED = f"max by (provider) (gatewayz_provider_info{{{ONE_OF}}})"
+"""1 for each selected provider that is listed, inactive ones included."""
+ROWS = f"({LISTED} or 0 * {HELD} + 1)"
+"""1 for each row of a table of providers: those that are listed, or were when the list went missing."""
+NOT_HEALTHY_SINCE = (
+    "1000 * min by (provider) (ALERTS_FOR_STATE"
+    f'{{alertname=~"GatewayzProvider(Down|Degraded|HealthUnknown)", {ONE_OF}}})'
+)
+"""Unix time in milliseconds; short recoveries within an alert do not count."""
 _LAST_UPDATE = f"gatewayz_provider_metrics_last_update{{{JOB}}}"
 DATA_AGE = f"time() - max(last_over_time({_LAST_UPDATE}[1d]))"
 """Seconds; it also grows while the exporter is down."""
-DATA_AGE_SHARE = (
+DATA_AGE_INTERVALS = (
     f"(min(timestamp({_LAST_UPDATE}) - {_LAST_UPDATE}) or {DATA_AGE})"
-    f" / max(last_over_time(gatewayz_exporter_stale_after_seconds{{{JOB}}}[1d]))"
+    f" / max(last_over_time(gatewayz_exporter_poll_interval_seconds{{{JOB}}}[1d]))"
 )
-"""Age at the last scrape as a share of STALE_AFTER, independent of the scrape interval."""
+"""Age at the last scrape in poll intervals, independent of the scrape interval."""
 _SCRAPED = f"max(up{{{JOB}}})"
 EXPORTER_STATE = (
     f"{_SCRAPED} + (max(gatewayz_up{{{JOB}}}) or 0 * {_SCRAPED})"
@@ -45,14 +59,58 @@ RESPONSE_TIME = f"{per_provider('gatewayz_provider_response_time_ms')} and on (p
 """Milliseconds, without providers that are down: their last value is stale."""
 
 
-def count(name: str, value: int) -> str:
+def count(name: str, value: float) -> str:
     """Return the number of providers with a value; no sample without data."""
-    return f"sum({per_provider(name, JOB)} == bool {value})"
+    return f"sum({per_provider(name, JOB)} == bool {value:g})"
 
 
-def count_active(name: str, value: int) -> str:
+def count_active(name: str, value: float) -> str:
     """Return the number of active providers with a value; no sample without data."""
-    return f"sum(({per_provider(name, JOB)} == bool {value}) and on (provider) ({IS_ACTIVE}))"
+    return f"sum(({per_provider(name, JOB)} == bool {value:g}) and on (provider) ({IS_ACTIVE}))"
+
+
+def last_count(name: str) -> str:
+    """Return the last known value of a metric of the whole gateway, while there is no current one."""
+    return f"max(last_over_time({name}{{{JOB}}}[1d])) unless max({name}{{{JOB}}})"
+
+
+def last_count_active(name: str, value: float) -> str:
+    """Return the last known number of active providers with a value, while there is no list."""
+    found = f"max by (provider) (last_over_time({name}{{{JOB}}}[1d]))"
+    return _while_missing(f"({found} == bool {value:g}) and on (provider) {_HELD_OF_ALL}")
+
+
+def last_count_of_health(value: float) -> str:
+    """Return the last known number of active providers with a health, while there is no list."""
+    return _while_missing(f"{_HELD_OF_ALL} == bool {value:g}")
+
+
+def ranked() -> str:
+    """Return the health of the selected active providers as one of `states.RANKS`."""
+    now, then = (f"({health}) + {UNKNOWN_RANK} * (({health}) == bool 0)" for health in (HEALTH, HELD))
+    return f"({now}) or ({then}) + {LAST_KNOWN_RANK:g}"
+
+
+def in_every_row(expr: str, rows: str = ROWS) -> str:
+    """Return a column with a sample in each row, NaN without a value: a column without samples disappears."""
+    return f"({expr}) and on (provider) ({rows}) or on (provider) NaN * ({rows})"
+
+
+def capabilities() -> str:
+    """Return a number with a bit for each capability of a provider, in the order of `ABILITIES`."""
+    return " + ".join(
+        f"{2**place} * ({per_provider(f'gatewayz_provider_supports_{name}')} or 0 * {LISTED})"
+        for place, name in enumerate(ABILITIES)
+    )
+
+
+def health_changes() -> str:
+    """Return 1 for each provider whose health changed within the last interval, with the label `to`."""
+    held = f"job_provider:gatewayz_health_status:held{{{ONE_OF}}}"
+    expr = f'count_values by (provider) ("to", max by (provider) ({held} != {held} offset $__interval))'
+    for value, state in states.HEALTH.items():
+        expr = f'label_replace({expr}, "to", "{state.text}", "to", "{value:g}")'
+    return expr
 
 
 def uptime(window: str) -> str:
@@ -63,6 +121,10 @@ def uptime(window: str) -> str:
 def coverage(window: str) -> str:
     """Return the share of a window with data."""
     return per_provider(f"job_provider:gatewayz_uptime:coverage{window}")
+
+
+def _while_missing(of_each: str) -> str:
+    return f"sum({of_each}) unless max(gatewayz_provider_is_active{{{JOB}}})"
 
 
 def failed_fetches() -> str:

@@ -32,6 +32,9 @@ STREAM = '{service="provider-metrics-exporter"}'
 SERVICE = 'resource.service.name="provider-metrics-exporter"'
 """TraceQL condition of all spans of the exporter."""
 
+IMPORT_INPUT = "DS_PROMETHEUS"
+"""The data source that is chosen on import; a provisioned dashboard has the default one."""
+
 LABEL_VALUES, QUERY_RESULT = 1, 3
 """Types of variable queries, as numbered by Grafana's Prometheus data source."""
 
@@ -73,7 +76,10 @@ def traces(query: str) -> tempo.Dataquery:
 
 def source_variables() -> Sequence[Builder[VariableModel]]:
     """Return the variables for the data sources."""
-    return [DatasourceVariable(name).label(label).type(kind) for name, kind, label in DASHBOARD_SOURCES]
+    variables = [DatasourceVariable(name).label(label).type(kind) for name, kind, label in DASHBOARD_SOURCES]
+    imported = VariableOption(text=f"${{{IMPORT_INPUT}}}", value=f"${{{IMPORT_INPUT}}}")
+    variables[0].current(imported)
+    return variables
 
 
 def job_variable() -> QueryVariable:

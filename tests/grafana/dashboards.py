@@ -58,7 +58,7 @@ def marks(file: str) -> list[Tree]:
 def queries(file: str) -> Iterator[Query]:
     """Yield every query of its panels, variables and annotations."""
     for panel in panels(file):
-        for target in panel["targets"]:
+        for target in panel.get("targets", ()):
             text = target.get("expr") or target["query"]
             where = f"{file}: {panel['title']} {target['refId']}"
             yield Query(where, target["datasource"]["type"], text, bool(target.get("instant")))

@@ -13,20 +13,22 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from exporter.metrics.instruments import INSTRUMENTS
 from grafana.generator.boards import BOARDS, render
-from grafana.generator.management import COLUMNS
+from grafana.generator.sources import IMPORT_INPUT
+from grafana.generator.tables import COLUMNS
 from tests.grafana import dashboards
 from tests.grafana.dashboards import ALL_QUERIES, FILES, FOLDER, Query, Tree, panels, parsed, texts, variables
-from tests.promql import NAME, RECORDED, labels, published
+from tests.promql import LOCAL, NAME, RECORDED, labels, published
 
 HOME = "gatewayz-provider-management.json"
 ROWS = {
     "Provider Statistics Overview": (
-        "Total Providers, Active Providers, Inactive Providers, Healthy Providers, Data Age, Exporter"
+        "Total Providers, Active Providers, Inactive Providers, Healthy Providers, Data Age, Exporter, "
+        "Alerts, Providers Not Healthy"
     ),
     "Provider Health Status": (
         "Providers by Health Status, Providers by Active Status, Health of Each Provider"
     ),
-    "Provider Performance Metrics": "Average Response Time by Provider",
+    "Provider Performance Metrics": "Average Response Time by Provider, Lowest Uptime",
     "Provider Capabilities": (
         "Streaming Support, Function Calling Support, Vision Support, Image Generation Support"
     ),
@@ -49,7 +51,8 @@ CONTRACT = {
 """Titles and types of the panels that the home dashboard must have."""
 SOURCES = {"prometheus": "${datasource}", "loki": "${loki}", "tempo": "${tempo}"}
 FOREIGN_METRICS = {
-    *("ALERTS", "up", "scrape_duration_seconds", "scrape_samples_scraped", "otelcol_exporter_queue_size"),
+    *("ALERTS", "ALERTS_FOR_STATE", "up", "scrape_duration_seconds", "scrape_samples_scraped"),
+    "otelcol_exporter_queue_size",
     *("process_cpu_seconds_total", "process_max_fds", "process_open_fds", "process_resident_memory_bytes"),
     "process_start_time_seconds",
     *(
@@ -80,8 +83,8 @@ def links(file: str) -> list[str]:
 
 def explored(link: str) -> list[Tree]:
     """Return the queries of a link to Explore."""
-    (panes,) = parse_qs(urlsplit(link).query)["panes"]
-    (pane,) = json.loads(panes).values()
+    (left,) = parse_qs(urlsplit(link).query)["left"]
+    pane = json.loads(left)
     assert ("${tempo}", "${__from}") == (pane["datasource"], pane["range"]["from"])
     queries: list[Tree] = pane["queries"]
     return queries
@@ -148,7 +151,7 @@ def test_columns_of_the_table() -> None:
     assert filled - {"Value #A"} == {name for name in titles if name.startswith("Value")}
     overrides = {row["matcher"]["options"]: row["properties"] for row in table["fieldConfig"]["overrides"]}
     for name in ("Name", "Provider"):
-        (link,) = overrides[name][0]["value"]
+        ((link,),) = [row["value"] for row in overrides[name] if row["id"] == "links"]
         assert "/d/gatewayz-provider?" in link["url"]
         assert "${__data.fields.Provider:percentencode}" in link["url"]
 
@@ -168,16 +171,48 @@ def test_places_of_panels(file: str) -> None:
 
 @every_panel
 def test_texts_of_panels(file: str, panel: Tree) -> None:
-    """A panel has title, unit, description, text for no data, queries, and a minimum step for rates."""
+    """A panel has title and description; with queries also unit, text for no data, and a step for rates."""
+    assert panel["title"]
+    assert re.fullmatch(r"[A-Z][^\n]{30,}\.", panel["description"])
+    if panel["type"] == "alertlist":
+        return
     defaults = panel["fieldConfig"]["defaults"]
     rates = ["$__rate_interval" in row.get("expr", "") for row in panel["targets"]]
 
-    assert panel["title"]
     assert defaults["unit"]
-    assert re.fullmatch(r"[A-Z][^\n]{30,}\.", panel["description"])
     assert re.fullmatch(r"[A-Z][^\n]+[^.]", defaults["noValue"])
     assert panel["targets"]
     assert ("10m" if any(rates) else None) == panel.get("interval")
+
+
+def test_list_of_alerts() -> None:
+    """The home dashboard lists the alerts that notify somebody, of every Prometheus that manages alerts."""
+    (panel,) = [panel for panel in panels(HOME) if panel["type"] == "alertlist"]
+    options = panel["options"]
+    wanted = [name for name, is_shown in options["stateFilter"].items() if is_shown]
+
+    assert '{alertname=~"Gatewayz.+", severity=~"warning|critical"}' == options["alertInstanceLabelFilter"]
+    assert ["error", "firing", "pending"] == wanted
+    assert "datasource" not in options
+
+
+@every_file
+def test_import(file: str) -> None:
+    """The import dialog asks for the metrics only, and its choice is the value of the variable."""
+    (asked,) = parsed(file)["__inputs"]
+
+    assert ("datasource", "prometheus") == (asked["type"], asked["pluginId"])
+    assert f"${{{asked['name']}}}" == variables(file)["datasource"]["current"]["value"]
+
+
+@every_file
+def test_oldest_grafana(file: str) -> None:
+    """The dashboard has nothing that Grafana 9.4 does not know."""
+    tree = parsed(file)
+
+    assert 37 == tree["schemaVersion"]
+    assert [] == [text for text in texts(tree) if text == "palette-classic-by-name" or "panes=" in text]
+    assert "cellOptions" not in json.dumps(tree)
 
 
 @every_file
@@ -198,7 +233,7 @@ def test_variables(file: str) -> None:
     """Every variable that is used exists, and every variable is used, except for sources of links."""
     own = set(variables(file))
     names = {name for text in texts(parsed(file)) for name in dashboards.used_variables(text)}
-    used = {name for name in names if not name.startswith("__")}
+    used = {name for name in names if not name.startswith("__")} - {IMPORT_INPUT}
     job = variables(file)["job"]
 
     assert set() == used - own
@@ -218,11 +253,14 @@ def test_provider_variables() -> None:
 def test_promql(query: Query) -> None:
     """Names exist, metrics have the job, rates use `$__rate_interval`, and sums merge replicas first."""
     own_labels = {label for instrument in INSTRUMENTS for label in instrument.labels}
-    assert set() == set(NAME.findall(query.text)) - published() - RECORDED - FOREIGN_METRICS
+    assert set() == set(NAME.findall(query.text)) - published() - RECORDED - LOCAL - FOREIGN_METRICS
     assert set() == labels(query.text) - own_labels - FOREIGN_LABELS
 
     assert "instance=" not in query.text.replace(" ", "")
-    selectors = re.findall(r"\b(?:gatewayz|process|scrape)_[\w:]+(\{[^}]*\})?", query.text)
+    own = query.text
+    for name in LOCAL:
+        own = own.replace(name, "")
+    selectors = re.findall(r"\b(?:gatewayz|process|scrape)_[\w:]+(\{[^}]*\})?", own)
     if not query.where.endswith("variable job"):
         assert [] == [selector for selector in selectors if 'job=~"$job"' not in selector]
 
@@ -275,15 +313,15 @@ def test_annotations(file: str) -> None:
 
 @pytest.mark.parametrize("file", [HOME, "gatewayz-exporter.json"])
 def test_data_age(file: str) -> None:
-    """The age is orange from two thirds of STALE_AFTER, and red from STALE_AFTER."""
+    """The age is judged in poll intervals: orange if a poll is late, red from three intervals."""
     (panel,) = [panel for panel in panels(file) if panel["title"] == "Data Age"]
-    age, share = panel["targets"]
+    age, intervals = panel["targets"]
     (override,) = panel["fieldConfig"]["overrides"]
     (colors,) = [row["value"] for row in override["properties"] if row["id"] == "thresholds"]
 
-    assert "gatewayz_exporter_stale_after_seconds" in share["expr"]
-    assert ("Age", share["legendFormat"]) == (age["legendFormat"], override["matcher"]["options"])
-    assert [("green", None), ("orange", 0.66), ("red", 1)] == [
+    assert "gatewayz_exporter_poll_interval_seconds" in intervals["expr"]
+    assert ("Age", intervals["legendFormat"]) == (age["legendFormat"], override["matcher"]["options"])
+    assert [("green", None), ("orange", 1.5), ("red", 3)] == [
         (step["color"], step["value"]) for step in colors["steps"]
     ]
     assert 1 == len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"])
@@ -302,5 +340,5 @@ def test_logql() -> None:
     """Every LogQL query selects the exporter's stream."""
     logql = [query.text for query in ALL_QUERIES if query.source == "loki"]
 
-    assert len(logql) >= 4
+    assert len(logql) >= 3
     assert [] == [text for text in logql if not text.startswith('{service="provider-metrics-exporter"}')]
