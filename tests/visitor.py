@@ -76,5 +76,5 @@ class Visitor:
         page.on("console", log)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("requestfailed", failed)
-        page.on("requestfinished", self.under_way.discard)
+        page.on("requestfinished", lambda request: self.under_way.discard(request))
         page.on("request", asked)

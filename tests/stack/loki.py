@@ -32,8 +32,15 @@ class EmptyLoki(LokiStandIn):
         """Answer a query with no streams, and take everything else."""
         if asked.method != "GET":
             return super().reply(asked, connection)
-        connection.send(answer(200, NO_STREAMS, content_type="application/json", connection="close"))
+        connection.send(answer_of(asked, NO_STREAMS))
         return False
+
+
+def answer_of(asked: Asked, nothing: bytes) -> bytes:
+    """Return the answer of a server that finds nothing and has no metrics of its own."""
+    if asked.path == "/metrics":
+        return answer(200, content_type="text/plain", connection="close")
+    return answer(200, nothing, content_type="application/json", connection="close")
 
 
 def loki_or_stand_in(programs: Programs, folder: Path, ports: Ports) -> Server | LokiStandIn:

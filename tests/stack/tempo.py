@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.http_server import Asked, Connection, StubServer, answer
+from tests.http_server import Asked, Connection, StubServer
+from tests.stack.loki import answer_of
 
 NO_TRACES = b'{"traces": [], "metrics": {}}'
 
@@ -29,7 +30,7 @@ class EmptyTempo(StubServer):
 
     def reply(self, asked: Asked, connection: Connection) -> bool:
         """Answer a search."""
-        connection.send(answer(200, NO_TRACES, content_type="application/json", connection="close"))
+        connection.send(answer_of(asked, NO_TRACES))
         return False
 
 
