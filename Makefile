@@ -56,7 +56,7 @@ soak: $(VENV)/test.stamp  ## run 20,000 polls with random faults, and write the 
 bench: $(VENV)/test.stamp  ## run the benchmarks, and write the tables to docs/performance.md
 	@$(BIN)/python -m bench $(BENCH)
 
-stack: $(VENV)/test.stamp  ## test with the real servers, built once (half an hour) or installed (Loki, Tempo, Grafana)
+stack: $(VENV)/browser.stamp  ## test with the real servers, built once (half an hour) or installed (Loki, Tempo, Grafana)
 	@command -v go >/dev/null || $(MAKE) --no-print-directory $(VENV)/go.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.stack.machine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet -rs --numprocesses=3 -m stack tests/stack

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.visitor import Visitor
 from tests.chromium import chromium
+from tests.visitor import Visitor
 
 
 @pytest.fixture(scope="session")

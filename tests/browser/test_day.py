@@ -11,10 +11,11 @@ from playwright.sync_api import Page
 
 from exporter.demo.gateway import DemoGateway
 from exporter.demo.script import HOURS
-from tests.browser.visitor import PATIENCE, Visitor, headline, names, renew
+from tests.browser.statuspage import headline, names, renew
 from tests.clocks import MovedClock
 from tests.process import program
 from tests.replay import KEY
+from tests.visitor import PATIENCE, Visitor
 from tests.waiting import wait_until
 
 INTERVAL = "1.3"

@@ -15,10 +15,11 @@ import requests
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page
 
-from tests.browser.visitor import PATIENCE, Visitor, headline, names, renew, wait_for_names
+from tests.browser.statuspage import headline, names, renew, wait_for_names
 from tests.certificates import PASSWORD, USER, Folder, hashed
 from tests.process import Program, program
 from tests.replay import GOOD, LIST, LIST_NO_SLASH, STATS, ReplayGateway, answer, recorded_body
+from tests.visitor import PATIENCE, Visitor
 from tests.waiting import wait_until
 
 PHONE = {"width": 390, "height": 844}

@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.chromium import chromium
+from tests.stack.boards import Boards, running_boards
 from tests.stack.build import NoToolchainError
 from tests.stack.chain import Chain, chain
 from tests.stack.chart import HELMS, Helm, Rendered
 from tests.stack.machine import Found, all_programs, described, find_all
+from tests.stack.servers import Programs
 
 UNSHARED = frozenset({"test_intervals.py", "test_outages.py", "test_rules.py"})
 """Files whose tests share no server."""
+SHARING = {"test_board_links.py": "test_boards.py"}
+"""Files whose tests use the servers of another file's."""
 SKIPPED = re.compile(r"Skipped: no (\S+) on this machine")
 
 
@@ -40,8 +46,8 @@ class ByServers(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         """Return what tests of one process have in common."""
-        file = nodeid.partition("::")[0]
-        return nodeid if file.rpartition("/")[2] in UNSHARED else file
+        file = nodeid.partition("::")[0].rpartition("/")[2]
+        return nodeid if file in UNSHARED else SHARING.get(file, file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
@@ -100,6 +106,20 @@ def programs() -> Mapping[str, Path]:
 def stack(programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """The shared chain, without Prometheus and Alertmanager."""
     with chain(programs, tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def boards(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boards]:
+    """Grafana with the dashboards, after all states of the demo that they are shown in."""
+    with running_boards(programs, tmp_path_factory.mktemp("boards")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The browser."""
+    with chromium() as running:
         yield running
 
 

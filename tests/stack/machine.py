@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.stack.build import NoToolchainError, build_all, cache
 
 VERSION_FLAGS = dict.fromkeys(("loki", "tempo"), "-version") | dict.fromkeys(
-    ("grafana", "node", "npm"), "--version"
+    ("grafana", "chromium", "node", "npm"), "--version"
 )
 """The flag that prints the version."""
 VERSION = re.compile(r"\d+\.\d+[\w.+-]*")

@@ -127,6 +127,7 @@ class Ports:
     collector_health: int = field(default_factory=free_port)
     alertmanager: int = field(default_factory=free_port)
     prometheus: int = field(default_factory=free_port)
+    grafana: int = field(default_factory=free_port)
 
 
 def loki(

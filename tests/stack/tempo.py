@@ -1,8 +1,9 @@
-"""A receiver of OTLP over gRPC in Tempo's place, for tests that need none of Tempo's own answers."""
+"""What stands in Tempo's place for tests that need none of Tempo's own answers: a receiver, and a search."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Self
 
 import grpc
@@ -16,6 +17,21 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.http_server import Asked, Connection, StubServer
+from tests.stack.loki import answer_of
+
+NO_TRACES = b'{"traces": [], "metrics": {}}'
+
+
+@dataclass
+class EmptyTempo(StubServer):
+    """Finds no trace: what Grafana asks has an answer."""
+
+    def reply(self, asked: Asked, connection: Connection) -> bool:
+        """Answer a search."""
+        connection.send(answer_of(asked, NO_TRACES))
+        return False
 
 
 class TempoStandIn(TraceServiceServicer):

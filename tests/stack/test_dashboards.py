@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from tests.stack import servers
 from tests.stack.chain import KEY, exporter_environment
 from tests.stack.loki import LokiStandIn, loki_or_stand_in
 from tests.stack.servers import Programs, Server
-from tests.stack.substitution import substituted
+from tests.stack.substitution import shortened_rules
 from tests.stack.tempo import TempoStandIn
 from tests.verify.docs import queries as docs
 from tests.waiting import wait_until
@@ -65,19 +64,6 @@ class Servers:
 
     prometheus: Server
     logs: Server | LokiStandIn
-
-
-def shortened_rules(folder: Path) -> Path:
-    """Write the project's rules with their waits cut to seconds, and return their folder."""
-    folder.mkdir()
-    intervals = {f"interval: {interval}": "interval: 1s" for interval in ("30s", "60s", "120s", "10m")}
-    recording = {**intervals, "offset 1d": "offset 5s"}
-    waits = {"interval: 30s": "interval: 1s"} | {
-        f"for: {wait}": "for: 0s" for wait in ("1m", "2m", "3m", "5m", "6m", "10m", "15m", "30m")
-    }
-    for name, changes in (("recording.yml", recording), ("alerts.yml", waits)):
-        (folder / name).write_text(substituted(f"prometheus/rules/{name}", changes), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")

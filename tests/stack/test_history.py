@@ -17,7 +17,7 @@ from tests.replay import GOOD, KEY, LIST, ReplayGateway, answer, recorded_body
 from tests.stack import servers
 from tests.stack.chain import OWN
 from tests.stack.servers import Programs, Server
-from tests.stack.test_dashboards import shortened_rules
+from tests.stack.substitution import shortened_rules
 from tests.waiting import wait_until
 
 SLOT = 2.0

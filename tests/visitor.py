@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
-
-from tests.waiting import wait_until
 
 PATIENCE = 20.0
 """Seconds after which an action in the browser fails."""
@@ -20,8 +19,12 @@ class Visitor:
 
     browser: Browser
     problems: list[str] = field(default_factory=list)
-    """Errors, violations of the content security policy, requests that fail or leave the exporter."""
+    """Errors, violations of the content security policy, requests that fail or leave the server."""
+    levels: Collection[str] = ("error", "warning")
+    """Messages of the console that are problems."""
     contexts: list[BrowserContext] = field(default_factory=list)
+    under_way: set[Request] = field(default_factory=set)
+    """Requests without an answer yet."""
 
     def __enter__(self) -> Self:
         """Open nothing yet."""
@@ -56,40 +59,22 @@ class Visitor:
 
     def _watch(self, page: Page, server: str) -> None:
         def log(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
+            if message.type in self.levels:
                 self.problems.append(f"{message.text} ({message.location['url']})")
 
         def failed(request: Request) -> None:
+            self.under_way.discard(request)
             # A renewal that is under way when the page is left is aborted.
             if request.failure != "net::ERR_ABORTED":
                 self.problems.append(f"{request.url}: {request.failure}")
 
         def asked(request: Request) -> None:
+            self.under_way.add(request)
             if urlsplit(request.url).netloc != server:
                 self.problems.append(f"asks {request.url}")
 
         page.on("console", log)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("requestfailed", failed)
+        page.on("requestfinished", lambda request: self.under_way.discard(request))
         page.on("request", asked)
-
-
-def renew(page: Page) -> None:
-    """Move the time in the browser to the next renewal."""
-    seconds = page.locator("body").get_attribute("data-refresh")
-    page.clock.run_for(1000 * int(seconds or 0))
-
-
-def headline(page: Page) -> str:
-    """Return the first sentence of a page."""
-    return page.locator("strong").first.inner_text()
-
-
-def names(page: Page) -> list[str]:
-    """Return the names of the listed providers."""
-    return page.locator("tbody th a").all_inner_texts()
-
-
-def wait_for_names(page: Page, expected: list[str]) -> None:
-    """Wait until the list has these providers."""
-    wait_until(lambda: names(page) == expected, PATIENCE)

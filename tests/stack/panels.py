@@ -1,0 +1,140 @@
+"""What a browser shows of the panels of a board, in Grafana 9.4 and newer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.grafana.dashboards import Tree, panels, parsed
+from tests.visitor import PATIENCE, Visitor
+from tests.waiting import wait_until
+
+NO_DATA = frozenset({"No data", "No data in response", "No data found in response"})
+"""What some panels write instead of their own text for this."""
+ITEM = "[data-panelid], [data-viz-panel-key]"
+"""A panel, in old versions and since dashboards are scenes."""
+LOADED_SECONDS = 40.0
+ROW_PIXELS = 38
+"""Height of a unit of the grid, with its margin."""
+EDGE_PIXELS = 300
+"""What may be above and below the panels."""
+PHONE_PIXELS = 769
+"""Below this width all panels are below each other."""
+
+LOOK = """items => {
+    const content = '.panel-content, [data-testid="data-testid panel content"], [class*="panel-content"]';
+    const loading = '.panel-loading__spinner, [aria-label="Panel loading bar"], [data-testid*="loading bar"]';
+    const error = '.panel-info-corner--error, [aria-label^="Panel header error"],'
+        + '[data-testid*="Panel status error"]';
+
+    function textsOf(element) {
+        const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+        const texts = [];
+        while (walker.nextNode()) {
+            const text = walker.currentNode.textContent.trim();
+            if (text) texts.push(text);
+        }
+        return texts;
+    }
+
+    function isBlank(canvas) {
+        if (!canvas.width || !canvas.height) return true;
+        const drawing = canvas.getContext('2d');
+        const pixels = new Uint32Array(drawing.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+        return pixels.every(pixel => pixel === pixels[0]);
+    }
+
+    return items.map(item => {
+        const shown = item.querySelector(content);
+        return {
+            id: Number(item.dataset.panelid ?? item.dataset.vizPanelKey.replace('panel-', '')),
+            isDrawn: Boolean(shown?.childElementCount) && !item.querySelector(loading),
+            hasError: Boolean(item.querySelector(error)),
+            texts: shown ? textsOf(shown) : [],
+            blank: [...(shown?.querySelectorAll('canvas') ?? [])].filter(isBlank).length,
+        };
+    });
+}"""
+TOASTS = '[data-testid="data-testid Alert error"], [data-testid="data-testid Alert warning"]'
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is seen of a panel."""
+
+    title: str
+    no_value: str | None
+    """What it shows without data."""
+    is_drawn: bool
+    """Whether it is there, with its data."""
+    has_error: bool
+    """Whether it has the badge of an error."""
+    texts: tuple[str, ...]
+    """All texts below its title."""
+    blank: int
+    """Canvases of one colour."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says, or a part of it does, that there are no data."""
+        return not {*NO_DATA, self.no_value}.isdisjoint(self.texts)
+
+
+def window(file: str, width: int) -> dict[str, int]:
+    """Return the size of a window in which all panels of a board are seen: others are not loaded."""
+    grids: list[Mapping[str, int]] = [panel["gridPos"] for panel in parsed(file)["panels"]]
+    below = max(grid["y"] + grid["h"] for grid in grids)
+    units = sum(grid["h"] for grid in grids) if width < PHONE_PIXELS else below
+    return {"width": width, "height": units * ROW_PIXELS + EDGE_PIXELS}
+
+
+def of_board(file: str, page: Page) -> list[Panel]:
+    """Return all panels of a board, in their order."""
+    seen = {found["id"]: found for found in page.locator(ITEM).evaluate_all(LOOK)}
+    return [_panel(panel, seen.get(panel["id"], {})) for panel in panels(file)]
+
+
+def _panel(panel: Tree, seen: Mapping[str, Any]) -> Panel:
+    return Panel(
+        panel["title"],
+        panel.get("fieldConfig", {}).get("defaults", {}).get("noValue"),
+        seen.get("isDrawn", False),
+        seen.get("hasError", False),
+        tuple(seen.get("texts", ())),
+        seen.get("blank", 0),
+    )
+
+
+def loaded(file: str, page: Page, visitor: Visitor) -> list[Panel]:
+    """Return all panels as soon as each is drawn and nothing is asked any more; fail if one never is."""
+
+    def drawn() -> list[Panel]:
+        seen = of_board(file, page)
+        return [] if visitor.under_way or not all(panel.is_drawn for panel in seen) else seen
+
+    wait_until(drawn, LOADED_SECONDS)
+    # What has just arrived is drawn within two frames, and may make a panel ask for more.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    found: list[Panel] = wait_until(drawn, PATIENCE)
+    return found
+
+
+def problems(found: list[Panel], may_be_empty: frozenset[str]) -> Iterator[str]:
+    """Yield what is wrong with panels."""
+    for panel in found:
+        if not panel.is_drawn:
+            yield f"{panel.title}: is not drawn"
+        if panel.has_error:
+            yield f"{panel.title}: has the badge of an error"
+        if panel.is_empty and panel.title not in may_be_empty:
+            yield f"{panel.title}: has no data: {' | '.join(panel.texts)}"
+        if panel.blank and not panel.is_empty:
+            yield f"{panel.title}: is blank"
+
+
+def toasts(page: Page) -> list[str]:
+    """Return the messages over the board."""
+    return [toast.inner_text() for toast in page.locator(TOASTS).all() if toast.is_visible()]

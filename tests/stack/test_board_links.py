@@ -1,0 +1,196 @@
+"""The links of the boards, followed by clicks, and the boards in a Grafana that somebody else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page
+
+from tests.grafana.dashboards import FILES, FOLDER, panels, parsed
+from tests.http_server import free_port
+from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, Boards
+from tests.stack.grafana import Grafana, bare_grafana
+from tests.stack.panels import Panel, loaded, window
+from tests.stack.servers import Programs
+from tests.visitor import PATIENCE, Visitor
+from tests.waiting import wait_until
+
+NAME = "Groq"
+SCREEN = 1280
+OF_METRICS = "prometheus"
+SOURCE = "Their Prometheus"
+FAILURES = "Failed Fetches by Outcome"
+POLLS = "Latest Polls"
+# Without changes and alerts, which need the project's rules, and without failures.
+CALM = {"Since Last Change", "Alerts", FAILURES}
+
+pytestmark = pytest.mark.needs("grafana", "chromium")
+
+
+@pytest.fixture(scope="module")
+def bare(programs: Programs, boards: Boards, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
+    """A Grafana with nothing but a data source for metrics."""
+    with bare_grafana(programs, tmp_path_factory.mktemp("bare"), free_port()) as running:
+        running.create_source(name=SOURCE, type=OF_METRICS, access="proxy", url=boards.prometheus.url)
+        yield running
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Opens pages in which nothing may fail."""
+    with Visitor(browser, levels=("error",)) as visitor:
+        yield visitor
+    assert [] == visitor.problems
+
+
+def open_board(boards: Boards, visitor: Visitor, file: str, state: str, **chosen: str) -> Page:
+    """Open a board as of a state, with all its panels."""
+    page = visitor.open(
+        boards.address(file, state, **chosen),
+        viewport=window(file, SCREEN),
+        storage_state=boards.grafana.login(),
+    )
+    loaded(file, page, visitor)
+    return page
+
+
+def panel_of(page: Page, file: str, title: str) -> Locator:
+    """Return a panel of a board."""
+    (number,) = [panel["id"] for panel in panels(file) if panel["title"] == title]
+    return page.locator(f'[data-panelid="{number}"], [data-viz-panel-key="panel-{number}"]')
+
+
+def asked_for(page: Page) -> tuple[str, dict[str, str]]:
+    """Return the UID of the board of a page's address, and the parameters that concern it."""
+    address = urlsplit(page.url)
+    parameters = {name: values[-1] for name, values in parse_qs(address.query).items()}
+    return address.path.split("/")[2], parameters
+
+
+def is_at(page: Page, file: str) -> bool:
+    """Return whether a page's address is that of a board."""
+    return urlsplit(page.url).path.startswith(f"/d/{parsed(file)['uid']}")
+
+
+def test_row_leads_to_the_provider(boards: Boards, visitor: Visitor) -> None:
+    """A row of the table opens the board of its provider with the same time range; its header leads back."""
+    page = open_board(boards, visitor, HOME, "down")
+    panel_of(page, HOME, "All Providers").locator("a", has_text=NAME).first.click()
+    wait_until(lambda: page.evaluate("0") or is_at(page, ONE), PATIENCE)
+    found = {panel.title: panel for panel in loaded(ONE, page, visitor)}
+    _, there = asked_for(page)
+    page.locator("a", has_text="All providers").first.click()
+    wait_until(lambda: page.evaluate("0") or is_at(page, HOME), PATIENCE)
+    loaded(HOME, page, visitor)
+    _, back = asked_for(page)
+
+    begin, end = boards.range("down")
+    assert (NAME,) == found["Name"].texts
+    assert (PROVIDER, begin, end) == (there["var-provider"], there["from"], there["to"])
+    assert (begin, end) == (back["from"], back["to"])
+
+
+@pytest.mark.needs("tempo")
+@pytest.mark.parametrize("file", [HOME, EXPORTER])
+def test_failure_leads_to_its_traces(boards: Boards, visitor: Visitor, file: str) -> None:
+    """A point of the failed fetches opens the traces with its outcome, which there are."""
+    page = open_board(boards, visitor, file, "stale")
+    click_last_point(page, panel_of(page, file, FAILURES))
+    with page.context.expect_page() as opened:
+        page.get_by_text("Traces of these failures").click()
+    explore = opened.value
+    trace = explore.locator('[role="cell"], [role="gridcell"]').locator("a").first
+    trace.wait_for()
+
+    assert "server_error" in unquote(explore.url)
+    assert "tempo" in unquote(explore.url)
+
+
+def click_last_point(page: Page, panel: Locator) -> None:
+    """Click the last point of a graph."""
+    plot = panel.locator(".u-over")
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    point = panel.locator(".u-cursor-pt:visible").first.bounding_box()
+    assert point is not None
+    # Menus open with a click on the point itself; the pointer must come to rest before.
+    x, y = point["x"] + point["width"] / 2, point["y"] + point["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+
+
+@pytest.mark.needs("loki", "tempo")
+def test_record_leads_to_its_trace(boards: Boards, visitor: Visitor) -> None:
+    """A log record of a poll leads to the trace of this poll."""
+    page = open_board(boards, visitor, HOME, "well")
+    panel = panel_of(page, HOME, POLLS)
+    panel.get_by_text("Updated provider metrics").first.click()
+    link = panel.locator("a, button", has_text="View trace").first
+    with page.context.expect_page() as opened:
+        link.click(modifiers=["Control"])
+    explore = opened.value
+    explore.get_by_text("fetch /providers", exact=True).first.wait_for()
+
+    assert "/explore" == urlsplit(explore.url).path
+
+
+def test_status_page_leads_to_the_board(boards: Boards, visitor: Visitor) -> None:
+    """The status page of a provider leads to its board, which shows its name."""
+    page = visitor.open(
+        f"{boards.exporter_url}/providers/{PROVIDER}",
+        viewport=window(ONE, SCREEN),
+        storage_state=boards.grafana.login(),
+    )
+    page.get_by_role("link", name="The board of this provider in Grafana").click()
+    wait_until(lambda: page.evaluate("0") or is_at(page, ONE), PATIENCE)
+    found = {panel.title: panel for panel in loaded(ONE, page, visitor)}
+    visitor.close()
+    # The visit is one of two servers.
+    visitor.problems[:] = [
+        each for each in visitor.problems if not each.startswith(f"asks {boards.grafana.url}/")
+    ]
+
+    assert (NAME,) == found["Name"].texts
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_import(boards: Boards, bare: Grafana, visitor: Visitor, file: str) -> None:
+    """Where there are only metrics, an imported board shows them; other panels show their no-value text."""
+    page = visitor.open(
+        f"{bare.url}/dashboard/import", viewport=window(file, SCREEN), storage_state=bare.login()
+    )
+    page.locator("textarea").first.fill((FOLDER / file).read_text(encoding="utf-8"))
+    page.get_by_role("button", name="Load", exact=True).last.click()
+    page.get_by_test_id("data-testid-import-dashboard-submit").wait_for()
+    choose_source(page)
+    page.get_by_test_id("data-testid-import-dashboard-submit").click()
+    wait_until(lambda: page.evaluate("0") or is_at(page, file), PATIENCE)
+    begin, end = boards.range("down")
+    page.goto(f"{bare.url}/d/{parsed(file)['uid']}?from={begin}&to={end}&var-provider={PROVIDER}")
+    found = loaded(file, page, visitor)
+
+    assert [] == list(unlike_metrics_only(file, found))
+
+
+def choose_source(page: Page) -> None:
+    """Choose the data source for metrics in the dialog of an import, if it asks for one."""
+    pickers = page.locator('input[id="data-source-picker"], [data-testid="Select a data source"]')
+    for picker in pickers.all():
+        picker.click()
+        page.get_by_text(SOURCE, exact=True).first.click()
+
+
+def unlike_metrics_only(file: str, found: list[Panel]) -> Iterator[str]:
+    """Yield the panels of metrics that are empty, and the others that do not say so, or have an error."""
+    sources = {panel["title"]: panel["datasource"]["type"] for panel in panels(file)}
+    for panel in found:
+        if panel.has_error:
+            yield f"{panel.title}: has the badge of an error"
+        if sources[panel.title] != OF_METRICS:
+            if panel.no_value not in panel.texts:
+                yield f"{panel.title}: does not say {panel.no_value!r}: {' | '.join(panel.texts)}"
+        elif panel.is_empty and panel.title not in CALM:
+            yield f"{panel.title}: has no data: {' | '.join(panel.texts)}"
