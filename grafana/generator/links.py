@@ -30,6 +30,12 @@ def board(title: str, uid: str) -> DashboardLink:
     return link.keep_time(True)
 
 
+def notifications() -> DashboardLink:
+    """Return a link to what Alertmanager notifies and silences; the provisioned data source has this name."""
+    link = DashboardLink("Notifications").type(DashboardLinkType.LINK).icon("bell")
+    return link.url("/alerting/groups?alertmanager=Alertmanager")
+
+
 def provider(slug: str) -> DashboardLink:
     """Return a data link to the dashboard of a provider; `slug` is a Grafana expression."""
     url = f"/d/{PROVIDER}?{SAME}&var-provider=${{{slug}:percentencode}}"

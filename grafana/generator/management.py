@@ -79,7 +79,11 @@ def board() -> Dashboard:
         description="Health, response times and capabilities of the providers that the gateway routes to.",
         variables=[job_variable(), providers_variable(), trace_variable()],
         annotations=[health_changes(), alerts(JOB)],
-        links=[links.board("One provider", links.PROVIDER), links.board("The exporter", links.EXPORTER)],
+        links=[
+            links.board("One provider", links.PROVIDER),
+            links.board("The exporter", links.EXPORTER),
+            links.notifications(),
+        ],
     )
     sections = [
         Section("Provider Statistics Overview", _overview()),
@@ -132,7 +136,7 @@ def _overview() -> Sequence[PanelBuilder]:
             Text(
                 "Alerts",
                 "Firing and pending warnings and critical alerts, the newest first. Open one for its labels "
-                "and its runbook. Messages and silences are in Alertmanager: see the link above.",
+                "and its runbook. What Alertmanager notifies or silences is behind Notifications, above.",
                 NO_DATA,
             ),
             FROM_WARNING,

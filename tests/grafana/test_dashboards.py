@@ -8,6 +8,7 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -185,6 +186,15 @@ def test_texts_of_panels(file: str, panel: Tree) -> None:
     assert ("10m" if any(rates) else None) == panel.get("interval")
 
 
+def test_link_to_notifications() -> None:
+    """The home dashboard links to the notifications of the provisioned Alertmanager."""
+    sources = yaml.safe_load((FOLDER.parent / "provisioning/datasources/datasources.yaml").read_text("utf-8"))
+    (name,) = [row["name"] for row in sources["datasources"] if row["type"] == "alertmanager"]
+    (link,) = [link["url"] for link in parsed(HOME)["links"] if not link["url"].startswith("/d/")]
+
+    assert f"/alerting/groups?alertmanager={name}" == link
+
+
 def test_list_of_alerts() -> None:
     """The home dashboard lists the alerts that notify somebody, of every Prometheus that manages alerts."""
     (panel,) = [panel for panel in panels(HOME) if panel["type"] == "alertlist"]
@@ -292,7 +302,7 @@ def test_links(file: str) -> None:
 @every_file
 def test_links_between_dashboards(file: str) -> None:
     """A dashboard links to the others with data sources, job and time range, without providers."""
-    head = parsed(file)["links"]
+    head = [link for link in parsed(file)["links"] if link["url"].startswith("/d/")]
 
     assert set(FILES) - {file} == {f"{urlsplit(link['url']).path.removeprefix('/d/')}.json" for link in head}
     for link in head:

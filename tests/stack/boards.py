@@ -32,13 +32,6 @@ SHOWN_SECONDS = 300
 """Time range of a board; all states come to pass within it."""
 LONGEST_SECONDS = 120.0
 STALE_AFTER = "8"
-OBJECTIVE = """
-groups:
-  - name: gatewayz_local
-    interval: 1s
-    rules:
-      - {record: global:gatewayz_uptime_objective:ratio, expr: vector(0.99)}
-"""
 
 
 @dataclass(frozen=True)
@@ -114,9 +107,6 @@ def running_boards(programs: Programs, folder: Path) -> Iterator[Boards]:
     ports, port = servers.Ports(), free_port()
     clock, begun = MovedClock(), time.time()
     rules = shortened_rules(folder / "rules")
-    local = folder / "prometheus" / "local"
-    local.mkdir(parents=True)
-    (local / "objective.yml").write_text(OBJECTIVE, encoding="utf-8")
     changes = {"tempo:3200": f"127.0.0.1:{ports.tempo}", "grafana:3000": f"127.0.0.1:{ports.grafana}"}
     with ExitStack() as links:
         shown = links.enter_context(grafana(programs, folder / "grafana", ports))

@@ -10,6 +10,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 DURATION = re.compile(r"(?<![\w.])(\d+)([smhd])(?!\w)")
 """A duration as Prometheus and Alertmanager write it."""
+OBJECTIVE = """
+groups:
+  - name: gatewayz_local
+    interval: 1s
+    rules:
+      - {record: global:gatewayz_uptime_objective:ratio, expr: vector(0.99)}
+"""
+"""An operator's own rules."""
 MILLISECONDS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -32,7 +40,7 @@ def substituted(config: str, changes: Mapping[str, str]) -> str:
 
 
 def shortened_rules(folder: Path) -> Path:
-    """Write the project's rules with their waits cut to seconds, and return their folder."""
+    """Write the project's rules with their waits cut to seconds, and an objective; return their folder."""
     folder.mkdir()
     intervals = {f"interval: {interval}": "interval: 1s" for interval in ("30s", "60s", "120s", "10m")}
     recording = {**intervals, "offset 1d": "offset 5s"}
@@ -41,6 +49,7 @@ def shortened_rules(folder: Path) -> Path:
     }
     for name, changes in (("recording.yml", recording), ("alerts.yml", waits)):
         (folder / name).write_text(substituted(f"prometheus/rules/{name}", changes), encoding="utf-8")
+    (folder / "objective.yml").write_text(OBJECTIVE, encoding="utf-8")
     return folder
 
 

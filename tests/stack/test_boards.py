@@ -23,18 +23,13 @@ NO_FAILURE = {"Failed Fetches by Outcome"}
 NO_LOG_OF_FAILURES = {"Warnings and Errors"}
 NO_CHOICE = {"Trace of a Poll"}
 """Nobody has clicked on a trace."""
-CALM = {HOME: NO_FAILURE | NO_CHOICE, ONE: {"Since Last Change", "Alerts"}, EXPORTER: {*NO_FAILURE}}
+CALM = {HOME: NO_FAILURE | NO_CHOICE, ONE: {"Health Unchanged For", "Alerts"}, EXPORTER: {*NO_FAILURE}}
 MAY_BE_EMPTY: Mapping[str, Mapping[str, set[str]]] = {
     "started": CALM,
     "well": CALM,
     "down": {HOME: NO_FAILURE | NO_CHOICE, ONE: set(), EXPORTER: NO_FAILURE},
     "stale": {
-        HOME: NO_CHOICE
-        | {
-            *("Total Providers", "Active Providers", "Inactive Providers", "Healthy Providers"),
-            *("Providers by Health Status", "Providers by Active Status", "Streaming Support"),
-            *("Function Calling Support", "Vision Support", "Image Generation Support", "All Providers"),
-        },
+        HOME: NO_CHOICE,
         ONE: {"Name", "Health", "Active", "Last Health Check", "Capabilities"},
         EXPORTER: set(),
     },

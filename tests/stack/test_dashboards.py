@@ -31,8 +31,8 @@ SEEN_SECONDS = 2 * DAY_SECONDS + 60
 HOME = "gatewayz-provider-management.json"
 JOB, ALONE = "provider_metrics", "one_replica"
 """Both replicas, and the first of them once more as if it were alone."""
-CHOICES = {"job": JOB, "__rate_interval": "60s"}
-"""What Grafana would put for its variables; the interval covers the demo's last faults."""
+CHOICES = {"job": JOB, "__rate_interval": "60s", "__interval": "60s"}
+"""What Grafana would put for its variables; the intervals cover the demo's last faults."""
 CHOSEN_PROVIDER = {HOME: ".+", "gatewayz-provider.json": "groq"}
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 QUERY_RESULT = re.compile(r"query_result\((.+)\)")
