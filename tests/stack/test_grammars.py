@@ -38,10 +38,9 @@ def of_links() -> Iterator[Query]:
     """Yield the queries of links into Explore."""
     for file in FILES:
         for link in [text for text in texts(parsed(file)) if text.startswith("/explore")]:
-            for pane in json.loads(parse_qs(urlsplit(link).query)["panes"][0]).values():
-                for asked in pane["queries"]:
-                    text = asked.get("expr", asked["query"])
-                    yield Query(f"{file}: link", asked["datasource"]["type"], text)
+            for asked in json.loads(parse_qs(urlsplit(link).query)["left"][0])["queries"]:
+                text = asked.get("expr", asked["query"])
+                yield Query(f"{file}: link", asked["datasource"]["type"], text)
 
 
 def of_answers() -> Iterator[Query]:

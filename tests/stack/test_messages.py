@@ -141,9 +141,8 @@ def bodies(message: Mapping[str, str]) -> list[str]:
 def pane(link: str) -> dict[str, Any]:
     """Return the one pane of a link to Explore."""
     asked = parse_qs(urlsplit(link).query, strict_parsing=True)
-    assert {"schemaVersion": ["1"], "orgId": ["1"], "panes": asked["panes"]} == asked
-    (only,) = json.loads(asked["panes"][0]).values()
-    found: dict[str, Any] = only
+    assert {"orgId": ["1"], "left": asked["left"]} == asked
+    found: dict[str, Any] = json.loads(asked["left"][0])
     return found
 
 

@@ -35,14 +35,9 @@ class Links:
             "queryType": "traceql",
             "query": trace_id,
         }
-        panes = {
-            "trace": {
-                "datasource": TRACE_SOURCE,
-                "queries": [query],
-                "range": {"from": "now-1h", "to": "now"},
-            }
-        }
-        return self._in_grafana(f"/explore?schemaVersion=1&orgId=1&panes={quote(json.dumps(panes), safe='')}")
+        # Grafana 9 knows the parameter left only; newer versions still read it.
+        left = {"datasource": TRACE_SOURCE, "queries": [query], "range": {"from": "now-1h", "to": "now"}}
+        return self._in_grafana(f"/explore?orgId=1&left={quote(json.dumps(left), safe='')}")
 
     def runbook(self, alert: str) -> str:
         """Return the link to the runbook of an alert."""

@@ -27,10 +27,20 @@ def test_odd_slug(slug: str) -> None:
 def test_trace() -> None:
     """A trace id leads to the trace, by the data source of the stack."""
     link = urlsplit(LINKS.trace("abc"))
-    (pane,) = json.loads(parse_qs(link.query)["panes"][0]).values()
+    asked = parse_qs(link.query, strict_parsing=True)
+    pane = json.loads(asked["left"][0])
 
     assert "/sub/explore" == link.path
-    assert ("tempo", "abc") == (pane["datasource"], pane["queries"][0]["query"])
+    assert {"orgId": ["1"], "left": asked["left"]} == asked
+    assert ("tempo", {"from": "now-1h", "to": "now"}) == (pane["datasource"], pane["range"])
+    assert [
+        {
+            "refId": "A",
+            "datasource": {"type": "tempo", "uid": "tempo"},
+            "queryType": "traceql",
+            "query": "abc",
+        }
+    ] == pane["queries"]
 
 
 def test_runbook() -> None:
