@@ -11,12 +11,11 @@ from typing import Any
 import requests
 
 from tests.stack.servers import COMPOSE, Ports, Programs, Server
-from tests.stack.substitution import ROOT, substituted
+from tests.stack.substitution import shortened_boards, substituted
 
 USER, PASSWORD = "admin", "very-secret-word"
 MOUNTED = "/var/lib/grafana/dashboards"
 """Where the stack has the dashboards."""
-DASHBOARDS = ROOT / "grafana" / "dashboards"
 PACKAGED = Path("/usr/share/grafana")
 """The home of Debian's package, whose program is elsewhere."""
 PRIVATE = {
@@ -62,17 +61,18 @@ def grafana(programs: Programs, folder: Path, ports: Ports) -> Grafana:
             ("alertmanager", 9093, ports.alertmanager),
         )
     }
+    boards = shortened_boards(folder / "dashboards")
     files = {
         # Prometheus scrapes each second.
         "datasources/datasources.yaml": {**sources, "timeInterval: 60s": "timeInterval: 1s"},
-        "dashboards/dashboards.yaml": {MOUNTED: str(DASHBOARDS)},
+        "dashboards/dashboards.yaml": {MOUNTED: str(boards)},
     }
     for name, changes in files.items():
         path = folder / "provisioning" / name
         path.parent.mkdir(parents=True)
         path.write_text(substituted(f"grafana/provisioning/{name}", changes), encoding="utf-8")
     environment = COMPOSE["grafana"]["environment"]
-    stated = {name: text.replace(MOUNTED, str(DASHBOARDS)) for name, text in environment.items()}
+    stated = {name: text.replace(MOUNTED, str(boards)) for name, text in environment.items()}
     return _grafana(programs, folder, ports.grafana, stated)
 
 

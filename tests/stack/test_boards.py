@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.grafana.dashboards import FILES, panels
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, STATES, Boards
-from tests.stack.panels import loaded, of_board, problems, toasts, window
+from tests.stack.panels import loaded, problems, toasts, window
 from tests.visitor import Visitor
 
 WIDTHS = (1280, 390)
@@ -56,7 +56,7 @@ def not_judged(file: str, boards: Boards) -> frozenset[str]:
     )
 
 
-@pytest.mark.parametrize(("state", "file", "width", "theme"), product(STATES, FILES, WIDTHS, THEMES))
+@pytest.mark.parametrize(("state", "file", "width", "theme"), list(product(STATES, FILES, WIDTHS, THEMES)))
 def test_board(
     boards: Boards, browser: Browser, pictures: Path, state: str, file: str, width: int, theme: str
 ) -> None:
@@ -66,10 +66,7 @@ def test_board(
     empty = frozenset(MAY_BE_EMPTY[state][file]) | not_judged(file, boards)
     with Visitor(browser, levels=("error",)) as visitor:
         page = visitor.open(address, viewport=window(file, width), storage_state=boards.grafana.login())
-        try:
-            found = loaded(file, page, visitor)
-        except AssertionError:
-            found = of_board(file, page)
+        found = loaded(file, page, visitor)
         page.screenshot(path=pictures / f"{Path(file).stem}-{state}-{width}-{theme}.png")
         wrong = [*problems(found, empty), *toasts(page), *visitor.problems]
 
