@@ -64,7 +64,7 @@ def build(frame: Frame, sections: Sequence[Section]) -> dashboard.Dashboard:
 
 def health_changes() -> AnnotationQuery:
     """Return a mark for each health change of the selected providers."""
-    query = AnnotationQuery().name("Health changes").datasource(METRICS).enable(True).icon_color(BLUE)
+    query = AnnotationQuery().name("Changes").datasource(METRICS).enable(True).icon_color(BLUE)
     query = query.expr(queries.health_changes()).step("60s")
     return query.title_format("{{provider}}").text_format("{{to}}")
 

@@ -10,7 +10,7 @@ from grafana.generator.panels import Text, named, state, value
 from grafana.generator.queries import DATA_AGE, DATA_AGE_INTERVALS, EXPORTER_STATE
 from grafana.generator.sources import metric
 
-INTERVALS = "Poll intervals"
+INTERVALS = "Intervals"
 INTERVAL_COLORS = states.thresholds(states.GREEN, (1.5, states.ORANGE), (3, states.RED))
 """Orange: a poll is late. Red: as old as the default of STALE_AFTER, three intervals."""
 

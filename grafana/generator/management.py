@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from grafana_foundation_sdk.builders import piechart, stat
+from grafana_foundation_sdk.models.common import LegendPlacement
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.generator import links, states, tables
@@ -204,11 +205,11 @@ def _last_known(known: Mapping[float, State]) -> Mapping[float, State]:
 def _performance() -> Sequence[PanelBuilder]:
     order = Text(
         "Lowest Uptime",
-        "The fifteen selected providers with the lowest uptime in the last 14 days, the worst first. Click "
+        "The ten selected providers with the lowest uptime in the last 14 days, the worst first. Click "
         "one for its objective and its error budget.",
         "No active provider in this window",
     )
-    worst = metric(f"sort(bottomk(15, {uptime('14d')}))", "{{provider}}")
+    worst = metric(f"sort(bottomk(10, {uptime('14d')}))", "{{provider}}")
     bars = ranking(order, "percentunit", worst, UPTIME).min(0).max(1).decimals(2)
     return [_response_times(), bars.data_links([links.provider("__field.labels.provider")])]
 
@@ -237,7 +238,7 @@ def _ability(name: str, title: str) -> piechart.Panel:
         **_shares(states.ABILITY, lambda able: count_active(metric_name, able)),
         **_shares(_last_known(states.ABILITY), lambda able: last_count_active(metric_name, able)),
     }
-    return pie(text, shares)
+    return pie(text, shares, LegendPlacement.BOTTOM).height(8)
 
 
 def _correlation() -> Sequence[PanelBuilder]:

@@ -104,7 +104,7 @@ def value(
 def state(text: Text, states: Mapping[float, State], *queries: Query) -> stat.Panel:
     """Return a stat panel with a state on its colour."""
     panel = value(text, "short", *queries).mappings([mapping(states)])
-    return panel.color_mode(BigValueColorMode.BACKGROUND_SOLID)
+    return panel.color_mode(BigValueColorMode.BACKGROUND)
 
 
 def word(text: Text, label: str, query: Query) -> stat.Panel:
@@ -113,11 +113,13 @@ def word(text: Text, label: str, query: Query) -> stat.Panel:
     return panel.reduce_options(_last_value().fields(f"/^{label}$/"))
 
 
-def pie(text: Text, shares: Mapping[State, Query]) -> piechart.Panel:
+def pie(
+    text: Text, shares: Mapping[State, Query], place: LegendPlacement = LegendPlacement.RIGHT
+) -> piechart.Panel:
     """Return a pie chart of states, with one query per state."""
     panel = _described(piechart.Panel(), text, "short", METRICS, list(shares.values()))
     legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(LegendDisplayMode.TABLE)
-    legend = legend.placement(LegendPlacement.RIGHT)
+    legend = legend.placement(place)
     legend = legend.values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
     panel = panel.pie_type(PieChartType.DONUT).reduce_options(_last_value()).legend(legend).height(7).span(6)
     for state in shares:
@@ -176,6 +178,7 @@ def alert_list(text: Text, matchers: str) -> dashboard.Panel:
         "groupBy": [],
         "groupMode": "default",
         "maxItems": 50,
+        "showInstances": True,
         "sortOrder": TIME_DESCENDING,
         "stateFilter": {"error": True, "firing": True, "noData": False, "normal": False, "pending": True},
         "viewMode": "list",

@@ -82,7 +82,7 @@ def _now() -> Sequence[PanelBuilder]:
                 "Health Unchanged For",
                 "Time since the last change of the health, to within two minutes. After many changes in a "
                 "short time, see the runbook of GatewayzProviderFlapping.",
-                "No change within 14 days",
+                "No change seen in 14 days",
             ),
             "s",
             metric(f"time() - max({LAST_CHANGE})"),

@@ -107,7 +107,9 @@ def capabilities() -> str:
 def health_changes() -> str:
     """Return 1 for each provider whose health changed within the last interval, with the label `to`."""
     held = f"job_provider:gatewayz_health_status:held{{{ONE_OF}}}"
-    expr = f'count_values by (provider) ("to", max by (provider) ({held} != {held} offset $__interval))'
+    # The first sees what is reversed within the interval, the second a change between two intervals.
+    changed = f"{held} and (changes({held}[$__interval]) > 0 or {held} != {held} offset $__interval)"
+    expr = f'count_values by (provider) ("to", max by (provider) ({changed}))'
     for value, state in states.HEALTH.items():
         expr = f'label_replace({expr}, "to", "{state.text}", "to", "{value:g}")'
     return expr

@@ -76,10 +76,15 @@ def traces(query: str) -> tempo.Dataquery:
 
 def source_variables() -> Sequence[Builder[VariableModel]]:
     """Return the variables for the data sources."""
-    variables = [DatasourceVariable(name).label(label).type(kind) for name, kind, label in DASHBOARD_SOURCES]
+    variables = [_source(name, label, kind) for name, kind, label in DASHBOARD_SOURCES]
     imported = VariableOption(text=f"${{{IMPORT_INPUT}}}", value=f"${{{IMPORT_INPUT}}}")
     variables[0].current(imported)
     return variables
+
+
+def _source(name: str, label: str, kind: str) -> DatasourceVariable:
+    # The name of the data source says enough.
+    return DatasourceVariable(name).label(label).type(kind).hide(VariableHide.HIDE_LABEL)
 
 
 def job_variable() -> QueryVariable:

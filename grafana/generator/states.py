@@ -83,7 +83,7 @@ def mapping(states: Mapping[float, State]) -> ValueMap:
 
 def missing() -> SpecialValueMap:
     """Return the value mapping of a missing value."""
-    result = ValueMappingResult(text=MISSING, color=GREY)
+    result = ValueMappingResult(text=MISSING, color="transparent")
     return SpecialValueMap(DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, result))
 
 

@@ -35,6 +35,7 @@ class Column:
     properties: Properties
 
 
+FILTER: Properties = {"custom.filterable": True}
 LAST_CHECK = per_provider("gatewayz_provider_last_health_check_timestamp_seconds")
 LIST_TIME = f'scalar(max(gatewayz_exporter_last_success_timestamp_seconds{{{JOB}, endpoint="providers"}}))'
 OVERDUE_SECONDS = f"scalar(max(gatewayz_exporter_health_check_overdue_seconds{{{JOB}}}))"
@@ -64,16 +65,16 @@ def _uptime_column() -> Properties:
 
 
 COLUMNS = (
-    Column("Health", ranked(), colored(150, states.RANKS)),
-    Column("Active", per_provider("gatewayz_provider_is_active"), colored(75, states.YES_NO)),
+    Column("Health", ranked(), {**colored(180, states.RANKS), **FILTER}),
+    Column("Active", per_provider("gatewayz_provider_is_active"), colored(70, states.YES_NO)),
     Column(
         "Response Time",
         per_provider("gatewayz_provider_response_time_ms"),
-        column_of(125, unit="ms", decimals=0),
+        column_of(125, unit="ms"),
     ),
     Column("Last Health Check", f"1000 * {LAST_CHECK}", column_of(150, unit="dateTimeFromNow")),
     Column("Health Check", OVERDUE, colored(115, states.CHECK)),
-    Column("Can", capabilities(), column_of(90, mappings=[mapping(INITIALS), missing()])),
+    Column("Can", capabilities(), column_of(95, mappings=[mapping(INITIALS), missing()], **FILTER)),
     Column("Uptime 24 h", uptime("1d"), _uptime_column()),
 )
 
@@ -94,12 +95,12 @@ def all_providers() -> table.Panel:
         f"Value #{letter}": each.title for letter, each in zip(ascii_uppercase[1:], COLUMNS, strict=False)
     }
     panel = panel.transformations(_merged({"name": "Name", "provider": "Provider", **values}))
-    panel = panel.sort_by([common.TableSortByFieldState().display_name("Health").desc(True)]).filterable(True)
+    panel = panel.sort_by([common.TableSortByFieldState().display_name("Health").desc(True)]).height(14)
     for each in COLUMNS:
         panel = named(panel, each.title, each.properties)
     for title in ("Name", "Provider"):
         link = links.provider("__data.fields.Provider").build()
-        panel = named(panel, title, {"custom.minWidth": 120, "links": [link]})
+        panel = named(panel, title, {"custom.minWidth": 120, "links": [link], **FILTER})
     return panel
 
 
@@ -127,7 +128,7 @@ def not_healthy() -> table.Panel:
     who = f"({ranked()}) % {LAST_KNOWN_RANK:g} != 1"
     hit = f"(({ranked()}) and on (provider) ({who}))"
     columns = {
-        "Health": (hit, colored(150, states.RANKS)),
+        "Health": (hit, colored(180, states.RANKS)),
         "Since": (NOT_HEALTHY_SINCE, column_of(130, unit="dateTimeFromNow")),
         "Uptime 24 h": (uptime("1d"), _uptime_column()),
     }
