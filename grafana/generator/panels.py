@@ -178,7 +178,7 @@ def alert_list(text: Text, matchers: str) -> dashboard.Panel:
         "groupBy": [],
         "groupMode": "default",
         "maxItems": 50,
-        "showInstances": True,
+        "showInstances": False,
         "sortOrder": TIME_DESCENDING,
         "stateFilter": {"error": True, "firing": True, "noData": False, "normal": False, "pending": True},
         "viewMode": "list",

@@ -35,6 +35,9 @@ SERVICE = 'resource.service.name="provider-metrics-exporter"'
 IMPORT_INPUT = "DS_PROMETHEUS"
 """The data source that is chosen on import; a provisioned dashboard has the default one."""
 
+NO_TRACE = "{ false }"
+"""TraceQL that finds nothing."""
+
 LABEL_VALUES, QUERY_RESULT = 1, 3
 """Types of variable queries, as numbered by Grafana's Prometheus data source."""
 
@@ -108,7 +111,10 @@ def providers_variable() -> QueryVariable:
 
 def trace_variable() -> TextBoxVariable:
     """Return the hidden variable for the trace id, which a link in a table sets; by default no trace."""
-    return TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE).default_value("{ false }")
+    # Grafana 9 does not take the default as the value.
+    current = VariableOption(text=NO_TRACE, value=NO_TRACE)
+    variable = TextBoxVariable("trace").label("Trace").hide(VariableHide.HIDE_VARIABLE)
+    return variable.default_value(NO_TRACE).current(current)
 
 
 def _query_variable(name: str, label: str, query: str, kind: int) -> QueryVariable:
