@@ -50,7 +50,7 @@ def open_board(boards: Boards, visitor: Visitor, file: str, state: str, **chosen
     page = visitor.open(
         boards.address(file, state, **chosen),
         viewport=window(file, SCREEN),
-        storage_state=boards.grafana.login(),
+        **boards.grafana.session(),
     )
     loaded(file, page, visitor)
     return page
@@ -142,7 +142,7 @@ def test_status_page_leads_to_the_board(boards: Boards, visitor: Visitor) -> Non
     page = visitor.open(
         f"{boards.exporter_url}/providers/{PROVIDER}",
         viewport=window(ONE, SCREEN),
-        storage_state=boards.grafana.login(),
+        **boards.grafana.session(),
     )
     page.get_by_role("link", name="The board of this provider in Grafana").click()
     wait_until(lambda: page.evaluate("0") or is_at(page, ONE), PATIENCE)
@@ -159,9 +159,7 @@ def test_status_page_leads_to_the_board(boards: Boards, visitor: Visitor) -> Non
 @pytest.mark.parametrize("file", FILES)
 def test_import(boards: Boards, bare: Grafana, visitor: Visitor, file: str) -> None:
     """Where there are only metrics, an imported board shows them; other panels show their no-value text."""
-    page = visitor.open(
-        f"{bare.url}/dashboard/import", viewport=window(file, SCREEN), storage_state=bare.login()
-    )
+    page = visitor.open(f"{bare.url}/dashboard/import", viewport=window(file, SCREEN), **bare.session())
     page.locator("textarea").first.fill((FOLDER / file).read_text(encoding="utf-8"))
     page.get_by_role("button", name="Load", exact=True).last.click()
     page.get_by_test_id("data-testid-import-dashboard-submit").wait_for()
