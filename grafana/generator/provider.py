@@ -11,8 +11,17 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana.generator import links, states
 from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
 from grafana.generator.panels import Text, events, lines, named, state, timeline, value, word
-from grafana.generator.queries import ABILITIES, HEALTH, coverage, per_provider, uptime
-from grafana.generator.sources import ONE_OF, STREAM, column, job_variable, metric, provider_variable, records
+from grafana.generator.queries import ABILITIES, HEALTH, coverage, per_provider, ranked, uptime
+from grafana.generator.sources import (
+    JOB,
+    ONE_OF,
+    STREAM,
+    column,
+    job_variable,
+    metric,
+    provider_variable,
+    records,
+)
 from grafana.generator.states import UPTIME, thresholds
 
 WINDOWS = {"1h": "1 h", "1d": "24 h", "14d": "14 d"}
@@ -28,7 +37,13 @@ BURN_LIMITS = states.thresholds("transparent", (6, states.ORANGE), (14.4, states
 """Those of the alert GatewayzProviderBudgetBurning."""
 OBJECTIVE = "max(global:gatewayz_uptime_objective:ratio)"
 NO_OBJECTIVE = "No objective is set in prometheus/local/"
-NOT_LISTED = "Not listed"
+NOT_LISTED = "Not listed now"
+NAME = (
+    f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})"
+    f" or max by (name) (last_over_time(gatewayz_provider_info{{{ONE_OF}}}[1d]))"
+    f" unless on () group(gatewayz_provider_info{{{JOB}}})"
+)
+"""The last known name while the list is missing."""
 
 
 def board() -> Dashboard:
@@ -55,17 +70,18 @@ def _now() -> Sequence[PanelBuilder]:
         word(
             Text("Name", "The provider's name in the gateway.", NOT_LISTED),
             "name",
-            column(f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})"),
+            column(NAME),
         ),
         state(
             Text(
                 "Health",
-                "Health as last reported to the gateway. If it is down or degraded, see the runbook of that "
-                "alert, and the provider's status page.",
+                "Health as last reported to the gateway; in faded colours the last known one, while data are "
+                "missing. If it is down or degraded, see the runbook of that alert, and the provider's "
+                "status page.",
                 "Not active or not listed",
             ),
-            states.HEALTH,
-            metric(HEALTH),
+            states.RANKS,
+            metric(ranked()),
         ),
         state(
             Text(
@@ -96,7 +112,9 @@ def _now() -> Sequence[PanelBuilder]:
                 "Never checked",
             ),
             "dateTimeFromNow",
-            metric(f"1000 * max(gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}})"),
+            metric(
+                f"1000 * max(last_over_time(gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}}[1d]))"
+            ),
         ),
         _abilities(),
     ]

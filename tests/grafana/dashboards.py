@@ -45,6 +45,11 @@ def panels(file: str) -> list[Tree]:
     return [panel for panel in parsed(file)["panels"] if panel["type"] != "row"]
 
 
+def source_of(panel: Tree) -> str:
+    """Return the type of a panel's data source; empty for a list of alerts, which has none."""
+    return str(panel.get("datasource", {}).get("type", ""))
+
+
 def variables(file: str) -> Mapping[str, Tree]:
     """Return its variables by name."""
     return {variable["name"]: variable for variable in parsed(file)["templating"]["list"]}

@@ -31,8 +31,8 @@ PRIVATE = {
 class Grafana(Server):
     """A Grafana that can be logged in to."""
 
-    def login(self) -> dict[str, Any]:
-        """Return the state of a browser in which the administrator is logged in."""
+    def session(self) -> dict[str, Any]:
+        """Return the options of a browser in which the administrator is logged in."""
         session = requests.Session()
         session.post(
             f"{self.url}/login", json={"user": USER, "password": PASSWORD}, timeout=10
@@ -41,7 +41,8 @@ class Grafana(Server):
             {"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}
             for name, value in session.cookies.items()
         ]
-        return {"cookies": cookies, "origins": []}
+        # The time zone of the tests is none that a browser knows.
+        return {"storage_state": {"cookies": cookies, "origins": []}, "timezone_id": "UTC"}
 
     def create_source(self, **source: Any) -> None:
         """Create a data source."""

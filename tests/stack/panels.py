@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from tests.waiting import wait_until
 
 NO_DATA = frozenset({"No data", "No data in response", "No data found in response"})
 """What some panels write instead of their own text for this."""
+UNTRUE = frozenset({"The exporter is not scraped", "Not scraped"})
+"""What no panel may say: in all states the exporter is scraped."""
 ITEM = "[data-panelid], [data-viz-panel-key]"
 """A panel, in old versions and since dashboards are scenes."""
 LOADED_SECONDS = 40.0
@@ -83,7 +85,12 @@ class Panel:
     @property
     def is_empty(self) -> bool:
         """Whether it says, or a part of it does, that there are no data."""
-        return not {*NO_DATA, self.no_value}.isdisjoint(self.texts)
+        return bool(self.excuses)
+
+    @property
+    def excuses(self) -> set[str]:
+        """What it says for the want of data."""
+        return {*NO_DATA, self.no_value or ""}.intersection(self.texts)
 
 
 def window(file: str, width: int) -> dict[str, int]:
@@ -132,17 +139,20 @@ def loaded(file: str, page: Page, visitor: Visitor) -> list[Panel]:
     return of_board(file, page)
 
 
-def problems(found: list[Panel], may_be_empty: frozenset[str]) -> Iterator[str]:
+def problems(found: list[Panel], may_be_empty: Set[str]) -> Iterator[str]:
     """Yield what is wrong with panels."""
     for panel in found:
         if not panel.is_drawn:
             yield f"{panel.title}: is not drawn"
         if panel.has_error:
             yield f"{panel.title}: has the badge of an error"
+        for text in UNTRUE.intersection(panel.texts):
+            yield f"{panel.title}: says what is not true: {text}"
         if panel.title in may_be_empty:
             continue
         if panel.is_empty:
-            yield f"{panel.title}: has no data: {' | '.join(panel.texts)}"
+            among = " in some places" if len(panel.texts) > len(panel.excuses) else ""
+            yield f"{panel.title}: says {' and '.join(panel.excuses)!r}{among}"
         if panel.blank and not panel.is_empty:
             yield f"{panel.title}: is blank"
 
