@@ -37,6 +37,7 @@ BURN_LIMITS = states.thresholds("transparent", (6, states.ORANGE), (14.4, states
 """Those of the alert GatewayzProviderBudgetBurning."""
 OBJECTIVE = "max(global:gatewayz_uptime_objective:ratio)"
 NO_OBJECTIVE = "No objective is set in prometheus/local/"
+LAST_CHECK = f"gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}}"
 NOT_LISTED = "Not listed now"
 NAME = (
     f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})"
@@ -112,9 +113,7 @@ def _now() -> Sequence[PanelBuilder]:
                 "Never checked",
             ),
             "dateTimeFromNow",
-            metric(
-                f"1000 * max(last_over_time(gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}}[1d]))"
-            ),
+            metric(f"1000 * max(last_over_time({LAST_CHECK}[1d]))"),
         ),
         _abilities(),
     ]
