@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import AnnotationQuery, Dashboard, DashboardLink
+from grafana_foundation_sdk.models.dashboard import AnnotationQuery, Dashboard, DashboardLink, VariableModel
+from grafana_foundation_sdk.models.table import Options as TableOptions
 
 from grafana.generator import exporter, management, provider
 from grafana.generator.sources import IMPORT_INPUT
@@ -26,15 +27,23 @@ BOARDS: Mapping[str, Callable[[], Dashboard]] = MappingProxyType(
 """Generators by file in `FOLDER`."""
 
 
+UNKNOWN: Sequence[tuple[type[Any], frozenset[str]]] = (
+    (DashboardLink, frozenset({"placement"})),
+    (AnnotationQuery, frozenset({"placement"})),
+    (VariableModel, frozenset({"auto", "auto_min", "auto_count"})),
+    (TableOptions, frozenset({"footer"})),
+)
+"""Fields that the SDK writes by default, and that Grafana's schema does not have or no longer has."""
+
+
 class Encoder(JSONEncoder):
-    """The encoder of the SDK, without the placement of links and annotations in a menu."""
+    """The encoder of the SDK, without `UNKNOWN`."""
 
     def default(self, obj: Any) -> Any:
         """Return an object as JSON types."""
         tree = super().default(obj)
-        if isinstance(obj, DashboardLink | AnnotationQuery):
-            del tree["placement"]
-        return tree
+        unknown = [fields for kind, fields in UNKNOWN if isinstance(obj, kind)]
+        return {name: value for name, value in tree.items() if not any(name in fields for fields in unknown)}
 
 
 INPUTS = [

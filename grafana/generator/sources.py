@@ -125,5 +125,5 @@ def _query_variable(name: str, label: str, query: str, kind: int) -> QueryVariab
         "query": query,
         "refId": "PrometheusVariableQueryEditor-VariableQuery",
     }
-    variable = variable.query(stored).definition(query)
+    variable = variable.query(stored)
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
