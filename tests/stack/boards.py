@@ -28,7 +28,7 @@ HOME, ONE, EXPORTER = "gatewayz-provider-management.json", "gatewayz-provider.js
 PROVIDER = "groq"
 """The one that is down for a while."""
 JOB = "provider_metrics"
-SHOWN_SECONDS = 300
+SHOWN_SECONDS = 120
 """Time range of a board; all states come to pass within it."""
 LONGEST_SECONDS = 120.0
 STALE_AFTER = "8"

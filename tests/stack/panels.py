@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from tests.grafana.dashboards import Tree, panels, parsed
 from tests.visitor import Visitor
@@ -99,6 +99,12 @@ def window(file: str, width: int) -> dict[str, int]:
     below = max(grid["y"] + grid["h"] for grid in grids)
     units = sum(grid["h"] for grid in grids) if width < PHONE_PIXELS else below
     return {"width": width, "height": units * ROW_PIXELS + EDGE_PIXELS}
+
+
+def panel_of(page: Page, file: str, title: str) -> Locator:
+    """Return a panel of a board."""
+    (number,) = [panel["id"] for panel in panels(file) if panel["title"] == title]
+    return page.locator(f'[data-panelid="{number}"], [data-viz-panel-key="panel-{number}"]')
 
 
 def of_board(file: str, page: Page, *, reads_pixels: bool = True) -> list[Panel]:

@@ -12,7 +12,7 @@ from tests.grafana.dashboards import FILES, FOLDER, panels, parsed, source_of
 from tests.http_server import free_port
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, Boards
 from tests.stack.grafana import Grafana, bare_grafana
-from tests.stack.panels import Panel, loaded, window
+from tests.stack.panels import Panel, loaded, panel_of, window
 from tests.stack.servers import Programs
 from tests.visitor import PATIENCE, Visitor
 from tests.waiting import wait_until
@@ -54,12 +54,6 @@ def open_board(boards: Boards, visitor: Visitor, file: str, state: str, **chosen
     )
     loaded(file, page, visitor)
     return page
-
-
-def panel_of(page: Page, file: str, title: str) -> Locator:
-    """Return a panel of a board."""
-    (number,) = [panel["id"] for panel in panels(file) if panel["title"] == title]
-    return page.locator(f'[data-panelid="{number}"], [data-viz-panel-key="panel-{number}"]')
 
 
 def asked_for(page: Page) -> tuple[str, dict[str, str]]:

@@ -12,11 +12,22 @@ from playwright.sync_api import Browser
 
 from tests.grafana.dashboards import FILES, panels, source_of
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, STATES, Boards
-from tests.stack.panels import loaded, problems, toasts, window
-from tests.visitor import Visitor
+from tests.stack.panels import loaded, panel_of, problems, toasts, window
+from tests.visitor import PATIENCE, Visitor
+from tests.waiting import wait_until
 
 WIDTHS = (1280, 390)
 """Of a screen and a phone."""
+SCREEN = {"width": 1440, "height": 900}
+HIT = "Providers Not Healthy"
+FIRST_SCREENS = (
+    (HOME, "down", HIT, (PROVIDER, "Down", "ago")),
+    (HOME, "stale", HIT, (PROVIDER, "Down, last known", "ago")),
+    (HOME, "stale", "Exporter", ("Gateway failing",)),
+    (HOME, "stale", "Healthy Providers", ("Last known", "Age")),
+    (ONE, "down", "Error Budget Left", ("%",)),
+)
+"""Board, state, and a panel with texts that must be seen without scrolling."""
 THEMES = ("light", "dark")
 
 NO_FAILURE = {"Failed Fetches by Outcome"}
@@ -98,6 +109,37 @@ def test_board(
 
     # The whole of it: pytest cuts what it finds out itself.
     assert not wrong, "\n".join(["", *wrong])
+
+
+@pytest.mark.parametrize(
+    ("file", "state", "title", "texts"),
+    FIRST_SCREENS,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_first_screen(
+    boards: Boards,
+    browser: Browser,
+    pictures: Path,
+    file: str,
+    state: str,
+    title: str,
+    texts: tuple[str, ...],
+) -> None:
+    """What is wrong, since when, and with whom, is on the first screen."""
+    chosen = {"var-provider": PROVIDER} if file == ONE else {}
+    address = boards.address(file, state, theme="dark", **chosen)
+    with Visitor(browser, levels=("error",)) as visitor:
+        page = visitor.open(address, viewport=SCREEN, **boards.grafana.session())
+        panel = panel_of(page, file, title)
+        for text in texts:
+            panel.get_by_text(text).first.wait_for()
+        box = panel.bounding_box()
+        wait_until(lambda: page.evaluate("0") or not visitor.under_way, PATIENCE)
+        page.screenshot(path=pictures / f"{Path(file).stem}-{state}-first-screen.png")
+        assert [] == visitor.problems
+
+    assert box is not None
+    assert box["y"] + box["height"] <= SCREEN["height"]
 
 
 def test_table_of_empty_panels() -> None:
