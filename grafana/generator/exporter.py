@@ -16,6 +16,7 @@ from grafana.generator.states import thresholds
 
 COLLECTOR = 'job="otel-collector"'
 NOT_SCRAPED = "The exporter is not scraped"
+NO_RATE = "The exporter is not scraped, or has been only once"
 DURATION = "gatewayz_exporter_fetch_duration_seconds_bucket"
 ITEMS = {"log_records": "records", "spans": "spans"}
 """Signals in the collector's metrics, and in legends."""
@@ -82,7 +83,7 @@ def _now() -> Sequence[PanelBuilder]:
                 "Failed Fetches",
                 "Requests to the gateway that failed within the last minutes. For outcomes and times see the "
                 "panel below.",
-                NOT_SCRAPED,
+                NO_RATE,
             ),
             "short",
             metric(f"max(increase(gatewayz_provider_scrape_errors_total{{{JOB}}}[$__rate_interval]))"),
@@ -107,7 +108,7 @@ def _polls() -> Sequence[PanelBuilder]:
                 "Fetches by Outcome",
                 "Requests to the gateway per second and replica. Each endpoint should have one line, ok, at "
                 "one per SCRAPE_INTERVAL; less means that polls are late.",
-                NOT_SCRAPED,
+                NO_RATE,
             ),
             "reqps",
             metric(all_outcomes, "{{endpoint}} {{outcome}}", over_time=True),
@@ -121,7 +122,7 @@ def _polls() -> Sequence[PanelBuilder]:
                 "Durations of the fetches of all replicas, retries and decoding included. A second "
                 "band above the first means that the gateway is slow at times, for example without its "
                 "database.",
-                NOT_SCRAPED,
+                NO_RATE,
             ),
             "s",
             buckets(f"sum by (le) (increase({DURATION}{{{JOB}}}[$__rate_interval]))"),
@@ -131,7 +132,7 @@ def _polls() -> Sequence[PanelBuilder]:
                 "Fetch Latency by Endpoint",
                 "Median and 95th percentile. Near FETCH_TIMEOUT the next fetches will fail: check "
                 "the gateway.",
-                NOT_SCRAPED,
+                NO_RATE,
             ),
             "s",
             *(
@@ -213,7 +214,8 @@ def _quality() -> Sequence[PanelBuilder]:
 
 def _process() -> Sequence[PanelBuilder]:
     def per_replica(title: str, description: str, unit: str, *queries: tuple[str, str]) -> PanelBuilder:
-        text = Text(title, description, NOT_SCRAPED)
+        has_rate = any("rate(" in expr for expr, _ in queries)
+        text = Text(title, description, NO_RATE if has_rate else NOT_SCRAPED)
         return lines(text, unit, *(metric(expr, legend, over_time=True) for expr, legend in queries)).span(8)
 
     return [
