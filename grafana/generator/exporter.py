@@ -11,7 +11,7 @@ from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build
 from grafana.generator.freshness import data_age, exporter_state
 from grafana.generator.panels import Text, bars, events, latencies, lines, timeline, value, word
 from grafana.generator.queries import failed_fetches
-from grafana.generator.sources import JOB, STREAM, buckets, column, job_variable, metric, records
+from grafana.generator.sources import JOB, STREAM, TRACE_ID, buckets, column, job_variable, metric, records
 from grafana.generator.states import thresholds
 
 COLLECTOR = 'job="otel-collector"'
@@ -24,7 +24,8 @@ QUANTILES = {"0.5": "median", "0.95": "95 %"}
 LEVELS = (
     f'{STREAM} | json | level=~"warning|error|critical"'
     " | line_format `{{.message}}{{if .outcome}}: {{.endpoint}} {{.outcome}}{{end}}"
-    "{{if .detail}}: {{.detail}}{{end}}{{if .hint}}. {{.hint}}{{end}}`"
+    "{{if .detail}}: {{.detail}}{{end}}{{if .hint}}. {{.hint}}{{end}}"
+    f"{TRACE_ID}`"
 )
 
 
@@ -44,6 +45,7 @@ def board() -> Dashboard:
         Section("Data Quality", _quality()),
         Section("Process", _process()),
         Section("Delivery", _delivery()),
+        Section("Log Records", [_log()], is_open=False),
     ]
     return build(frame, sections)
 
@@ -170,15 +172,18 @@ def _polls() -> Sequence[PanelBuilder]:
             "s",
             metric(f"gatewayz_exporter_poll_duration_seconds{{{JOB}}}", "{{instance}}", over_time=True),
         ),
-        events(
-            Text(
-                "Warnings and Errors",
-                "Warnings and errors of the exporter, with hints.",
-                "No warning or error in this time range",
-            ),
-            records(LEVELS),
-        ).span(24),
     ]
+
+
+def _log() -> PanelBuilder:
+    return events(
+        Text(
+            "Warnings and Errors",
+            "Warnings and errors of the exporter, with hints.",
+            "No warning or error in this time range",
+        ),
+        records(LEVELS),
+    ).span(24)
 
 
 def _quality() -> Sequence[PanelBuilder]:

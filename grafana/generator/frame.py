@@ -32,6 +32,8 @@ class Section:
 
     title: str
     panels: Sequence[PanelBuilder]
+    is_open: bool = True
+    """Panels of a closed row are loaded when somebody opens it."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,23 @@ def build(frame: Frame, sections: Sequence[Section]) -> dashboard.Dashboard:
     board = board.variables([*source_variables(), *frame.variables])
     board = board.annotations(list(frame.annotations)).links(list(frame.links))
     for section in sections:
-        board = board.with_row(Row(section.title))
-        for panel in section.panels:
-            board = board.with_panel(panel)
+        board = _with_section(board, section)
     built = _numbered(board.build())
     built.schema_version = OLDEST_SCHEMA
     return built
+
+
+def _with_section(board: Dashboard, section: Section) -> Dashboard:
+    row = Row(section.title)
+    if section.is_open:
+        board = board.with_row(row)
+        for panel in section.panels:
+            board = board.with_panel(panel)
+        return board
+    row = row.collapsed(True)
+    for panel in section.panels:
+        row = row.with_panel(panel)
+    return board.with_row(row)
 
 
 def health_changes() -> AnnotationQuery:
@@ -78,6 +91,11 @@ def alerts(matchers: str) -> AnnotationQuery:
 
 def _numbered(board: dashboard.Dashboard) -> dashboard.Dashboard:
     """Set the panels' ids, which links contain."""
-    for number, panel in enumerate(board.panels or (), start=1):
+    everything = [
+        panel
+        for outer in board.panels or ()
+        for panel in (outer, *(outer.panels if isinstance(outer, dashboard.RowPanel) else ()))
+    ]
+    for number, panel in enumerate(everything, start=1):
         panel.id_val = number
     return board

@@ -43,6 +43,7 @@ from grafana.generator.sources import (
     JOB,
     SERVICE,
     STREAM,
+    TRACE_ID,
     TRACES,
     job_variable,
     metric,
@@ -68,7 +69,8 @@ POLLS = (
     "{{if .providers_total}}: {{.providers_total}} providers, {{.providers_active}} active,"
     " {{.providers_healthy}} healthy, {{.duration_ms}} ms{{end}}"
     "{{if .outcome}}: {{.endpoint}} {{.outcome}}. {{.hint}}{{end}}"
-    "{{if .failures}}: {{.endpoint}} after {{.failures}} failures, {{.down_seconds}} s{{end}}`"
+    "{{if .failures}}: {{.endpoint}} after {{.failures}} failures, {{.down_seconds}} s{{end}}"
+    f"{TRACE_ID}`"
 )
 
 
@@ -92,7 +94,7 @@ def board() -> Dashboard:
         Section("Provider Performance Metrics", _performance()),
         Section("Provider Capabilities", [_ability(*ability) for ability in ABILITIES.items()]),
         Section("Provider Details Table", [tables.all_providers()]),
-        Section("Correlation", _correlation()),
+        Section("Correlation", _correlation(), is_open=False),
     ]
     return build(frame, sections)
 

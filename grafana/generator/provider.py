@@ -16,6 +16,7 @@ from grafana.generator.sources import (
     JOB,
     ONE_OF,
     STREAM,
+    TRACE_ID,
     column,
     job_variable,
     metric,
@@ -62,6 +63,7 @@ def board() -> Dashboard:
         Section("Uptime", [*(_uptime(*window) for window in WINDOWS.items()), _uptime_over_time()]),
         Section("Objective", _objective()),
         Section("History", _history()),
+        Section("Log Records", [_log()], is_open=False),
     ]
     return build(frame, sections)
 
@@ -230,23 +232,28 @@ def _history() -> Sequence[PanelBuilder]:
         "rise, the provider is slow.",
         "No response time in this time range",
     )
-    log = Text(
-        "Log",
-        "Log records of this provider: health changes, additions and removals, unless one poll had more than "
-        "fifty.",
-        "No log record in this time range",
-    )
     seconds = f"job_provider:gatewayz_response_time_seconds:max{{{ONE_OF}}}"
     quantiles = [
         metric(f"max(quantile_over_time({quantile}, {seconds}[1h]))", title, over_time=True)
         for quantile, title in QUANTILES.items()
     ]
-    median = f"max(job_provider:gatewayz_response_time_seconds:median7d{{{ONE_OF}}})"
+    of_the_week = f"max(job_provider:gatewayz_response_time_seconds:median7d{{{ONE_OF}}})"
+    median = metric(of_the_week, "Median of the week", over_time=True)
     firing = f'max by (alertname) (ALERTS{{alertstate="firing", {ONE_OF}}})'
-    line = "`{{.message}}{{if .to}}: {{.from}} → {{.to}}{{end}}`"
     return [
         timeline(health, states.HEALTH, metric(HEALTH, "{{provider}}", over_time=True)).height(6),
         timeline(fired, states.FIRING, metric(firing, "{{alertname}}", over_time=True)).height(6),
-        lines(times, "s", *quantiles, metric(median, "Median of the week", over_time=True)).height(10),
-        events(log, records(f'{STREAM} | json | provider="$provider" | line_format {line}')),
+        lines(times, "s", *quantiles, median).height(10).span(24),
     ]
+
+
+def _log() -> PanelBuilder:
+    text = Text(
+        "Log",
+        "Log records of this provider: health changes, additions and removals, unless one poll had more than "
+        "fifty.",
+        "No log record in this time range",
+    )
+    line = "{{.message}}{{if .to}}: {{.from}} → {{.to}}{{end}}" + TRACE_ID
+    query = f'{STREAM} | json | provider="$provider" | line_format `{line}`'
+    return events(text, records(query)).span(24)

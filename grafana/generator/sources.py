@@ -29,6 +29,8 @@ ONE_OF = 'job=~"$job", provider=~"$provider"'
 """Matcher of the selected providers."""
 STREAM = '{service="provider-metrics-exporter"}'
 """All log records of the exporter."""
+TRACE_ID = "{{if .trace_id}} trace_id={{.trace_id}}{{end}}"
+"""End of a formatted record, from which Grafana makes a link to the trace."""
 SERVICE = 'resource.service.name="provider-metrics-exporter"'
 """TraceQL condition of all spans of the exporter."""
 

@@ -121,7 +121,7 @@ def test_head(file: str) -> None:
 def test_home_dashboard() -> None:
     """The home dashboard has its title, rows and panels in order."""
     rows: dict[str, list[str]] = {}
-    for panel in parsed(HOME)["panels"]:
+    for panel in dashboards.placed(HOME):
         if panel["type"] == "row":
             rows[panel["title"]] = []
         else:
@@ -161,8 +161,8 @@ def test_columns_of_the_table() -> None:
 def test_places_of_panels(file: str) -> None:
     """Titles and ids are unique; panels fill the width and do not overlap."""
     titles = Counter(panel["title"] for panel in panels(file))
-    ids = Counter(panel["id"] for panel in parsed(file)["panels"])
-    places = [panel["gridPos"] for panel in parsed(file)["panels"]]
+    ids = Counter(panel["id"] for panel in dashboards.placed(file))
+    places = [panel["gridPos"] for panel in dashboards.placed(file)]
     columns = [(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])) for at in places]
     taken = Counter((x, y) for xs, ys in columns for x in xs for y in ys)
 
@@ -204,6 +204,16 @@ def test_list_of_alerts() -> None:
     assert '{alertname=~"Gatewayz.+", severity=~"warning|critical"}' == options["alertInstanceLabelFilter"]
     assert ["error", "firing", "pending"] == wanted
     assert "datasource" not in options
+
+
+@every_file
+def test_closed_rows(file: str) -> None:
+    """Panels of logs and traces are in closed rows: where there is no Loki or Tempo, none of them fails."""
+    closed = [panel for row in parsed(file)["panels"] for panel in row.get("panels", ())]
+    needing = [panel for panel in panels(file) if dashboards.source_of(panel) in ("loki", "tempo")]
+
+    assert needing
+    assert [] == [panel["title"] for panel in needing if panel not in closed]
 
 
 @every_file

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
-from tests.grafana.dashboards import Tree, panels, parsed
+from tests.grafana.dashboards import Tree, panels, parsed, placed
 from tests.visitor import Visitor
 from tests.waiting import wait_until
 
@@ -17,6 +17,7 @@ NO_DATA = frozenset({"No data", "No data in response", "No data found in respons
 """What some panels write instead of their own text for this."""
 UNTRUE = frozenset({"The exporter is not scraped", "Not scraped"})
 """What no panel may say: in all states the exporter is scraped."""
+CLOSED_ROW = '.dashboard-row--collapsed .dashboard-row__title, [aria-label="Expand row"]'
 ITEM = "[data-panelid], [data-viz-panel-key]"
 """A panel, in old versions and since dashboards are scenes."""
 LOADED_SECONDS = 40.0
@@ -95,7 +96,7 @@ class Panel:
 
 def window(file: str, width: int) -> dict[str, int]:
     """Return the size of a window in which all panels of a board are seen: others are not loaded."""
-    grids: list[Mapping[str, int]] = [panel["gridPos"] for panel in parsed(file)["panels"]]
+    grids: list[Mapping[str, int]] = [each["gridPos"] for each in placed(file)]
     below = max(grid["y"] + grid["h"] for grid in grids)
     units = sum(grid["h"] for grid in grids) if width < PHONE_PIXELS else below
     return {"width": width, "height": units * ROW_PIXELS + EDGE_PIXELS}
@@ -124,7 +125,22 @@ def _panel(panel: Tree, seen: Mapping[str, Any]) -> Panel:
     )
 
 
+def open_rows(file: str, page: Page) -> None:
+    """Open the closed rows of a board."""
+    closed = [row for row in parsed(file)["panels"] if row.get("panels")]
+    title = page.locator(CLOSED_ROW)
+    wait_until(lambda: title.count() == len(closed), LOADED_SECONDS)
+    for _ in closed:
+        title.first.click()
+
+
 def loaded(file: str, page: Page, visitor: Visitor) -> list[Panel]:
+    """Return all panels, as `drawn` does, those of closed rows too, which are opened."""
+    open_rows(file, page)
+    return drawn(file, page, visitor)
+
+
+def drawn(file: str, page: Page, visitor: Visitor) -> list[Panel]:
     """Return all panels when they are drawn and nothing is asked any more, or when one has no hope to be."""
     quiet_since = time.monotonic()
 

@@ -447,6 +447,7 @@ def test_addresses_are_services(own: Tree) -> None:
     assert set() == (named | set(SOURCES)) - {*own, "localhost"}
 
 
+TRACE = "a393314760e42d8e1ae34863496d78c3"
 DATA_SOURCES = parsed("grafana/provisioning/datasources/datasources.yaml")["datasources"]
 SOURCES = {source["uid"]: source for source in DATA_SOURCES}
 TRACE_QUERIES = [row["query"] for row in SOURCES["tempo"]["jsonData"]["tracesToMetrics"]["queries"]]
@@ -480,7 +481,8 @@ def test_correlations() -> None:
         "tempo": {"loki", "prometheus"},
         "alertmanager": set(),
     } == leads
-    assert ("label", "trace_id") == (derived["matcherType"], derived["matcherRegex"])
+    for line in (f'{{"trace_id": "{TRACE}"}}', f"Updated provider metrics trace_id={TRACE}"):
+        assert [TRACE] == re.findall(derived["matcherRegex"], line)
     assert (True, "-") == (to_logs["customQuery"], to_logs["spanStartTimeShift"][0])
     assert to_logs["query"].endswith('trace_id="$${__trace.traceId}"')
     # The default of Tempo's generator.
