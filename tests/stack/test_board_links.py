@@ -10,12 +10,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.grafana.dashboards import FILES, FOLDER, parsed
+from tests.grafana.dashboards import FILES, parsed
 from tests.http_server import free_port
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, Boards
 from tests.stack.grafana import Grafana, bare_grafana
 from tests.stack.panels import drawn, loaded, panel_of, problems, window
 from tests.stack.servers import Programs
+from tests.stack.substitution import shortened_boards
 from tests.stack.test_messages import Renderer, down, links
 from tests.visitor import PATIENCE, Visitor
 from tests.waiting import wait_until
@@ -24,6 +25,8 @@ NAME = "Groq"
 SCREEN = 1280
 OF_METRICS = "prometheus"
 SOURCE = "Their Prometheus"
+PACE = {"timeInterval": "1s"}
+"""Its scrape interval."""
 FAILURES = "Failed Fetches by Outcome"
 POLLS = "Latest Polls"
 # It is seen too late for a change, and has no failures.
@@ -36,7 +39,9 @@ pytestmark = pytest.mark.needs("grafana", "chromium")
 def bare(programs: Programs, boards: Boards, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
     """A Grafana with nothing but a data source for metrics."""
     with bare_grafana(programs, tmp_path_factory.mktemp("bare"), free_port()) as running:
-        running.create_source(name=SOURCE, type=OF_METRICS, access="proxy", url=boards.prometheus.url)
+        running.create_source(
+            name=SOURCE, type=OF_METRICS, access="proxy", url=boards.prometheus.url, jsonData=PACE
+        )
         yield running
 
 
@@ -131,6 +136,8 @@ def test_record_leads_to_its_trace(boards: Boards, visitor: Visitor) -> None:
     explore = opened.value
     explore.get_by_text("fetch /providers", exact=True).first.wait_for()
 
+    # Grafana 9 tells graphs without data which record is under the pointer, and they fail.
+    visitor.problems[:] = [each for each in visitor.problems if not each.endswith("(reading 'left')")]
     assert "/explore" == urlsplit(explore.url).path
 
 
@@ -171,11 +178,11 @@ def test_message_leads_to_the_board(
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_import(boards: Boards, bare: Grafana, visitor: Visitor, file: str) -> None:
+def test_import(boards: Boards, bare: Grafana, visitor: Visitor, tmp_path: Path, file: str) -> None:
     """An imported board shows metrics where there are no others; panels of logs and traces are closed."""
     page = visitor.open(f"{bare.url}/dashboard/import", viewport=window(file, SCREEN), **bare.session())
     # Its text is too long for a field: the browser is slow with it.
-    page.locator('input[type="file"]').set_input_files(FOLDER / file)
+    page.locator('input[type="file"]').set_input_files(shortened_boards(tmp_path / "boards") / file)
     page.get_by_test_id("data-testid-import-dashboard-submit").wait_for()
     choose_source(page)
     page.get_by_test_id("data-testid-import-dashboard-submit").click()
