@@ -5,13 +5,15 @@ No container engine and no download of binaries is needed: a Go toolchain and it
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,6 +107,26 @@ def cache() -> Path:
     return Path(base) / "provider-metrics-exporter" / "stack"
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[Path | None]:
+    """Give the path of a temporary folder in which to make another one, None when that exists.
+
+    Only one process makes it; others wait.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            yield None
+            return
+        work = folder.with_suffix(".part")
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
 def _cached(
     names: Sequence[str] | Mapping[str, str],
     recipe: str,
@@ -113,18 +135,15 @@ def _cached(
 ) -> Mapping[str, Path]:
     """Run `build` in a folder of its own unless that was done before with the same recipe."""
     folder = cache() / f"{next(iter(names))}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if not folder.exists():
-        begun = time.monotonic()
-        report(f"building {', '.join(names)} (once) ...")
-        work = folder.with_suffix(f".{os.getpid()}")
-        (work / "bin").mkdir(parents=True)
-        try:
+    with made_once(folder) as work:
+        if work:
+            begun = time.monotonic()
+            report(f"building {', '.join(names)} (once) ...")
+            (work / "bin").mkdir(parents=True)
             _reach_proxy(work)
             build(work)
             (work / "bin").rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        report(f"built {', '.join(names)} in {time.monotonic() - begun:.0f} s")
+            report(f"built {', '.join(names)} in {time.monotonic() - begun:.0f} s")
     return {name: folder / name for name in names}
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.stack.build import cache
+from tests.stack.build import cache, made_once
 from tests.stack.machine import find
 
 
@@ -20,14 +20,11 @@ def installed(source: Path) -> Path:
     """
     content = b"".join(path.read_bytes() for path in sorted(source.iterdir()) if path.is_file())
     folder = cache() / f"{source.name}-{hashlib.sha256(content).hexdigest()[:12]}"
-    if not folder.exists():
-        work = folder.with_suffix(f".{os.getpid()}")
-        shutil.copytree(source, work, ignore=shutil.ignore_patterns("node_modules"))
-        try:
+    with made_once(folder) as work:
+        if work:
+            shutil.copytree(source, work, ignore=shutil.ignore_patterns("node_modules"))
             run(work, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
             work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     return folder
 
 

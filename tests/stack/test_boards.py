@@ -25,7 +25,8 @@ FIRST_SCREENS = (
     (HOME, "stale", HIT, (PROVIDER, "Down, last known", "ago")),
     (HOME, "stale", "Exporter", ("Gateway failing",)),
     (HOME, "stale", "Healthy Providers", ("Last known", "Age")),
-    (ONE, "down", "Error Budget Left", ("%",)),
+    (ONE, "down", "Health", ("Down",)),
+    (ONE, "down", "Uptime 24 h", ("Uptime", "Time with data")),
 )
 """Board, state, and a panel with texts that must be seen without scrolling."""
 THEMES = ("light", "dark")
