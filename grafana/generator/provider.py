@@ -104,7 +104,7 @@ def _now() -> Sequence[PanelBuilder]:
                 "No change seen in 14 days",
             ),
             "s",
-            metric(f"time() - max({LAST_CHANGE})"),
+            metric(f"time() - max(timestamp({CHANGED}) or {LAST_CHANGE})"),
         ),
         value(
             Text(

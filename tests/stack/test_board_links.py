@@ -30,7 +30,7 @@ PACE = {"timeInterval": "1s"}
 FAILURES = "Failed Fetches by Outcome"
 POLLS = "Latest Polls"
 # It is seen too late for a change, and has no failures.
-CALM = {"Health Unchanged For", "Alerts", FAILURES}
+CALM = {"Health Unchanged For", "Alerts", "Refused or Dropped", FAILURES}
 
 pytestmark = pytest.mark.needs("grafana", "chromium")
 

@@ -38,7 +38,6 @@ CALM = {"Alerts", "Log"}
 """Of one provider."""
 NO_LOSS = {"Refused or Dropped"}
 NO_CHANGE = {"Health Unchanged For"}
-"""A change is found at the end of its minute."""
 NO_RATE = {"Fetches by Outcome", "Fetch Latency", "Fetch Latency by Endpoint", "CPU", "Sent"}
 """There is not yet a point in time with two samples before it."""
 NO_RULE = {"Difference of List and Counts"}
@@ -66,12 +65,12 @@ MAY_BE_EMPTY: Mapping[str, Mapping[str, set[str]]] = {
     },
     "down": {
         HOME: NO_FAILURE | NO_CHOICE,
-        ONE: NO_CHANGE,
+        ONE: set(),
         EXPORTER: NO_FAILURE | NO_LOSS | {"Warnings and Errors"},
     },
     "stale": {
         HOME: NO_CHOICE,
-        ONE: {*NO_CHANGE, "Active", "Capabilities"},
+        ONE: {"Active", "Capabilities"},
         EXPORTER: NO_LOSS,
     },
 }
