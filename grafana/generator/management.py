@@ -30,12 +30,14 @@ from grafana.generator.queries import (
     ABILITIES,
     DATA_AGE,
     HEALTH,
+    HELD,
     RESPONSE_TIME,
     count,
     count_active,
     failed_fetches,
     last_count,
     last_count_active,
+    last_count_by_activity,
     last_count_of_health,
     uptime,
 )
@@ -138,8 +140,8 @@ def _overview() -> Sequence[PanelBuilder]:
         alert_list(
             Text(
                 "Alerts",
-                "Firing and pending warnings and critical alerts, the newest first. Open one for its labels "
-                "and its runbook. What Alertmanager notifies or silences is behind Notifications, above.",
+                "Firing and pending warnings and critical alerts of all jobs, the newest first. Open one for "
+                "its labels and its runbook. The link Notifications shows what Alertmanager does with them.",
                 NO_DATA,
             ),
             FROM_WARNING,
@@ -176,17 +178,16 @@ def _health() -> Sequence[PanelBuilder]:
         "Health of Each Provider",
         "Health of the active providers over time; in a gap there are no data, or the provider was not "
         "active. If many change at once, check the gateway and its health checks; if one does, check that "
-        "provider. Blue marks are health changes (if at most fifty per poll), red marks are alerts.",
+        "provider. Blue marks are changes of health, red ones are alerts.",
         "No active provider in this time range",
     )
     by_health = {
         **_shares(states.HEALTH, lambda rank: count_active("gatewayz_provider_health_status", rank)),
         **_shares(_last_known(states.HEALTH), last_count_of_health),
     }
-    names = {1: "gatewayz_providers_active", 0: "gatewayz_providers_inactive"}
     by_activity = {
         **_shares(states.ACTIVE, lambda is_active: count("gatewayz_provider_is_active", is_active)),
-        **_shares(_last_known(states.ACTIVE), lambda is_active: last_count(names[int(is_active)])),
+        **_shares(_last_known(states.ACTIVE), last_count_by_activity),
     }
     return [
         pie(health, by_health).span(12),
@@ -207,11 +208,11 @@ def _last_known(known: Mapping[float, State]) -> Mapping[float, State]:
 def _performance() -> Sequence[PanelBuilder]:
     order = Text(
         "Lowest Uptime",
-        "The ten selected providers with the lowest uptime in the last 14 days, the worst first. Click "
-        "one for its objective and its error budget.",
+        "The ten selected active providers with the lowest uptime in the last 14 days, the worst first. "
+        "Click one for its objective and its error budget.",
         "No active provider in this window",
     )
-    worst = metric(f"sort(bottomk(10, {uptime('14d')}))", "{{provider}}")
+    worst = metric(f"sort(bottomk(10, {uptime('14d')} and on (provider) {HELD}))", "{{provider}}")
     bars = ranking(order, "percentunit", worst, UPTIME).min(0).max(1).decimals(2)
     return [_response_times(), bars.data_links([links.provider("__field.labels.provider")])]
 

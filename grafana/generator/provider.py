@@ -11,9 +11,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana.generator import links, states
 from grafana.generator.frame import Frame, PanelBuilder, Section, alerts, build, health_changes
 from grafana.generator.panels import Text, events, lines, named, state, timeline, value, word
-from grafana.generator.queries import ABILITIES, HEALTH, coverage, per_provider, ranked, uptime
+from grafana.generator.queries import ABILITIES, HEALTH, LIST, coverage, per_provider, ranked, uptime
 from grafana.generator.sources import (
-    JOB,
     ONE_OF,
     STREAM,
     TRACE_ID,
@@ -38,12 +37,12 @@ BURN_LIMITS = states.thresholds("transparent", (6, states.ORANGE), (14.4, states
 """Those of the alert GatewayzProviderBudgetBurning."""
 OBJECTIVE = "max(global:gatewayz_uptime_objective:ratio)"
 NO_OBJECTIVE = "No objective is set in prometheus/local/"
+NO_BUDGET = "No objective, or no data on this provider"
 LAST_CHECK = f"gatewayz_provider_last_health_check_timestamp_seconds{{{ONE_OF}}}"
-NOT_LISTED = "Not listed now"
+NOT_LISTED = "Not listed, or data are missing"
 NAME = (
     f"max by (name) (gatewayz_provider_info{{{ONE_OF}}})"
-    f" or max by (name) (last_over_time(gatewayz_provider_info{{{ONE_OF}}}[1d]))"
-    f" unless on () group(gatewayz_provider_info{{{JOB}}})"
+    f" or max by (name) (topk(1, last_over_time(gatewayz_provider_info{{{ONE_OF}}}[1d]))) unless on () {LIST}"
 )
 """The last known name while the list is missing."""
 
@@ -112,7 +111,7 @@ def _now() -> Sequence[PanelBuilder]:
                 "Time of the last report to the gateway. If it is older than "
                 "HEALTH_CHECK_OVERDUE, the health may be stale: see the runbook of "
                 "GatewayzHealthChecksOverdue.",
-                "Never checked",
+                "No health check in a day",
             ),
             "dateTimeFromNow",
             metric(f"1000 * max(last_over_time({LAST_CHECK}[1d]))"),
@@ -187,7 +186,7 @@ def _objective() -> Sequence[PanelBuilder]:
             "Error Budget Left",
             "Share of the error budget of 30 days that is left: 100 % without any downtime, below 0 % the "
             "objective is missed. See the runbook of GatewayzProviderBudgetBurning.",
-            NO_OBJECTIVE,
+            NO_BUDGET,
         ),
         "percentunit",
         metric(budget),
@@ -199,7 +198,7 @@ def _objective() -> Sequence[PanelBuilder]:
             "How many times faster than the objective allows the error budget is spent, over four windows. "
             "The alert GatewayzProviderBudgetBurning fires above 14.4 for 1 h and 5 min, or above 6 for 6 h "
             "and 30 min.",
-            NO_OBJECTIVE,
+            NO_BUDGET,
         ),
         "none",
         *burn,
@@ -215,8 +214,8 @@ def _objective() -> Sequence[PanelBuilder]:
 def _history() -> Sequence[PanelBuilder]:
     health = Text(
         "Health Over Time",
-        "Health over time while active; in a gap there are no data. Blue marks are health changes from the "
-        "log, red marks are alerts.",
+        "Health over time while active; in a gap there are no data. Blue marks are changes of health, "
+        "red ones are alerts.",
         "Not active in this time range",
     )
     fired = Text(

@@ -32,19 +32,30 @@ HELD = f"max by (provider) (job_provider:gatewayz_health_status:held{{{ONE_OF}}}
 _HELD_OF_ALL = f"max by (provider) (job_provider:gatewayz_health_status:held{{{JOB}}})"
 LISTED = f"max by (provider) (gatewayz_provider_info{{{ONE_OF}}})"
 """1 for each selected provider that is listed, inactive ones included."""
-ROWS = f"({LISTED} or 0 * {HELD} + 1)"
+LIST = f"max(gatewayz_provider_is_active{{{JOB}}})"
+"""Present while there is a current list."""
+ROWS = f"({LISTED} or 0 * {HELD} + 1 unless on () {LIST})"
 """1 for each row of a table of providers: those that are listed, or were when the list went missing."""
-NOT_HEALTHY_SINCE = (
+ALERT_SINCE = (
     "1000 * min by (provider) (ALERTS_FOR_STATE"
     f'{{alertname=~"GatewayzProvider(Down|Degraded|HealthUnknown)", {ONE_OF}}})'
 )
-"""Unix time in milliseconds; short recoveries within an alert do not count."""
+"""Start of the current alert on the health of each provider, Unix time in milliseconds."""
 _LAST_UPDATE = f"gatewayz_provider_metrics_last_update{{{JOB}}}"
 DATA_AGE = f"time() - max(last_over_time({_LAST_UPDATE}[1d]))"
 """Seconds; it also grows while the exporter is down."""
+FRESHEST = f"topk(1, last_over_time({_LAST_UPDATE}[1d]))"
+"""The replica with the last complete poll, as others of the last day may have ended with other values."""
+
+
+def _last(name: str) -> str:
+    """Return the last known series of a metric, of the replica that was polling last."""
+    return f"last_over_time({name}{{{JOB}}}[1d]) and on (job, instance) {FRESHEST}"
+
+
 DATA_AGE_INTERVALS = (
     f"(min(timestamp({_LAST_UPDATE}) - {_LAST_UPDATE}) or {DATA_AGE})"
-    f" / max(last_over_time(gatewayz_exporter_poll_interval_seconds{{{JOB}}}[1d]))"
+    f" / max({_last('gatewayz_exporter_poll_interval_seconds')})"
 )
 """Age at the last scrape in poll intervals, independent of the scrape interval."""
 _SCRAPED = f"max(up{{{JOB}}})"
@@ -65,18 +76,25 @@ def count(name: str, value: float) -> str:
 
 
 def count_active(name: str, value: float) -> str:
-    """Return the number of active providers with a value; no sample without data."""
-    return f"sum(({per_provider(name, JOB)} == bool {value:g}) and on (provider) ({IS_ACTIVE}))"
+    """Return the number of active providers with a value; no sample without a list."""
+    found = f"({per_provider(name, JOB)} == bool {value:g}) and on (provider) ({IS_ACTIVE})"
+    return f"sum({found}) or 0 * {LIST}"
 
 
 def last_count(name: str) -> str:
     """Return the last known value of a metric of the whole gateway, while there is no current one."""
-    return f"max(last_over_time({name}{{{JOB}}}[1d])) unless max({name}{{{JOB}}})"
+    return f"max({_last(name)}) unless max({name}{{{JOB}}})"
+
+
+def last_count_by_activity(is_active: float) -> str:
+    """Return the gateway's last known count of active or inactive providers, while there is no list."""
+    name = "gatewayz_providers_active" if is_active else "gatewayz_providers_inactive"
+    return f"max({_last(name)}) unless {LIST}"
 
 
 def last_count_active(name: str, value: float) -> str:
     """Return the last known number of active providers with a value, while there is no list."""
-    found = f"max by (provider) (last_over_time({name}{{{JOB}}}[1d]))"
+    found = f"max by (provider) ({_last(name)})"
     return _while_missing(f"({found} == bool {value:g}) and on (provider) {_HELD_OF_ALL}")
 
 
@@ -88,7 +106,7 @@ def last_count_of_health(value: float) -> str:
 def ranked() -> str:
     """Return the health of the selected active providers as one of `states.RANKS`."""
     now, then = (f"({health}) + {UNKNOWN_RANK} * (({health}) == bool 0)" for health in (HEALTH, HELD))
-    return f"({now}) or ({then}) + {LAST_KNOWN_RANK:g}"
+    return f"({now}) or ({then}) + {LAST_KNOWN_RANK:g} unless on () {LIST}"
 
 
 def in_every_row(expr: str, rows: str = ROWS) -> str:
@@ -126,7 +144,7 @@ def coverage(window: str) -> str:
 
 
 def _while_missing(of_each: str) -> str:
-    return f"sum({of_each}) unless max(gatewayz_provider_is_active{{{JOB}}})"
+    return f"sum({of_each}) unless {LIST}"
 
 
 def failed_fetches() -> str:

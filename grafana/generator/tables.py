@@ -13,9 +13,10 @@ from grafana.generator import links, states
 from grafana.generator.panels import Properties, Text, colored, colored_by, column_of, named, rows
 from grafana.generator.queries import (
     ABILITIES,
+    ALERT_SINCE,
     HELD,
     IS_ACTIVE,
-    NOT_HEALTHY_SINCE,
+    LIST,
     capabilities,
     in_every_row,
     per_provider,
@@ -46,8 +47,8 @@ OVERDUE = (
 """0 on time, 1 overdue, 2 never checked; active providers only, as others are not checked."""
 NAMES = (
     f"max by (provider, name) (gatewayz_provider_info{{{ONE_OF}}})"
-    f" or on (provider) max by (provider, name) (last_over_time(gatewayz_provider_info{{{ONE_OF}}}[1d]))"
-    f" and on (provider) {HELD}"
+    f" or on (provider) topk by (provider) (1, last_over_time(gatewayz_provider_info{{{ONE_OF}}}[1d]))"
+    f" and on (provider) {HELD} unless on () {LIST}"
 )
 """The rows of the table and their names; the last known ones while the list is missing. The value is 1."""
 INITIALS: Mapping[float, State] = {
@@ -121,15 +122,16 @@ def not_healthy() -> table.Panel:
     """Return the panel of the active providers that are not healthy."""
     text = Text(
         "Providers Not Healthy",
-        "Active providers that are down, degraded or unknown, the worst first, and since when, by their "
-        "alerts. Click one for its dashboard. While data are missing, this is what was last known.",
+        "Active providers that are down, degraded or unknown, the worst first. Since is the start of the "
+        "current alert on the health; it is missing without an alert. Click one for its dashboard. While "
+        "data are missing, this is what was last known.",
         "None, or nothing is known",
     )
     who = f"({ranked()}) % {LAST_KNOWN_RANK:g} != 1"
     hit = f"(({ranked()}) and on (provider) ({who}))"
     columns = {
         "Health": (hit, colored(180, states.RANKS)),
-        "Since": (NOT_HEALTHY_SINCE, column_of(130, unit="dateTimeFromNow")),
+        "Since": (ALERT_SINCE, column_of(130, unit="dateTimeFromNow")),
         "Uptime 24 h": (uptime("1d"), _uptime_column()),
     }
     panel = rows(text, METRICS, *(column(in_every_row(expr, hit)) for expr, _ in columns.values()))

@@ -63,7 +63,17 @@ FOREIGN_METRICS = {
     ),
 }
 """Metrics of Prometheus, the Python client and the collector."""
-FOREIGN_LABELS = {"job", "le", "count", "exporter", "alertname", "alertstate", "category", "severity"}
+FOREIGN_LABELS = {
+    "job",
+    "instance",
+    "le",
+    "count",
+    "exporter",
+    "alertname",
+    "alertstate",
+    "category",
+    "severity",
+}
 """Labels of Prometheus, rules, alerts and the collector."""
 every_file = pytest.mark.parametrize("file", FILES)
 every_panel = pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Grafana with the provisioned dashboards, over states that a demo gateway brings about."""
+"""Grafana with the provisioned dashboards, over states that a demo gateway produces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROVIDER = "groq"
 """The one that is down for a while."""
 JOB = "provider_metrics"
 SHOWN_SECONDS = 120
-"""Time range of a board; all states come to pass within it."""
+"""Time range of a board; all states happen within it."""
 LONGEST_SECONDS = 120.0
 STALE_AFTER = "8"
 
@@ -103,7 +103,7 @@ class Boards:
 
 @contextmanager
 def running_boards(programs: Programs, folder: Path) -> Iterator[Boards]:
-    """Start everything, and let all states come to pass."""
+    """Start everything, and let all states happen."""
     ports, port = servers.Ports(), free_port()
     clock, begun = MovedClock(), time.time()
     rules = shortened_rules(folder / "rules")

@@ -90,7 +90,7 @@ class Panel:
 
     @property
     def excuses(self) -> set[str]:
-        """What it says for the want of data."""
+        """What it says instead of data."""
         return {*NO_DATA, self.no_value or ""}.intersection(self.texts)
 
 
@@ -141,7 +141,7 @@ def loaded(file: str, page: Page, visitor: Visitor) -> list[Panel]:
 
 
 def drawn(file: str, page: Page, visitor: Visitor) -> list[Panel]:
-    """Return all panels when they are drawn and nothing is asked any more, or when one has no hope to be."""
+    """Return all panels when they are drawn and nothing is asked any more, or when one can no longer be."""
     quiet_since = time.monotonic()
 
     def seen() -> list[Panel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,12 @@ COMPILE = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--mo
 pytestmark = pytest.mark.needs("node", "npm")
 
 
+def everything(board: Tree) -> Iterator[Tree]:
+    """Yield the rows and panels of a board, those of closed rows too."""
+    for outer in board["panels"]:
+        yield from (outer, *outer.get("panels", ()))
+
+
 def typed(board: Tree) -> str:
     """Return a board and its panels as constants in TypeScript with the types of the schema."""
     shown = {name: value for name, value in board.items() if name != "__inputs"}
@@ -38,7 +45,7 @@ def typed(board: Tree) -> str:
         for mark in board["annotations"]["list"]
     ]
     constants = [("Dashboard", {**shown, "annotations": {"list": marks}})]
-    for panel in board["panels"]:
+    for panel in everything(board):
         kind = panel["type"].replace("-", "")
         if kind not in WITHOUT_SCHEMA:
             constants.append((f"{kind}.Options", panel["options"]))
@@ -78,8 +85,10 @@ def test_newest_schema(file: str) -> None:
 
 
 def test_schema_finds_errors() -> None:
-    """A field that the schema does not have is an error."""
-    board = {**parsed(FILES[0]), "refreshes": "30s"}
+    """A field that the schema does not have is an error, in a panel of a closed row too."""
+    board = json.loads(json.dumps(parsed(FILES[0])))
+    (row,) = [row for row in board["panels"] if row.get("panels")]
+    row["panels"][0]["options"]["wraps"] = True
 
-    with pytest.raises(RuntimeError, match="refreshes"):
+    with pytest.raises(RuntimeError, match="wraps"):
         compiled(typed(board))
