@@ -13,7 +13,8 @@ import requests
 from tests.stack.servers import COMPOSE, Ports, Programs, Server
 from tests.stack.substitution import shortened_boards, substituted
 
-USER, PASSWORD = "admin", "very-secret-word"
+USER = "admin"
+PASSWORD = "very-secret-word"
 MOUNTED = "/var/lib/grafana/dashboards"
 """Where the stack has the dashboards."""
 PACKAGED = Path("/usr/share/grafana")

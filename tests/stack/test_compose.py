@@ -447,7 +447,7 @@ def test_addresses_are_services(own: Tree) -> None:
     assert set() == (named | set(SOURCES)) - {*own, "localhost"}
 
 
-TRACE = "a393314760e42d8e1ae34863496d78c3"
+TRACE = "ab" * 16
 DATA_SOURCES = parsed("grafana/provisioning/datasources/datasources.yaml")["datasources"]
 SOURCES = {source["uid"]: source for source in DATA_SOURCES}
 TRACE_QUERIES = [row["query"] for row in SOURCES["tempo"]["jsonData"]["tracesToMetrics"]["queries"]]
