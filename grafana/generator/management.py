@@ -138,12 +138,9 @@ def _overview() -> Sequence[PanelBuilder]:
         data_age(),
         exporter_state(),
         alert_list(
-            Text(
-                "Alerts",
-                "Firing and pending warnings and critical alerts of all jobs, the newest first. Open one for "
-                "its labels and its runbook. The link Notifications shows what Alertmanager does with them.",
-                NO_DATA,
-            ),
+            "Alerts",
+            "Firing and pending warnings and critical alerts of all jobs, the newest first. Open one for its "
+            "labels and its runbook. The link Notifications shows what Alertmanager does with them.",
             FROM_WARNING,
         ),
         tables.not_healthy(),

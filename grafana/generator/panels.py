@@ -166,7 +166,7 @@ def ranking(text: Text, unit: str, query: Query, colors: dashboard.ThresholdsCon
     return panel.display_mode(BarGaugeDisplayMode.BASIC).height(10).span(8)
 
 
-def alert_list(text: Text, matchers: str) -> dashboard.Panel:
+def alert_list(title: str, description: str, matchers: str) -> dashboard.Panel:
     """Return the firing and pending alerts with these labels.
 
     The panel reads the rules of every Prometheus data source that manages alerts; it has no query of its own.
@@ -183,7 +183,7 @@ def alert_list(text: Text, matchers: str) -> dashboard.Panel:
         "stateFilter": {"error": True, "firing": True, "noData": False, "normal": False, "pending": True},
         "viewMode": "list",
     }
-    panel = dashboard.Panel().type("alertlist").title(text.title).description(text.description)
+    panel = dashboard.Panel().type("alertlist").title(title).description(description)
     return panel.options(options).height(8).span(10)
 
 

@@ -40,14 +40,14 @@ def parsed(file: str) -> Tree:
     return tree
 
 
-def placed(file: str) -> list[Tree]:
-    """Return everything on its grid: rows and panels, those of closed rows too."""
-    return [each for outer in parsed(file)["panels"] for each in (outer, *outer.get("panels", ()))]
+def placed(board: Tree) -> list[Tree]:
+    """Return everything on the grid of a board: rows and panels, those of closed rows too."""
+    return [each for outer in board["panels"] for each in (outer, *outer.get("panels", ()))]
 
 
 def panels(file: str) -> list[Tree]:
     """Return its panels without rows."""
-    return [panel for panel in placed(file) if panel["type"] != "row"]
+    return [panel for panel in placed(parsed(file)) if panel["type"] != "row"]
 
 
 def source_of(panel: Tree) -> str:

@@ -131,7 +131,7 @@ def test_head(file: str) -> None:
 def test_home_dashboard() -> None:
     """The home dashboard has its title, rows and panels in order."""
     rows: dict[str, list[str]] = {}
-    for panel in dashboards.placed(HOME):
+    for panel in dashboards.placed(parsed(HOME)):
         if panel["type"] == "row":
             rows[panel["title"]] = []
         else:
@@ -171,8 +171,8 @@ def test_columns_of_the_table() -> None:
 def test_places_of_panels(file: str) -> None:
     """Titles and ids are unique; panels fill the width and do not overlap."""
     titles = Counter(panel["title"] for panel in panels(file))
-    ids = Counter(panel["id"] for panel in dashboards.placed(file))
-    places = [panel["gridPos"] for panel in dashboards.placed(file)]
+    ids = Counter(panel["id"] for panel in dashboards.placed(parsed(file)))
+    places = [panel["gridPos"] for panel in dashboards.placed(parsed(file))]
     columns = [(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])) for at in places]
     taken = Counter((x, y) for xs, ys in columns for x in xs for y in ys)
 

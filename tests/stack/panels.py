@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Locator, Page
 
 from tests.grafana.dashboards import Tree, panels, parsed, placed
-from tests.visitor import Visitor
+from tests.visitor import PATIENCE, Visitor
 from tests.waiting import wait_until
 
 NO_DATA = frozenset({"No data", "No data in response", "No data found in response"})
@@ -96,7 +96,7 @@ class Panel:
 
 def window(file: str, width: int) -> dict[str, int]:
     """Return the size of a window in which all panels of a board are seen: others are not loaded."""
-    grids: list[Mapping[str, int]] = [each["gridPos"] for each in placed(file)]
+    grids: list[Mapping[str, int]] = [each["gridPos"] for each in placed(parsed(file))]
     below = max(grid["y"] + grid["h"] for grid in grids)
     units = sum(grid["h"] for grid in grids) if width < PHONE_PIXELS else below
     return {"width": width, "height": units * ROW_PIXELS + EDGE_PIXELS}
@@ -106,6 +106,11 @@ def panel_of(page: Page, file: str, title: str) -> Locator:
     """Return a panel of a board."""
     (number,) = [panel["id"] for panel in panels(file) if panel["title"] == title]
     return page.locator(f'[data-panelid="{number}"], [data-viz-panel-key="panel-{number}"]')
+
+
+def wait_in(page: Page, check: Callable[[], bool]) -> None:
+    """Wait until a check is true, and let the page tell its events: they arrive during calls only."""
+    wait_until(lambda: page.evaluate("0") or check(), PATIENCE)
 
 
 def of_board(file: str, page: Page, *, reads_pixels: bool = True) -> list[Panel]:

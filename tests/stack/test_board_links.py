@@ -14,12 +14,11 @@ from tests.grafana.dashboards import FILES, parsed
 from tests.http_server import free_port
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, Boards
 from tests.stack.grafana import Grafana, bare_grafana
-from tests.stack.panels import drawn, loaded, panel_of, problems, window
+from tests.stack.panels import drawn, loaded, panel_of, problems, wait_in, window
 from tests.stack.servers import Programs
 from tests.stack.substitution import shortened_boards
 from tests.stack.test_messages import Renderer, down, links
-from tests.visitor import PATIENCE, Visitor
-from tests.waiting import wait_until
+from tests.visitor import Visitor
 
 NAME = "Groq"
 SCREEN = 1280
@@ -80,11 +79,11 @@ def test_row_leads_to_the_provider(boards: Boards, visitor: Visitor) -> None:
     """A row of the table opens the board of its provider with the same time range; its header leads back."""
     page = open_board(boards, visitor, HOME, "down")
     panel_of(page, HOME, "All Providers").locator("a", has_text=NAME).first.click()
-    wait_until(lambda: page.evaluate("0") or is_at(page, ONE), PATIENCE)
+    wait_in(page, lambda: is_at(page, ONE))
     found = {panel.title: panel for panel in loaded(ONE, page, visitor)}
     _, there = asked_for(page)
     page.locator("a", has_text="All providers").first.click()
-    wait_until(lambda: page.evaluate("0") or is_at(page, HOME), PATIENCE)
+    wait_in(page, lambda: is_at(page, HOME))
     loaded(HOME, page, visitor)
     _, back = asked_for(page)
 
@@ -149,7 +148,7 @@ def test_status_page_leads_to_the_board(boards: Boards, visitor: Visitor) -> Non
         **boards.grafana.session(),
     )
     page.get_by_role("link", name="The board of this provider in Grafana").click()
-    wait_until(lambda: page.evaluate("0") or is_at(page, ONE), PATIENCE)
+    wait_in(page, lambda: is_at(page, ONE))
     found = {panel.title: panel for panel in loaded(ONE, page, visitor)}
     visitor.close()
     # The visit is one of two servers.
@@ -186,7 +185,7 @@ def test_import(boards: Boards, bare: Grafana, visitor: Visitor, tmp_path: Path,
     page.get_by_test_id("data-testid-import-dashboard-submit").wait_for()
     choose_source(page)
     page.get_by_test_id("data-testid-import-dashboard-submit").click()
-    wait_until(lambda: page.evaluate("0") or is_at(page, file), PATIENCE)
+    wait_in(page, lambda: is_at(page, file))
     begin, end = boards.range("down")
     page.goto(f"{bare.url}/d/{parsed(file)['uid']}?from={begin}&to={end}&var-provider={PROVIDER}")
     found = drawn(file, page, visitor)

@@ -12,9 +12,8 @@ from playwright.sync_api import Browser
 
 from tests.grafana.dashboards import FILES, panels, source_of
 from tests.stack.boards import EXPORTER, HOME, ONE, PROVIDER, STATES, Boards
-from tests.stack.panels import loaded, panel_of, problems, toasts, window
-from tests.visitor import PATIENCE, Visitor
-from tests.waiting import wait_until
+from tests.stack.panels import loaded, panel_of, problems, toasts, wait_in, window
+from tests.visitor import Visitor
 
 WIDTHS = (1280, 390)
 """Of a screen and a phone."""
@@ -132,7 +131,7 @@ def test_first_screen(
         for text in texts:
             panel.get_by_text(text).first.wait_for()
         box = panel.bounding_box()
-        wait_until(lambda: page.evaluate("0") or not visitor.under_way, PATIENCE)
+        wait_in(page, lambda: not visitor.under_way)
         page.screenshot(path=pictures / f"{Path(file).stem}-{state}-first-screen.png")
         assert [] == visitor.problems
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.grafana.dashboards import FILES, Tree, parsed
+from tests.grafana.dashboards import FILES, Tree, parsed, placed
 from tests.stack import npm
 
 SOURCE = Path(__file__).parent / "schema"
@@ -31,12 +30,6 @@ COMPILE = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--mo
 pytestmark = pytest.mark.needs("node", "npm")
 
 
-def everything(board: Tree) -> Iterator[Tree]:
-    """Yield the rows and panels of a board, those of closed rows too."""
-    for outer in board["panels"]:
-        yield from (outer, *outer.get("panels", ()))
-
-
 def typed(board: Tree) -> str:
     """Return a board and its panels as constants in TypeScript with the types of the schema."""
     shown = {name: value for name, value in board.items() if name != "__inputs"}
@@ -45,7 +38,7 @@ def typed(board: Tree) -> str:
         for mark in board["annotations"]["list"]
     ]
     constants = [("Dashboard", {**shown, "annotations": {"list": marks}})]
-    for panel in everything(board):
+    for panel in placed(board):
         kind = panel["type"].replace("-", "")
         if kind not in WITHOUT_SCHEMA:
             constants.append((f"{kind}.Options", panel["options"]))
