@@ -23,6 +23,7 @@ from tests.metrics.peers import MemoryExporter, exposed, pushed
 from tests.otlp import OtlpReceiver
 from tests.replay import ReplayGateway
 from tests.rig import rig
+from tests.waiting import wait_until
 
 SettingsFor = Callable[..., Settings]
 NOTHING = TelemetrySettings(None, None, None, (), traced=True)
@@ -83,9 +84,13 @@ def test_shutdown_waits_for_the_push() -> None:
     assert (1, True) == (len(peer.received), peer.is_shut_down)
 
 
-def test_shutdown_is_limited(settings_for: SettingsFor, clock: MovedClock, receiver: OtlpReceiver) -> None:
+def test_shutdown_is_limited(
+    settings_for: SettingsFor, clock: MovedClock, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A receiver that never answers delays shutdown by no more than its time limit."""
+    before = set(threading.enumerate())
     receiver.silent = True
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "4")
     settings = settings_for(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_METRICS_EXPORTER="otlp")
     with rig(settings, clock, export=False) as exporting:
         exporting.poller.poll_once()
@@ -93,6 +98,10 @@ def test_shutdown_is_limited(settings_for: SettingsFor, clock: MovedClock, recei
         exporting.telemetry.shutdown(1.0)
 
         assert time.monotonic() - begun < 3
+
+    receiver.stop()
+    # They try again, which takes from the random numbers that property tests of this process guard.
+    assert wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 def test_failed_exports_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
