@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.config.access import Access, read_access, variables
 from exporter.config.urls import url_problem
@@ -27,7 +27,7 @@ class PrometheusSettings:
     """Without a trailing slash."""
     job: str
     """The label `job` of the exporter."""
-    access: Access = Access()
+    access: Access = field(default_factory=Access)
 
 
 def read(environ: Mapping[str, str], problems: Problems) -> PrometheusSettings | None:
