@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from tests.forwarder import Forwarder
 from tests.http_server import Asked, Connection, StubServer, answer
@@ -123,6 +124,18 @@ def by_name(server: Server, ports: Mapping[str, int], environment: Mapping[str, 
     hosts.write_text(HOSTS, encoding="utf-8")
     server.command = [*WITH_HOSTS, str(hosts), *server.command]
     server.environment = environment
+
+
+def test_notifications(programs: Programs, proxy: Forwarder, tmp_path: Path) -> None:
+    """Alertmanager sends notifications by the proxy of its variables."""
+    (tmp_path / "url").write_text("http://hooks.example.com/watchdog\n", encoding="utf-8")
+    variables = {"HTTP_PROXY": proxy.url, "WATCHDOG_URL_FILE": str(tmp_path / "url")}
+    folder = tmp_path / "alertmanager"
+    with servers.alertmanager(programs, folder, Ports(), **variables) as alertmanager:
+        alert = {"labels": {"alertname": "GatewayzWatchdog"}}
+        requests.post(f"{alertmanager.url}/api/v2/alerts", json=[alert], timeout=10).raise_for_status()
+
+        assert wait_until(lambda: {"http://hooks.example.com/watchdog"} == {*proxy.targets})
 
 
 @pytest.mark.needs("tempo", "loki")
