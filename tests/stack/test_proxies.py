@@ -136,20 +136,3 @@ def test_notifications(programs: Programs, proxy: Forwarder, tmp_path: Path) -> 
         requests.post(f"{alertmanager.url}/api/v2/alerts", json=[alert], timeout=10).raise_for_status()
 
         assert wait_until(lambda: {"http://hooks.example.com/watchdog"} == {*proxy.targets})
-
-
-@pytest.mark.needs("tempo", "loki")
-def test_loki_and_tempo(programs: Programs, services: Tree, proxy: Forwarder, tmp_path: Path) -> None:
-    """Loki and Tempo, whose parts reach each other by gRPC, answer queries and ask no proxy."""
-    ports = Ports()
-    loki, tempo = (
-        servers.loki(programs, tmp_path / "loki", ports),
-        servers.tempo(programs, tmp_path / "tempo", ports),
-    )
-    for server in (loki, tempo):
-        server.environment = of_docker(proxy, services[server.name])
-    with loki, tempo:
-        streams = loki.get("/loki/api/v1/query_range", query='{service="x"}')["data"]["result"]
-        traces = tempo.get("/api/search", q="{}")["traces"]
-
-    assert ([], [], []) == (streams, traces, proxy.asked)
