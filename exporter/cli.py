@@ -208,7 +208,7 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     """Check each component from the settings to Grafana.
 
     Prints what works, and what to do about the rest. Servers without a URL are skipped. Passwords and tokens
-    come from the environment or files only.
+    come from the environment or files only; SERVER is PROMETHEUS, ALERTMANAGER, LOKI or TEMPO.
 
     Exit code 0 if all checks pass, 1 if one fails, 2 if a URL or a credential is invalid.
     """
@@ -223,9 +223,9 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     results = []
     for result in diagnose(environ, targets, SystemClock()):
         results.append(result)
-        if not as_json:
+        if not as_json and not result.finding.unset:
             click.echo(report.as_text(result))
-    click.echo(report.as_json(results) if as_json else f"\n{report.summary(results)}")
+    click.echo(report.as_json(results) if as_json else report.end_as_text(results))
     sys.exit(0 if report.all_passed(results) else EXIT_FAILED)
 
 
