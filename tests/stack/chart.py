@@ -22,7 +22,7 @@ NAMESPACE = "gateway"
 KUBERNETES = ("1.27", "1.30")
 """The oldest version that the chart takes, and the newest whose schemas the validator has."""
 HELMS = ("helm", "helm3")
-EXAMPLES = ("minimal", "full", "client-certificates")
+EXAMPLES = ("minimal", "full", "client-certificates", "openshift")
 """The values in ci/: what must be set, everything, and what excludes some of it."""
 
 Tree = Mapping[str, Any]
