@@ -70,7 +70,7 @@ KUBERNETES = Server(
     "k8s.io/kubernetes",
     "v1.37.2",
     "1.37.2",
-    {"kube-apiserver": "cmd/kube-apiserver"},
+    {"kube-apiserver": "cmd/kube-apiserver", "kubectl": "cmd/kubectl"},
     as_tool=True,
     version_variable="k8s.io/component-base/version.gitVersion",
 )

@@ -31,10 +31,10 @@ Tree = Mapping[str, Any]
 class Helm:
     """One helm, without the settings of the person who runs the tests."""
 
-    def __init__(self, program: Path, home: Path, cluster: Mapping[str, str] = {}) -> None:
-        """Remember where it is, where it may write, and the variables by which it finds a cluster."""
+    def __init__(self, program: Path, home: Path, kubeconfig: Path | str = os.devnull) -> None:
+        """Remember where it is, where it may write, and the file by which it finds a cluster."""
         self._program = program
-        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"], **cluster}
+        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig)}
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Return exit code, standard output and standard error."""

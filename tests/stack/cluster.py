@@ -37,7 +37,10 @@ class Cluster:
 
     def __init__(self, server: Server) -> None:
         """Talk to a server that is ready."""
-        self._url, self._authority = server.url, server.verify
+        self._url = server.url
+        self.kubeconfig = server.folder / "kubeconfig"
+        """The file by which helm and kubectl find the server."""
+        self.kubeconfig.write_text(_kubeconfig(server), encoding="utf-8")
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
         self._session.verify = str(server.verify)
@@ -45,27 +48,15 @@ class Cluster:
         self._session.trust_env = False
         self._names = itertools.count(1)
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Variables by which helm finds the server."""
-        return {
-            "HELM_KUBEAPISERVER": self._url,
-            "HELM_KUBETOKEN": TOKEN,
-            "HELM_KUBECAFILE": str(self._authority),
-        }
-
-    def namespace(self, name: str = "") -> str:
+    def namespace(self) -> str:
         """Create a namespace that enforces the restricted standard, and return its name.
 
         The controllers of a real cluster create its default service account.
         """
-        name = name or f"namespace-{next(self._names)}"
-        metadata = {"name": name, "labels": RESTRICTED}
-        for tree in (
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
-        ):
-            self.request("POST", self.path(tree, name, named=False), tree).raise_for_status()
+        name = f"namespace-{next(self._names)}"
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        assert [] == self.apply([space, account], name)
         return name
 
     def get(self, tree: Tree, namespace: str) -> Tree | None:
@@ -73,10 +64,9 @@ class Cluster:
         response = self.request("GET", self.path(tree, namespace))
         return None if response.status_code == 404 else content(response)
 
-    def objects(self, resource: str, namespace: str, selector: str = "") -> Sequence[Tree]:
+    def objects(self, resource: str, namespace: str) -> Sequence[Tree]:
         """Return the objects of a resource of the core API in a namespace."""
-        path = f"/api/v1/namespaces/{namespace}/{resource}?labelSelector={selector}"
-        return list(content(self.request("GET", path))["items"])
+        return list(content(self.request("GET", f"/api/v1/namespaces/{namespace}/{resource}"))["items"])
 
     def apply(self, trees: Sequence[Tree], namespace: str, dry_run: bool = False) -> list[str]:
         """Apply objects server-side with strict validation, and return refusals and warnings."""
@@ -89,22 +79,20 @@ class Cluster:
             problems += [response.headers["Warning"]] if "Warning" in response.headers else []
         return problems
 
-    def request(
-        self, method: str, path: str, tree: Tree | None = None, kind: str = "application/json"
-    ) -> requests.Response:
-        """Send one request, with an object as its body."""
+    def request(self, method: str, path: str, tree: Tree | None = None, kind: str = "") -> requests.Response:
+        """Send one request, with an object of a media type as its body."""
         body = None if tree is None else json.dumps(tree)
-        headers = {"Content-Type": kind}
+        headers = {"Content-Type": kind} if kind else {}
         return self._session.request(method, self._url + path, data=body, headers=headers, timeout=30)
 
-    def path(self, tree: Tree, namespace: str, named: bool = True) -> str:
-        """Return the path of an object, or of all of its kind."""
+    def path(self, tree: Tree, namespace: str) -> str:
+        """Return the path of an object."""
         version = tree["apiVersion"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
         resources = content(self.request("GET", root))["resources"]
         row = next(row for row in resources if row["kind"] == tree["kind"] and "/" not in row["name"])
         within = f"/namespaces/{namespace}" if row["namespaced"] else ""
-        return f"{root}{within}/{row['name']}" + (f"/{tree['metadata']['name']}" if named else "")
+        return f"{root}{within}/{row['name']}/{tree['metadata']['name']}"
 
     @contextmanager
     def kubelet(self, namespace: str, run: Callable[[Tree], int]) -> Iterator[None]:
@@ -153,6 +141,23 @@ def running_cluster(programs: Programs, folder: Path) -> Iterator[Cluster]:
         priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1000}
         assert [] == cluster.apply([{**priority, "metadata": {"name": PRIORITY_CLASS}}], "")
         yield cluster
+
+
+def _kubeconfig(server: Server) -> str:
+    """Return the content of a kubeconfig; JSON is YAML, too."""
+    name = "tests"
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": name, "cluster": {"server": server.url, "certificate-authority": str(server.verify)}}
+            ],
+            "users": [{"name": name, "user": {"token": TOKEN}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        }
+    )
 
 
 def _etcd(programs: Programs, folder: Path) -> Server:

@@ -132,6 +132,12 @@ def cluster(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
+def namespace(cluster: Cluster) -> str:
+    """A namespace of the test."""
+    return cluster.namespace()
+
+
+@pytest.fixture
 def helms(programs: Mapping[str, Path], tmp_path: Path) -> Mapping[str, Helm]:
     """Every helm by its name."""
     return {name: Helm(programs[name], tmp_path) for name in HELMS}

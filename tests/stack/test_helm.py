@@ -110,6 +110,7 @@ def test_missing_values(helm: Helm) -> None:
         "prometheusRule.objective=99.5",
         "prometheusRule.objective=1",
         "prometheusRule.thresholds.healthyRatio=50",
+        "prometheusRule.thresholds.overdueRatio=1.5",
         "prometheusRule.thresholds.providerDownFor=soon",
         "commonLabels.helm\\.sh/chart=mine",
         "extraEnv[0].name=CUSTOM_METRICS_FILE",
