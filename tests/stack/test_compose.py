@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -386,6 +387,26 @@ def test_data_is_on_volumes(demo: Tree) -> None:
     assert [DATA["prometheus"], DATA["alertmanager"]] == [
         value for flag, _, value in flags if flag in ("--storage.tsdb.path", "--storage.path")
     ]
+
+
+def test_backup(compose: Compose, tmp_path: Path) -> None:
+    """The commands for backup and restore name the volumes of the project that runs, with all data."""
+    project = compose.project(ROOT / ".env.demo")
+    docker = tmp_path / "docker"
+    answer = f'case "$*" in *Project*) echo {project["name"]} ;; esac'
+    docker.write_text(f'#!/bin/sh\necho "$@" >>calls\n{answer}\n', encoding="utf-8")
+    docker.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    # The queues of the collector are no data to keep.
+    expected = {volume["name"] for name, volume in project["volumes"].items() if name != "otel-collector"}
+
+    commands = [block for block in pages.code_blocks("docs/deployment/compose.md", "sh") if "tar " in block]
+    for block in commands:
+        subprocess.run(["sh", "-eu", "-c", block], cwd=tmp_path, env={"PATH": path}, check=True)
+        calls = (tmp_path / "calls").read_text(encoding="utf-8")
+        (tmp_path / "calls").unlink()
+        assert expected == set(re.findall(r"-v ([^/ ]+):/data", calls))
+    assert 2 == len(commands)
 
 
 def test_programs(demo: Tree) -> None:
