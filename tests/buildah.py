@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 BASE = "FROM scratch\nCOPY . /\n"
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
 BUILD_SECONDS = 300.0
 
 
@@ -53,13 +55,14 @@ class Buildah:
         )
         self._environ = {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings)}
 
-    def base(self, tag: str, root: Path) -> None:
+    def base(self, name: str, root: Path) -> None:
         """Store a folder as an image, to be the base of later builds.
 
         Args:
-            tag: Its name, as in the line FROM.
+            name: Its name, as in the line FROM; a digest is left out.
             root: The file system of the image.
         """
+        tag, _, _ = name.partition("@")
         dockerfile = self._folder / "Dockerfile.base"
         dockerfile.write_text(BASE, encoding="utf-8")
         self._build(tag, dockerfile, root)
@@ -72,7 +75,10 @@ class Buildah:
         """
         self._number += 1
         tag = f"image-{self._number}"
-        self._build(tag, dockerfile, context)
+        # What stands in for an image cannot have its digest.
+        without = self._folder / "Dockerfile"
+        without.write_text(DIGEST.sub("", dockerfile.read_text(encoding="utf-8")), encoding="utf-8")
+        self._build(tag, without, context)
         container = self._run("from", "--pull=never", tag)
         described = json.loads(self._run("inspect", "--type=image", tag))
         return Image(Path(self._run("mount", container)), described["OCIv1"]["config"])
@@ -95,6 +101,8 @@ def busybox_root(folder: Path) -> Path:
     """Fill an empty folder with a shell and the usual commands: the static busybox of this machine."""
     programs = folder / "bin"
     programs.mkdir(parents=True)
+    for made in (folder, programs):
+        made.chmod(0o755)
     busybox = programs / "busybox"
     shutil.copy(shutil.which("busybox") or "/bin/busybox", busybox)
     names = subprocess.run([busybox, "--list"], capture_output=True, text=True, timeout=10, check=True)

@@ -184,7 +184,7 @@ def _secrets(context: Context) -> list[str]:
     secrets = [credentials.secret.reveal() for credentials in all_credentials]
     secrets += [(authorization(credentials) or "").partition(" ")[2] for credentials in all_credentials]
     secrets += [context.environ.get("ADMIN_KEY", "").strip()]
-    secrets += [context.settings.admin_key.reveal()] if context.settings else []
+    secrets += [context.gateway.admin_key.reveal()] if context.gateway else []
     return sorted((text for text in secrets if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -36,13 +37,10 @@ STEP_BY_OUTCOME = MappingProxyType(
     }
 )
 """All other outcomes belong to ANSWERS."""
-GATEWAY_VARIABLES = frozenset(
-    {
-        *("GATEWAY_API_URL", "ADMIN_KEY", "ADMIN_KEY_FILE", "FETCH_TIMEOUT", "HEALTH_CHECK_OVERDUE"),
-        *AUTHORITIES,
-    }
-)
+GATEWAY_VARIABLES = frozenset({"GATEWAY_API_URL", "ADMIN_KEY", "ADMIN_KEY_FILE", *AUTHORITIES})
 """What a poll needs."""
+POLL_VARIABLES = GATEWAY_VARIABLES | {"SCRAPE_INTERVAL", "FETCH_TIMEOUT", "HEALTH_CHECK_OVERDUE"}
+"""And what it heeds, if that is valid."""
 
 INVALID_FILE = "The exporter does not start with this file; one that runs keeps its previous version."
 POLLER_DEAD = "The poller has ended or hangs: read the end of the exporter's log, and restart the exporter."
@@ -86,11 +84,11 @@ def settings(context: Context) -> Finding:
 
 
 def _gateway_settings(environ: Mapping[str, str]) -> Settings | None:
-    """Return the settings for a poll, None if they are invalid."""
-    try:
-        return load_settings({name: text for name, text in environ.items() if name in GATEWAY_VARIABLES})
-    except SettingsError:
-        return None
+    """Return the settings for a poll, if need be with default durations; None if they are invalid."""
+    for wanted in (POLL_VARIABLES, GATEWAY_VARIABLES):
+        with suppress(SettingsError):
+            return load_settings({name: text for name, text in environ.items() if name in wanted})
+    return None
 
 
 def web_configuration(context: Context) -> Finding:

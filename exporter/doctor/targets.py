@@ -164,7 +164,9 @@ class _Reader:
     def read(self) -> Targets:
         urls = {server.name: self._url(server) for server in SERVERS}
         access = {
-            server.name: read_access(self._environ, server.prefix, self._problems) for server in WITH_ACCESS
+            server.name: read_access(self._environ, server.prefix, self._problems)
+            for server in WITH_ACCESS
+            if urls[server.name]
         }
         credentials = {name: one.credentials for name, one in access.items()}
         credentials |= {EXPORTER: self._exporter(), GRAFANA: self._grafana()}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exporter import __version__
+from exporter.config.settings import load_settings
 from exporter.doctor import checks, targets
 from exporter.doctor.checks import CHECKS, REMEDIES
 from exporter.doctor.report import MARKS, Finding, Result, State, end_as_text, failed, not_set, ok
@@ -161,6 +162,15 @@ def test_masked_secrets(chain: Chain) -> None:
         "version None ********",
         "version " + "x" * 282 + "********",
     ] == chain.found("exporter", "prometheus", "grafana")
+
+
+def test_masked_key_of_a_file(chain: Chain, tmp_path: Path) -> None:
+    """The key of a file is masked, even if only the settings of the poll are valid."""
+    (tmp_path / "key").write_text(KEY, encoding="utf-8")
+    gateway = {"GATEWAY_API_URL": "https://api.example.com", "ADMIN_KEY_FILE": str(tmp_path / "key")}
+    chain.answers(PROMETHEUS)["/api/v1/status/buildinfo"] = {"data": {"version": KEY}}
+
+    assert "version ********" == chain.finding("prometheus", gateway=load_settings(gateway)).found
 
 
 def test_clocks(chain: Chain) -> None:

@@ -14,9 +14,11 @@ from exporter.doctor.context import Context
 from exporter.doctor.report import Finding, State, failed, ok
 from exporter.doctor.source import (
     FIRST_POLL,
+    GATEWAY_VARIABLES,
     INVALID_FILE,
     NOT_OURS,
     POLL_FAILS,
+    POLL_VARIABLES,
     POLLER_DEAD,
     STEPS,
     custom_metrics,
@@ -131,10 +133,11 @@ def test_invalid_settings() -> None:
 
 def test_settings_without_effect_on_the_gateway(gateway: ReplayGateway) -> None:
     """Other invalid settings do not stop the look at the gateway; its own do."""
-    others = {"METRICS_PORT": "x", "SCRAPE_INTERVAL": "x", "OTEL_EXPORTER_OTLP_ENDPOINT": "x"}
+    names = {"METRICS_PORT", "OTEL_EXPORTER_OTLP_ENDPOINT"} | POLL_VARIABLES - GATEWAY_VARIABLES
+    others = dict.fromkeys(names, "x")
     checks = json.loads(invoke("doctor", "--json", **gateway.variables(**others)).stdout)["checks"]
     found = {one["check"]: one["state"] for one in checks}
-    own = steps(gateway.url, FETCH_TIMEOUT="x")
+    own = steps(gateway.url, ADMIN_KEY="two words")
 
     assert ("failed", "ok") == (found["settings"], found["gateway answers"])
     assert ["not_tried"] * 5 == states(own)

@@ -43,7 +43,8 @@ def test_password_in_a_url() -> None:
 def test_all_problems_at_once() -> None:
     """Reports all problems."""
     environ = {"LOKI_URL": "loki:3100", "EXPORTER_USER": "a:b", "GRAFANA_TOKEN": f"{SECRET}x"}
-    environ |= {"GRAFANA_TOKEN_FILE": SECRET, "GRAFANA_ADMIN_PASSWORD_FILE": SECRET, "TEMPO_USER": "me"}
+    environ |= {"GRAFANA_TOKEN_FILE": SECRET, "GRAFANA_ADMIN_PASSWORD_FILE": SECRET}
+    environ |= {"TEMPO_URL": "http://tempo:3200", "TEMPO_USER": "me"}
 
     assert (
         "LOKI_URL must begin with http:// or https://",
@@ -77,7 +78,10 @@ def test_credentials(tmp_path: Path) -> None:
     path.write_text(f"{SECRET}\n")
     environ = {"EXPORTER_USER": "scraper", "EXPORTER_PASSWORD_FILE": str(path)}
     environ |= {"GRAFANA_TOKEN": "token", "GRAFANA_ADMIN_PASSWORD": SECRET}
+    environ |= {f"{name.upper()}_URL": f"http://{name}" for name in (LOKI, TEMPO, PROMETHEUS)}
     environ |= {
+        # A server without a URL is not asked: its variables do not count.
+        "ALERTMANAGER_USER": "without password",
         "LOKI_TENANT": "team",
         "TEMPO_USER": "me",
         "TEMPO_PASSWORD": SECRET,

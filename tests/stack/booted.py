@@ -25,6 +25,8 @@ GROUP = "provider-metrics-exporter-tests"
 
 ENTER = """
 set -e
+# Every user must be able to enter what is the root there.
+umask 022
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$1" && cd "$1"
 mkdir upper work root groups
@@ -69,7 +71,8 @@ mount --make-rshared /
 exec env -i PATH="$PATH" container=other /lib/systemd/systemd --system --unit=tests.target
 """
 """Arguments: prefix of Python, its packages, and the project's folder."""
-REMOVE = 'mount -t cgroup2 cgroup2 "$1" && find "$1/$2" -depth -type d -exec rmdir {} +'
+REMOVE = 'mount -t cgroup2 cgroup2 "$1" && [ -d "$1/$2" ] && find "$1/$2" -depth -type d -exec rmdir {} +'
+"""Fails while processes of the group end, and where there never was one."""
 
 
 @dataclass
@@ -100,15 +103,17 @@ class Booted:
             if self._process.poll() is not None:
                 raise OSError(f"systemd did not boot: {self._log.read_text(encoding='utf-8')}")
         except BaseException:
-            self._end()
+            self._kill()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill everything."""
-        self._end()
+        """Kill everything, and remove the control group."""
+        self._kill()
+        command = ["unshare", "--mount", "--", "sh", "-c", REMOVE, "remove", str(self.folder), self.group]
+        wait_until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0)
 
     def run(self, script: str, seconds: float = 60) -> tuple[int, str]:
         """Run a script as root there, in the project's folder; return exit code and output."""
@@ -131,8 +136,6 @@ class Booted:
         except (OSError, LookupError):
             return False
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         self._process.kill()
         self._process.wait(BOOT_SECONDS)
-        command = ["unshare", "--mount", "--", "sh", "-c", REMOVE, "remove", str(self.folder), self.group]
-        wait_until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0)

@@ -48,6 +48,10 @@ def clone() -> Iterator[Path]:
         folder.chmod(0o755)
         for mounted in FOLDERS:
             shutil.copytree(ROOT / mounted, folder / "files" / mounted)
+        # Whatever the umask of the checkout was.
+        for path in (folder / "files").rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        (folder / "files").chmod(0o755)
         yield folder
 
 

@@ -113,6 +113,8 @@ def test_missing_values(helm: Helm) -> None:
         "prometheusRule.thresholds.overdueRatio=1.5",
         "prometheusRule.thresholds.providerDownFor=soon",
         "commonLabels.helm\\.sh/chart=mine",
+        "nameOverride=a.b",
+        "nameOverride=2024",
         "extraEnv[0].name=CUSTOM_METRICS_FILE",
     ],
 )
@@ -122,6 +124,24 @@ def test_wrong_values_are_refused(helm: Helm, wrong: str) -> None:
 
     assert "schema" in errors
     assert re.split(r"[.\[=]", wrong)[-2] in errors or "extraEnv" in errors
+
+
+def test_authorities_that_are_set_twice(helm: Helm) -> None:
+    """REQUESTS_CA_BUNDLE beside a bundle as a value is refused."""
+    own = ("--set=extraEnv[0].name=REQUESTS_CA_BUNDLE", "--set=extraEnv[0].value=/a")
+
+    assert "both set REQUESTS_CA_BUNDLE" in helm.refusal(values("minimal"), *own, "--set=caBundle.content=a")
+
+
+def test_labels_that_are_set_twice(rendered: Rendered) -> None:
+    """The labels of a kind replace common ones."""
+    options = ["commonLabels.release=gateway", "serviceMonitor.enabled=true"]
+    options += ["serviceMonitor.labels.release=monitoring"]
+    objects = rendered("minimal", *(f"--set={option}" for option in options))
+
+    labels = {tree["kind"]: tree["metadata"]["labels"]["release"] for tree in objects}
+    assert "monitoring" == labels.pop("ServiceMonitor")
+    assert {"gateway"} == set(labels.values())
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,8 @@ DOCKERFILES = [ROOT / "Dockerfile", *ROOT.glob("deploy/railway/*/Dockerfile")]
 SOURCES = {source for path in DOCKERFILES for source, _ in copies(parse(path))}
 """Files and folders that are copied into some image."""
 SECRETS = (
-    ".env",
-    "prometheus/password",
-    "exporter/x.pyc",
-    "exporter/model/__pycache__/x.pyc",
-    "loki/own.txt",
+    *(".env", "prometheus/password", "grafana/provisioning/datasources/own.txt", "loki/own.txt"),
+    *("exporter/x.pyc", "exporter/model/__pycache__/x.pyc"),
 )
 """Files of a working tree that no image may contain."""
 PYTHON = """#!/bin/sh

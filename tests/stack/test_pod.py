@@ -32,12 +32,14 @@ def secrets(tmp_path: Path) -> Mapping[str, Mapping[str, bytes]]:
     place = tmp_path / "pod/run/secrets/certificate"
     tls = {"cert_file": f"{place}/tls.crt", "key_file": f"{place}/tls.key"}
     mutual = {"cert_file": "server.crt", "key_file": "server.key", **MUTUAL}
+    older = {**mutual, "max_version": "TLS12"}
     users = {"basic_auth_users": {USER: hashed()}}
     files = {name: (folder.path / name).read_bytes() for name in ("server.crt", "server.key", "clients.pem")}
     return {
         "gateway": {"admin-key": KEY.encode(), "admin_key": f"{KEY}\n".encode()},
         "exporter-web": {"web.yml": yaml.safe_dump({"tls_server_config": tls, **users}).encode()},
         "exporter-web-mutual": {"web.yml": yaml.safe_dump({"tls_server_config": mutual}).encode(), **files},
+        "exporter-web-mutual-12": {"web.yml": yaml.safe_dump({"tls_server_config": older}).encode(), **files},
         "exporter-certificate": {"tls.crt": files["server.crt"], "tls.key": files["server.key"]},
         "otlp": {"headers": b"x-scope-orgid=gateway"},
         "authorities": {"ca-bundle.crt": folder.authority.cert_pem.bytes()},
@@ -65,9 +67,10 @@ def pod_of(objects: Sequence[Tree], tmp_path: Path, secrets: Secrets) -> Pod:
         ("full", [], 401),
         ("full", ["--set=settings.PROTECT_HEALTH_ROUTES=true"], 401),
         ("client-certificates", ["--set=webConfig.secretName=exporter-web-mutual"], None),
+        ("client-certificates", ["--set=webConfig.secretName=exporter-web-mutual-12"], None),
         ("openshift", [], 401),
     ],
-    ids=["minimal", "full", "protected", "client-certificates", "openshift"],
+    ids=["minimal", "full", "protected", "client-certificates", "client-certificates-tls-1.2", "openshift"],
 )
 def test_pod_answers_its_probes(
     rendered: Rendered,

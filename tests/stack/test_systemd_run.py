@@ -19,8 +19,8 @@ from tests.verify.docs.commands import commands
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
-    not (Path("/lib/systemd/systemd").exists() and shutil.which("dbus-daemon")),
-    reason="no systemd and dbus-daemon on this machine: the unit is not run",
+    not os.environ.get("CI") and not (Path("/lib/systemd/systemd").exists() and shutil.which("dbus-daemon")),
+    reason="no systemd on this machine",
 )
 
 PREFIX, FOLDER = f"/opt/{SERVICE_NAME}", f"/etc/{SERVICE_NAME}"

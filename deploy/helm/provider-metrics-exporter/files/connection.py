@@ -24,11 +24,12 @@ def answer(url: str, needs_certificate: bool) -> tuple[bool, str]:
     except urllib.error.HTTPError as error:
         return error.code == 401, f"{error.code} {error.reason}"
     except urllib.error.URLError as error:
-        return False, str(error.reason)
+        # TLS 1.2 refuses in the handshake.
+        return needs_certificate and isinstance(error.reason, ssl.SSLError), str(error.reason)
     except OSError as error:
-        # The server's half of the handshake has succeeded, or this would be a URLError.
+        # TLS 1.3 refuses after the handshake.
         refused = isinstance(error, ssl.SSLError | ConnectionResetError)
-        return needs_certificate and refused, f"without a client certificate: {error}"
+        return needs_certificate and refused, str(error)
 
 
 def main(root: str, *options: str) -> int:

@@ -17,23 +17,28 @@
 
 {{/* Selector labels, which must not change during the life of a release. */}}
 {{- define "provider-metrics-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "provider-metrics-exporter.name" . }}
+app.kubernetes.io/name: {{ include "provider-metrics-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "provider-metrics-exporter.labels" -}}
+{{- include "provider-metrics-exporter.labelsWith" (list . dict) -}}
+{{- end }}
+
+{{/*
+Labels with more of them: a list of the root and these. They replace common labels of the same name, but none of the
+chart's own.
+*/}}
+{{- define "provider-metrics-exporter.labelsWith" -}}
+{{- $own := include "provider-metrics-exporter.ownLabels" (first .) | fromYaml -}}
+{{- merge $own (last . | default dict) ((first .).Values.commonLabels | default dict) | toYaml -}}
+{{- end }}
+
+{{- define "provider-metrics-exporter.ownLabels" -}}
 {{ include "provider-metrics-exporter.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{/* Labels with more of them, which cannot replace any: a list of the root and these. */}}
-{{- define "provider-metrics-exporter.labelsWith" -}}
-{{- merge (include "provider-metrics-exporter.labels" (first .) | fromYaml) (last . | default dict) | toYaml -}}
 {{- end }}
 
 {{/* Labels of the pod of `helm test`, which the Service must not select. */}}
@@ -176,6 +181,11 @@ timeoutSeconds: 5
 {{- $value := index $.Values $group -}}
 {{- if and $value.content (index $value $existing) -}}
 {{- $problems = append $problems (printf "%s.content and %s.%s are both set: remove one of them." $group $group $existing) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if and (eq .name "REQUESTS_CA_BUNDLE") (or $.Values.caBundle.content $.Values.caBundle.configMapName) -}}
+{{- $problems = append $problems "extraEnv and caBundle both set REQUESTS_CA_BUNDLE: remove one of them." -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
