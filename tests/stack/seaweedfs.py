@@ -1,0 +1,33 @@
+"""SeaweedFS with the command of the compose overlay, on free loopback ports and scratch data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.http_server import free_port
+from tests.stack.compose import Tree
+from tests.stack.servers import Server
+
+PORTS = ("s3", "master", "filer", "volume")
+NAME = "seaweedfs"
+
+
+def seaweedfs(program: Path, folder: Path, services: Tree) -> Server:
+    """Return SeaweedFS; its buckets and its key are those of the overlay's variables."""
+    folder.mkdir(parents=True)
+    ports = {name: free_port() for name in PORTS}
+    listening = [f"-{name}.port={port}" for name, port in ports.items()]
+    listening += [f"-{name}.port.grpc={free_port()}" for name in PORTS]
+    changes = {"/data": str(folder / "data"), "0.0.0.0": "127.0.0.1"}
+    command = services[NAME]["command"]
+    for old, new in changes.items():
+        command = [argument.replace(old, new) for argument in command]
+    (folder / "data").mkdir()
+    return Server(
+        NAME,
+        [str(program), *command, *listening],
+        folder,
+        f"http://127.0.0.1:{ports['s3']}",
+        "/healthz",
+        {**services[NAME]["environment"], "HOME": str(folder)},
+    )
