@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.http_server import free_port
 from tests.stack.compose import Tree
+from tests.stack.scale import STORAGE
 from tests.stack.servers import Server
 
+SECRET = f"{STORAGE['S3_SECRET_KEY']}: #"
+"""What YAML reads as something else where no quotes are around it."""
 PORTS = ("s3", "master", "filer", "volume")
 NAME = "seaweedfs"
 
 
 def seaweedfs(program: Path, folder: Path, services: Tree) -> Server:
-    """Return SeaweedFS; its buckets and its key are those of the overlay's variables."""
+    """Return SeaweedFS, with the secret `SECRET`."""
     folder.mkdir(parents=True)
     ports = {name: free_port() for name in PORTS}
     listening = [f"-{name}.port={port}" for name, port in ports.items()]
@@ -29,5 +33,11 @@ def seaweedfs(program: Path, folder: Path, services: Tree) -> Server:
         folder,
         f"http://127.0.0.1:{ports['s3']}",
         "/healthz",
-        {**services[NAME]["environment"], "HOME": str(folder)},
+        {**services[NAME]["environment"], "AWS_SECRET_ACCESS_KEY": SECRET, "HOME": str(folder)},
     )
+
+
+def storage(variables: Mapping[str, str], store: Server) -> Mapping[str, str]:
+    """Return the variables of a client of the object storage, for one that runs here."""
+    address = store.url.removeprefix("http://")
+    return {**variables, "S3_ENDPOINT": address, "S3_SECRET_KEY": SECRET, "S3_INSECURE": "true"}

@@ -31,9 +31,12 @@ RECORDED = 'count(count by (__name__) ({__name__=~"job_provider:.+"}))'
 GROUP_SAMPLES = "prometheus_rule_group_last_evaluation_samples"
 SERIES, RATE = "Series including recording rules", "Samples per second"
 ALERTS = 0.06
-"""The table has no alerts: in the fleet an eighth of the providers is down, and each alert adds two samples."""
+"""Share that alerts add, which the table does not count: an eighth of the fleet is down."""
 CHANGING = ("response_time_ms", "last_health_check_timestamp_seconds")
 """Endings of the gauges that change with a health check of their provider."""
+
+OWN_MEASUREMENTS = ("process_", "gatewayz_exporter_fetch_duration", "gatewayz_exporter_poll_")
+"""Beginnings of series of the exporter itself that change all the time."""
 
 
 class Figures(NamedTuple):
@@ -67,7 +70,7 @@ def intervals() -> dict[str, int]:
 
 
 def reported(prometheus: Server) -> Figures:
-    """Return the series in memory, and the samples of a scrape and of the rules at the project's intervals."""
+    """Return the series in memory, and the samples of a scrape and of the rules at their own intervals."""
     stats = prometheus.get("/api/v1/status/tsdb")["data"]["headStats"]
     scraped = prometheus.value("scrape_samples_post_metric_relabeling")
     assert scraped
@@ -134,10 +137,7 @@ def series_of(text: str) -> Iterator[tuple[str, float]]:
 
 
 def day(text: str) -> Iterator[str]:
-    """Yield a day of samples, a minute apart, in which a tenth of the providers is checked in each minute.
-
-    What the exporter measures of itself is another number in each scrape.
-    """
+    """Yield the samples of a day, a minute apart; in each minute a tenth of the providers is checked."""
     chance = random.Random(0)
     begin = 20_000 * sizing.DAY
     for series, value in series_of(text):
