@@ -18,8 +18,8 @@ from tests.stack import servers
 from tests.stack.build import SEAWEEDFS, THANOS
 from tests.stack.compose import Tree
 from tests.stack.scale import SECOND, overlay
+from tests.stack.seaweedfs import BUCKETS, seaweedfs, storage
 from tests.stack.seaweedfs import NAME as OBJECTS
-from tests.stack.seaweedfs import seaweedfs, storage
 from tests.stack.servers import Programs
 from tests.stack.substitution import ROOT
 from tests.stack.thanos import COMPACT, QUERY, RECEIVERS, STORE
@@ -29,7 +29,9 @@ SCALE = ROOT / "deploy" / "scale"
 VOLUMES = "thanos-volumes"
 """Gives Thanos its volumes, and ends."""
 STORING = (*RECEIVERS, STORE, COMPACT)
-PROFILES = {"thanos": {*STORING, QUERY, VOLUMES}, "seaweedfs": {OBJECTS}}
+ONCE = {VOLUMES, BUCKETS}
+"""Services that end."""
+PROFILES = {"thanos": {*STORING, QUERY, VOLUMES}, "seaweedfs": {OBJECTS, BUCKETS}}
 BASE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 MOUNTED = [
     ("prometheus", "/etc/prometheus/prom.yml", "prom.yml"),
@@ -74,7 +76,7 @@ def test_limits(services: Tree, name: str) -> None:
     common = set(BASE["x-service"]) - {"restart", "stop_grace_period"}
 
     assert {key: other[key] for key in common} == {key: service[key] for key in common}
-    assert ("no" if name == VOLUMES else other["restart"]) == service["restart"]
+    assert ("no" if name in ONCE else other["restart"]) == service["restart"]
     assert {"ports"}.isdisjoint(service)
     assert re.fullmatch(r"\d+", service["mem_limit"])
     assert (["CHOWN"] if name == VOLUMES else None) == service.get("cap_add")

@@ -83,11 +83,8 @@ def objects(
     programs: Programs, services: Tree, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
     """The variables of Thanos for a running object storage."""
-    store = seaweedfs(programs["weed"], tmp_path_factory.mktemp("objects") / "weed", services)
-    with store:
+    with seaweedfs(programs["weed"], tmp_path_factory.mktemp("objects") / "weed", services) as store:
         yield storage(services[STORE]["environment"], store)
-        # Its data are not needed any more, and it takes its time.
-        store.kill()
 
 
 @pytest.fixture(scope="module")
