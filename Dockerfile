@@ -12,8 +12,12 @@ RUN python -m venv --without-pip /venv \
     && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
         --only-binary=:all: --no-deps --require-hashes --requirement /tmp/run.txt
 COPY exporter /app/exporter
-# Compiled here, because a read-only root cannot store byte code.
-RUN python -m compileall -q --invalidation-mode unchecked-hash /venv/lib /app
+# Compiled here, because a read-only root cannot store byte code. Files of a clone made with umask 077 are for their owner
+# only; COPY --chmod would need BuildKit.
+RUN chmod -R go+rX /app \
+    && printf '#!/bin/sh\nexec python -m exporter "$@"\n' >/venv/bin/provider-metrics-exporter \
+    && chmod 755 /venv/bin/provider-metrics-exporter \
+    && python -m compileall -q --invalidation-mode unchecked-hash /venv/lib /app
 
 FROM python
 # Compiles the standard library, and removes pip and ensurepip.
@@ -21,7 +25,9 @@ RUN rm -rf /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-pack
     && python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.*
 COPY --from=build /venv /venv
 COPY --from=build /app /app
-ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin
+# The command works in every working directory.
+ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/app
 WORKDIR /app
 USER 65532:65532
 EXPOSE 8001

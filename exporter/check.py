@@ -21,6 +21,7 @@ from exporter.model.snapshot import Fetch, Snapshot
 from exporter.poll.events import UNMATCHED_HINT
 from exporter.poll.poller import Poller
 from exporter.status import documents
+from exporter.status.headline import mostly_overdue, tally
 from exporter.status.order import rank
 from exporter.status.state import State
 from exporter.system.terminal import printable
@@ -32,6 +33,10 @@ RAW_HEADINGS = ("FIELD", "KNOWN IN", "EXAMPLE")
 NOTHING = "-"
 NO_PROVIDERS = (
     "A gateway whose database is down also returns no providers: check the database, and the gateway's log."
+)
+OVERDUE = (
+    "The reported health may be out of date: restart or repair what reports health to the gateway; if its "
+    "checks are this rare by design, raise HEALTH_CHECK_OVERDUE."
 )
 
 
@@ -81,6 +86,8 @@ def as_text(snapshot: Snapshot) -> str:
     lines += [f"\n{count} x {field} is invalid" for field, count in snapshot.invalid_fields.items()]
     if empty_answer(snapshot):
         lines += ["", f"FAILED {empty_answer(snapshot)}\n       {NO_PROVIDERS}"]
+    elif overdue := mostly_overdue(tally(snapshot)):
+        lines += ["", f"Note: {overdue}\n      {OVERDUE}"]
     return "\n".join(lines)
 
 
@@ -90,7 +97,7 @@ def as_json(snapshot: Snapshot) -> str:
     state = State(snapshot, History(0, snapshot.timing.poll_interval, date), date)
     document = {
         "ok": succeeded(snapshot),
-        "hint": NO_PROVIDERS if empty_answer(snapshot) else "",
+        "hint": _hint(snapshot),
         "status": documents.status(state),
         "providers": documents.providers(state).providers,
         "invalid_fields": dict(snapshot.invalid_fields),
@@ -113,6 +120,12 @@ def _raw_table(records: Records) -> Iterator[str]:
     yield f"{records.endpoint.path}: {records.count} record{'s' if records.count != 1 else ''}"
     yield from _table([RAW_HEADINGS, *rows])
     yield ""
+
+
+def _hint(snapshot: Snapshot) -> str:
+    if empty_answer(snapshot):
+        return NO_PROVIDERS
+    return OVERDUE if mostly_overdue(tally(snapshot)) else ""
 
 
 def _fetch_line(fetch: Fetch) -> str:

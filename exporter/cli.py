@@ -25,6 +25,7 @@ from exporter.config.settings import SHORTEST_HISTORY, VARIABLES, Settings, load
 from exporter.configuration import WEB_CONFIG_FILES, Configuration, load_configuration
 from exporter.doctor.targets import CREDENTIAL_VARIABLES, JOB, SERVERS, load_targets
 from exporter.errors import ListenError, SettingsError
+from exporter.files.secret import secret_or_file
 from exporter.system.signals import handle_hangup, handle_stop
 from exporter.system.terminal import printable
 
@@ -207,7 +208,7 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     """Check each component from the settings to Grafana.
 
     Prints what works, and what to do about the rest. Servers without a URL are skipped. Passwords and tokens
-    come from the environment or files only.
+    come from the environment or files only; SERVER is PROMETHEUS, ALERTMANAGER, LOKI or TEMPO.
 
     Exit code 0 if all checks pass, 1 if one fails, 2 if a URL or a credential is invalid.
     """
@@ -222,9 +223,9 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     results = []
     for result in diagnose(environ, targets, SystemClock()):
         results.append(result)
-        if not as_json:
+        if not as_json and not result.finding.unset:
             click.echo(report.as_text(result))
-    click.echo(report.as_json(results) if as_json else f"\n{report.summary(results)}")
+    click.echo(report.as_json(results) if as_json else report.end_as_text(results))
     sys.exit(0 if report.all_passed(results) else EXIT_FAILED)
 
 
@@ -238,7 +239,7 @@ def doctor(environ: Mapping[str, str], /, as_json: bool, **flags: str | None) ->
     show_default=True,
     help="Duration of one day of the script, such as 90s or 10m.",
 )
-@click.option("--gateway-only", is_flag=True, help="Run only the gateway, with ADMIN_KEY as its key.")
+@click.option("--gateway-only", is_flag=True, help="Run only the gateway, with the key of ADMIN_KEY(_FILE).")
 @click.option(
     "--listen",
     callback=_convert_with(values.listen_address),
@@ -253,18 +254,13 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
 
     Needs neither a gateway nor a key. Prints the script of the day.
     """
+    import secrets
+
     from exporter.demo.gateway import DemoGateway
     from exporter.demo.script import describe
 
     host, port = listen
-    if gateway_only and not os.environ.get("ADMIN_KEY"):
-        _fail(
-            EXIT_SETTINGS,
-            "ADMIN_KEY is not set: with --gateway-only it is the key that clients must send.",
-        )
-    import secrets
-
-    key = os.environ["ADMIN_KEY"] if gateway_only else secrets.token_urlsafe(24)
+    key = _demo_key() if gateway_only else secrets.token_urlsafe(24)
     try:
         gateway = DemoGateway(key, day_seconds, host, port)
     except OSError as error:
@@ -286,6 +282,17 @@ def demo(environ: Mapping[str, str], day_seconds: float, gateway_only: bool, lis
         )
         code = _run(configuration, listeners)
     sys.exit(code)
+
+
+def _demo_key() -> str:
+    try:
+        key = secret_or_file(os.environ, "ADMIN_KEY")
+    except SettingsError as error:
+        _fail_settings(error)
+    if not key:
+        problem = "ADMIN_KEY is not set, nor ADMIN_KEY_FILE: one must hold the key that clients send."
+        _fail(EXIT_SETTINGS, problem)
+    return key
 
 
 def _demo_environment(

@@ -36,7 +36,7 @@ def load_configuration(environ: Mapping[str, str]) -> Configuration:
     Raises:
         SettingsError: With all problems of all of them.
     """
-    web_file, custom = read_web_file(environ), _read_custom_metrics(environ)
+    web_file, custom = read_web_file(environ), read_custom_metrics(environ)
     files = {_web_config_source(environ): web_file, CUSTOM_METRICS_FILE: custom}
     problems = [f"{name}: {problem}" for name, file in files.items() if file for problem in file.problems]
     try:
@@ -63,7 +63,8 @@ def _web_config_source(environ: Mapping[str, str]) -> str:
     return next((name for name in WEB_CONFIG_FILES if environ.get(name, "").strip()), WEB_CONFIG_FILES[-1])
 
 
-def _read_custom_metrics(environ: Mapping[str, str]) -> CustomMetricsVersion | None:
+def read_custom_metrics(environ: Mapping[str, str]) -> CustomMetricsVersion | None:
+    """Return the file of the custom metrics, with any problems; None if none is set."""
     path = unquoted(environ.get(CUSTOM_METRICS_FILE, "").strip())
     if not path:
         return None

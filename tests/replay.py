@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.http_server import Asked as Asked
@@ -18,6 +20,8 @@ LIST = "/providers/?include_inactive=true"
 LIST_NO_SLASH = "/providers?include_inactive=true"
 STATS = "/providers/stats"
 
+HEALTH_CHECK = re.compile(rb'("last_health_check_at":")\d[^"]{26}(?=")')
+
 GOOD: Mapping[str, str] = {
     LIST_NO_SLASH: "01-list-no-slash.http",
     LIST: "04-list-include-inactive.http",
@@ -28,6 +32,12 @@ GOOD: Mapping[str, str] = {
 def recording(name: str) -> bytes:
     """Return a recorded response with its headers."""
     return (RECORDED / name).read_bytes()
+
+
+def checked_now(response: bytes) -> bytes:
+    """Return a recorded list with the present time as that of each health check; its length is the same."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return HEALTH_CHECK.sub(rb"\g<1>" + now.encode(), response)
 
 
 def recorded_body(name: str) -> bytes:
@@ -54,6 +64,10 @@ class ReplayGateway(StubServer):
         """Return the environment of an exporter that polls this gateway and listens on a free port."""
         listen = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": "0"}
         return {"GATEWAY_API_URL": self.url, "ADMIN_KEY": KEY, **listen, **more}
+
+    def check_health(self) -> None:
+        """Respond with health checks that were just made, as of a gateway that is well."""
+        self.answers[LIST] = checked_now(self.answers[LIST])
 
     def replay(self, target: str, name: str) -> None:
         """Respond to `target` with a recording."""

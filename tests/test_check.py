@@ -78,6 +78,7 @@ def test_empty_gateway(gateway: ReplayGateway, recorded: dict[str, str], found: 
 
 def test_json(gateway: ReplayGateway) -> None:
     """`--json` prints one JSON object; unknown values are null."""
+    gateway.check_health()
     code, text = run_check(gateway, "--json")
     document = json.loads(text)
 
@@ -94,6 +95,20 @@ def test_json(gateway: ReplayGateway) -> None:
     document = json.loads(text)
 
     assert (1, False, None) == (code, document["ok"], document["providers"])
+
+
+def test_overdue_health_checks(gateway: ReplayGateway) -> None:
+    """The recorded ones are months old: both outputs say so, and the poll has succeeded."""
+    code, text = run_check(gateway)
+    document = json.loads(run_check(gateway, "--json")[1])
+    gateway.check_health()
+
+    assert 0 == code
+    overdue = "Health checks are overdue: 30 of 34 active providers"
+    assert f"\nNote: {overdue}\n      {check.OVERDUE}\n" in text
+    assert (True, check.OVERDUE) == (document["ok"], document["hint"])
+    assert overdue == document["status"]["headline"]
+    assert "Note: " not in run_check(gateway)[1]
 
 
 def test_json_is_as_described(gateway: ReplayGateway) -> None:

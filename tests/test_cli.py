@@ -149,7 +149,7 @@ def test_help() -> None:
     [
         (("fly",), "No such command"),
         (("healthcheck",), 'METRICS_PORT="x"'),
-        (("demo", "--gateway-only"), "ADMIN_KEY is not set"),
+        (("demo", "--gateway-only"), "ADMIN_KEY is not set, nor ADMIN_KEY_FILE"),
         (("run",), "GATEWAY_API_URL is not set"),
         (("check",), "ADMIN_KEY is not set"),
         (("--config.check", "doctor"), "--config.check belongs to the command run."),
@@ -196,9 +196,13 @@ def test_demo() -> None:
     assert (0, True) == (code, seconds < 5)
 
 
-def test_demo_gateway_only() -> None:
-    """`--gateway-only` runs the gateway with the given key and address until SIGTERM."""
-    with program("demo", "--gateway-only", "--listen", "127.0.0.1:0", ADMIN_KEY="my-key") as running:
+@pytest.mark.parametrize("variable", ["ADMIN_KEY", "ADMIN_KEY_FILE"])
+def test_demo_gateway_only(tmp_path: Path, variable: str) -> None:
+    """`--gateway-only` runs the gateway with the given key, or that of a file, until SIGTERM."""
+    file = tmp_path / "key"
+    file.write_text("my-key\n", encoding="utf-8")
+    value = str(file) if variable.endswith("_FILE") else "my-key"
+    with program("demo", "--gateway-only", "--listen", "127.0.0.1:0", **{variable: value}) as running:
         (url,) = wait_until(
             lambda: [line.split()[1] for line in running.output if line.startswith("Gateway ")]
         )

@@ -10,14 +10,16 @@ from exporter import check
 from exporter.clock import Clock
 from exporter.doctor import grafana, metrics, source, telemetry
 from exporter.doctor.context import Context
-from exporter.doctor.report import Finding, Result, State, failed, ok, truncated
+from exporter.doctor.report import Finding, Result, State, failed, not_set, ok, truncated
 from exporter.doctor.targets import (
     ALERTMANAGER,
     COLLECTOR,
     EXPORTER,
     GRAFANA,
+    LOGIN_REFUSED,
     LOKI,
     PROMETHEUS,
+    RESET_COMMAND,
     SERVERS,
     TEMPO,
     Server,
@@ -59,7 +61,7 @@ WRONG_SERVER = "Check that {variable} is the root of {name}, and not a login pag
 NO_CREDENTIALS = (
     "It requires credentials, which are not supported there: set {variable} to a URL without them."
 )
-WRONG_CREDENTIALS = "It did not accept the credentials: check {credentials}, and their permissions."
+WRONG_CREDENTIALS = "It did not accept the request: check {credentials}, and their permissions."
 CLOCKS_DIFFER = "Ages of data, alerts and searches by time are wrong: synchronize all machines by NTP."
 
 
@@ -90,14 +92,15 @@ def clocks(context: Context) -> Finding:
 
 def _gateway(step: str) -> Check:
     before = source.STEPS[: source.STEPS.index(step)]
-    return Check(
-        f"gateway {step}", source.gateway(step), needs=("settings", *(f"gateway {name}" for name in before))
-    )
+    return Check(f"gateway {step}", source.gateway(step), needs=tuple(f"gateway {name}" for name in before))
 
 
 CHECKS: tuple[Check, ...] = (
     Check("settings", source.settings),
+    Check("web configuration", source.web_configuration),
+    Check("custom metrics", source.custom_metrics),
     *map(_gateway, source.STEPS),
+    Check("gateway health checks", source.health_checks, needs=(f"gateway {source.ANSWERS}",)),
     Check("exporter", source.exporter, EXPORTER),
     Check("exporter poll", source.exporter_poll, EXPORTER, ("exporter",)),
     Check("prometheus", metrics.prometheus, PROMETHEUS),
@@ -141,13 +144,13 @@ def run_checks(context: Context, checks: Sequence[Check]) -> Iterator[Result]:
         secrets = _secrets(context)
         # Truncated last: a part of a secret at the limit would not be masked.
         found = truncated(_masked(finding.found, secrets))
-        masked = Finding(finding.state, found, _masked(finding.remedy, secrets))
+        masked = replace(finding, found=found, remedy=_masked(finding.remedy, secrets))
         yield Result(one.name, context.targets.urls.get(one.server), masked)
 
 
 def _run(one: Check, context: Context, states: Mapping[str, State]) -> Finding:
     if one.server and one.server not in context.targets.urls:
-        return Finding(State.SKIPPED, f"{SERVER_BY_NAME[one.server].variable} is not set")
+        return not_set(SERVER_BY_NAME[one.server].variable)
     blocking = [need for need in one.needs if states.get(need) in BLOCKING]
     if blocking:
         return Finding(State.NOT_TRIED, f"needs {blocking[0]}")
@@ -159,6 +162,9 @@ def _run(one: Check, context: Context, states: Mapping[str, State]) -> Finding:
 
 def _remedy(error: ProbeError, context: Context, one: Check) -> str:
     server = SERVER_BY_NAME[one.server]
+    credentials = context.targets.credentials.get(one.server)
+    if one.server == GRAFANA and error.outcome is Outcome.UNAUTHORIZED and credentials and credentials.user:
+        return f"{LOGIN_REFUSED} This command asks for another one:\n$ {RESET_COMMAND}"
     if error.outcome in (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN):
         text = WRONG_CREDENTIALS if server.credentials else NO_CREDENTIALS
     else:

@@ -55,6 +55,9 @@ class Context:
     clock: Clock
     poll: Callable[[Settings], Snapshot]
     settings: Settings | None = None
+    """None: they are invalid."""
+    gateway: Settings | None = None
+    """The settings for a poll, which may be valid if others are not; None: they are invalid."""
     snapshot: Snapshot | None = None
     exposition: Exposition | None = None
     record: PollRecord | None = None
@@ -69,7 +72,14 @@ class Context:
         """
         url = self.targets.urls[server] + path
         credentials = self.targets.credentials.get(server)
-        reply = get(url, self.clock, parameters, credentials, authorities=find_authorities(self.environ))
+        reply = get(
+            url,
+            self.clock,
+            parameters,
+            credentials,
+            authorities=find_authorities(self.environ),
+            headers=self.targets.headers.get(server, {}),
+        )
         if reply.date is not None:
             self.clock_offsets[server] = reply.date - self.clock.date()
         return reply

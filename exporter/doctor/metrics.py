@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import msgspec
@@ -110,6 +112,25 @@ def prometheus(context: Context) -> Finding:
     return ok(_version(build.data.version))
 
 
+def _if_served(what: str) -> Callable[[Callable[[Context], Finding]], Callable[[Context], Finding]]:
+    """Skip a check if the server has no such API: of Prometheus' APIs, Mimir has those of data and rules."""
+
+    def decorate(check: Callable[[Context], Finding]) -> Callable[[Context], Finding]:
+        @wraps(check)
+        def checked(context: Context) -> Finding:
+            try:
+                return check(context)
+            except ProbeError as error:
+                if error.status != 404:
+                    raise
+                return Finding(State.SKIPPED, f"this server has no API for {what}")
+
+        return checked
+
+    return decorate
+
+
+@_if_served("targets")
 def target(context: Context) -> Finding:
     """Check the targets of the exporter's job."""
     job = context.targets.job
@@ -167,6 +188,7 @@ def alertmanager(context: Context) -> Finding:
     return ok(_version(status.version_info.version))
 
 
+@_if_served("Alertmanagers")
 def alerting(context: Context) -> Finding:
     """Check that Prometheus has an Alertmanager."""
     answer = context.get_json(_Alertmanagers, PROMETHEUS, "/api/v1/alertmanagers")

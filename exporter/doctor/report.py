@@ -15,6 +15,7 @@ from exporter.system.terminal import printable
 
 NAME_WIDTH = 24
 MARK_WIDTH = 11
+MARGIN = " " * (MARK_WIDTH + NAME_WIDTH)
 LINE_WIDTH = 110
 MAX_TEXT = 300
 """Maximum length of a finding in characters."""
@@ -56,6 +57,8 @@ class Finding:
     found: str
     remedy: str = ""
     """One sentence per line; empty if there is nothing to do."""
+    unset: str = ""
+    """The variable whose absence is the reason to skip it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ def failed(found: str, remedy: str) -> Finding:
     return Finding(State.FAILED, found, remedy)
 
 
+def not_set(variable: str) -> Finding:
+    """Return the finding of a check that is skipped without this variable."""
+    return Finding(State.SKIPPED, f"{variable} is not set", unset=variable)
+
+
 def is_ok(finding: Finding) -> bool:
     """Return whether a check passed."""
     return finding.state is State.OK
@@ -91,16 +99,16 @@ def all_passed(results: Sequence[Result]) -> bool:
 def as_text(result: Result) -> str:
     """Return one line for the finding, and further lines for the remedy."""
     finding = result.finding
-    line = f"{MARKS[finding.state]:<{MARK_WIDTH}}{result.check:<{NAME_WIDTH}}{finding.found}"
-    margin = " " * (MARK_WIDTH + NAME_WIDTH)
-    remedies = (
-        textwrap.fill(
-            text, LINE_WIDTH, initial_indent=f"{margin}> ", subsequent_indent=f"{margin}  ",
-            break_long_words=False, break_on_hyphens=False,
-        )
-        for text in finding.remedy.splitlines()
-    )  # fmt: skip
-    return "\n".join([line.rstrip(), *remedies])
+    remedies = (_filled(text, f"{MARGIN}> ") for text in finding.remedy.splitlines())
+    return "\n".join([f"{_head(finding.state, result.check)}{finding.found}".rstrip(), *remedies])
+
+
+def end_as_text(results: Sequence[Result]) -> str:
+    """Return one line for all checks that were skipped for want of a variable, if any, and the summary."""
+    unset = [result.finding.unset for result in results if result.finding.unset]
+    head = _head(State.SKIPPED, plural(len(unset), "check"))
+    lines = [_filled(f"not set: {', '.join(dict.fromkeys(unset))}", head)] if unset else []
+    return "\n".join([*lines, "", summary(results)])
 
 
 def summary(results: Sequence[Result]) -> str:
@@ -134,6 +142,20 @@ def as_json(results: Sequence[Result]) -> str:
         ],
     }
     return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def _head(state: State, name: str) -> str:
+    return f"{MARKS[state]:<{MARK_WIDTH}}{name:<{NAME_WIDTH}}"
+
+
+def _filled(text: str, first: str) -> str:
+    """Return a text in lines of limited width, after the head of the first one; a command is one line."""
+    if text.startswith("$ "):
+        return first + text
+    return textwrap.fill(
+        text, LINE_WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def sanitized(text: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from exporter.check import NO_PROVIDERS, empty_answer
-from exporter.config.settings import TELEMETRY_PATH, Settings, load_web_settings
+from exporter.check import NO_PROVIDERS, OVERDUE, empty_answer
+from exporter.config.settings import TELEMETRY_PATH, Settings, load_settings, load_web_settings
 from exporter.config.values import address
-from exporter.configuration import load_configuration, read_web_file
+from exporter.configuration import CUSTOM_METRICS_FILE, WEB_CONFIG_FILES, read_custom_metrics, read_web_file
 from exporter.doctor.context import Context, Exposition
-from exporter.doctor.report import Finding, State, duration, failed, ok, plural, sanitized
+from exporter.doctor.report import Finding, State, duration, failed, not_set, ok, plural, sanitized
 from exporter.doctor.targets import EXPORTER
 from exporter.errors import Outcome, SettingsError
 from exporter.model.snapshot import Fetch, Snapshot
+from exporter.status.headline import mostly_overdue, tally
+from exporter.transport.authorities import AUTHORITIES
 from exporter.transport.connecting import NO_CONNECTION
 from exporter.transport.probe import ProbeError, Reply
 from exporter.web.healthcheck import ANY_ADDRESS
@@ -34,7 +36,15 @@ STEP_BY_OUTCOME = MappingProxyType(
     }
 )
 """All other outcomes belong to ANSWERS."""
+GATEWAY_VARIABLES = frozenset(
+    {
+        *("GATEWAY_API_URL", "ADMIN_KEY", "ADMIN_KEY_FILE", "FETCH_TIMEOUT", "HEALTH_CHECK_OVERDUE"),
+        *AUTHORITIES,
+    }
+)
+"""What a poll needs."""
 
+INVALID_FILE = "The exporter does not start with this file; one that runs keeps its previous version."
 POLLER_DEAD = "The poller has ended or hangs: read the end of the exporter's log, and restart the exporter."
 NOT_OURS = "Set EXPORTER_URL to the root of the exporter."
 POLL_FAILS = (
@@ -66,31 +76,76 @@ def _telemetry_path(environ: Mapping[str, str]) -> str:
 
 
 def settings(context: Context) -> Finding:
-    """Read all that the exporter reads at its start."""
+    """Read the environment."""
     try:
-        context.settings = load_configuration(context.environ).settings
+        context.settings = context.gateway = load_settings(context.environ)
     except SettingsError as error:
+        context.gateway = _gateway_settings(context.environ)
         return failed(plural(len(error.problems), "problem"), "\n".join(error.problems))
     return Finding(State.OK, _described(context.settings), "\n".join(context.settings.warnings))
+
+
+def _gateway_settings(environ: Mapping[str, str]) -> Settings | None:
+    """Return the settings for a poll, None if they are invalid."""
+    try:
+        return load_settings({name: text for name, text in environ.items() if name in GATEWAY_VARIABLES})
+    except SettingsError:
+        return None
+
+
+def web_configuration(context: Context) -> Finding:
+    """Read the web configuration file."""
+    file, variable = read_web_file(context.environ), WEB_CONFIG_FILES[-1]
+    if file is None:
+        return not_set(variable)
+    if file.problems:
+        return _invalid_file(variable, file.problems)
+    found = f"{'TLS' if file.config.tls else 'no TLS'}, {plural(len(file.config.users), 'user')}"
+    return Finding(State.OK, found, "\n".join(file.config.warnings))
+
+
+def custom_metrics(context: Context) -> Finding:
+    """Read the file of the custom metrics."""
+    file = read_custom_metrics(context.environ)
+    if file is None:
+        return not_set(CUSTOM_METRICS_FILE)
+    if file.problems:
+        return _invalid_file(CUSTOM_METRICS_FILE, file.problems)
+    return ok(plural(len(file.metrics), "metric"))
+
+
+def _invalid_file(variable: str, problems: Sequence[str]) -> Finding:
+    lines = [*(f"{variable}: {problem}" for problem in problems), INVALID_FILE]
+    return failed(plural(len(problems), "problem"), "\n".join(lines))
 
 
 def gateway(step: str) -> Callable[[Context], Finding]:
     """Return the check of one step; the first one polls the gateway."""
 
     def check(context: Context) -> Finding:
-        if context.settings is None:
-            return Finding(State.NOT_TRIED, "the settings are invalid")
+        if context.gateway is None:
+            return Finding(State.NOT_TRIED, "needs settings")
         if context.snapshot is None:
-            context.snapshot = context.poll(context.settings)
+            context.snapshot = context.poll(context.gateway)
         fetches = context.snapshot.last_poll.fetches if context.snapshot.last_poll else ()
         broken = [fetch for fetch in fetches if fetch.outcome is not Outcome.OK and _step(fetch) == step]
         if broken:
             # The same failure of both endpoints has the same hint.
             hints = dict.fromkeys(fetch.hint for fetch in broken)
             return failed(", ".join(map(_failure, broken)), "\n".join(hints))
-        return _passed(step, context.settings, context.snapshot)
+        return _passed(step, context.gateway, context.snapshot)
 
     return check
+
+
+def health_checks(context: Context) -> Finding:
+    """Check the age of the active providers' health checks, as the status page does."""
+    counts = tally(context.snapshot) if context.snapshot else {}
+    if not counts.get("active"):
+        return Finding(State.SKIPPED, "no provider is active")
+    if text := mostly_overdue(counts):
+        return failed(text, OVERDUE)
+    return ok(f"{counts['overdue']} of {counts['active']} active providers overdue")
 
 
 def exporter(context: Context) -> Finding:

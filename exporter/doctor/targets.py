@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.config.access import read_access, variables
 from exporter.config.prometheus import DEFAULT_JOB
 from exporter.config.urls import url_problem
 from exporter.files.problems import Problems
@@ -21,6 +22,11 @@ GRAFANA = "grafana"
 
 DEFAULT_GRAFANA_USER = "admin"
 JOB = "PROMETHEUS_JOB"
+LOGIN_REFUSED = (
+    "Grafana does not accept this user and password. GRAFANA_ADMIN_PASSWORD is used at Grafana's first start "
+    "only: the password of that start, such as the one of the demo, is valid until it is changed."
+)
+RESET_COMMAND = "docker compose exec grafana grafana cli admin reset-admin-password --password-from-stdin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +39,27 @@ class Server:
     variable: str
     default: str
     meaning: str
-    credentials: str = ""
-    """Variables of its credentials; empty for a server to which none are sent."""
+    own_credentials: str = ""
+    """Variables of its credentials, if they are not those of `exporter.config.access`."""
+    has_access: bool = False
+    """Whether tenant and credentials are those of `exporter.config.access`."""
 
     @property
     def flag(self) -> str:
         """The flag that overrides the variable."""
         return f"--{self.name}-url"
+
+    @property
+    def prefix(self) -> str:
+        """The first word of its variables."""
+        return self.variable.removesuffix("_URL")
+
+    @property
+    def credentials(self) -> str:
+        """Variables of its credentials; empty for a server to which none are sent."""
+        if not self.has_access:
+            return self.own_credentials
+        return f"{self.prefix}_USER with {self.prefix}_PASSWORD (or its file), and {self.prefix}_TENANT"
 
 
 SERVERS: tuple[Server, ...] = (
@@ -57,6 +77,7 @@ SERVERS: tuple[Server, ...] = (
         "PROMETHEUS_URL",
         "",
         "Root of Prometheus, for example http://localhost:9090",
+        has_access=True,
     ),
     Server(
         ALERTMANAGER,
@@ -64,6 +85,7 @@ SERVERS: tuple[Server, ...] = (
         "ALERTMANAGER_URL",
         "",
         "Root of Alertmanager, for example http://localhost:9093",
+        has_access=True,
     ),
     Server(
         COLLECTOR,
@@ -72,8 +94,10 @@ SERVERS: tuple[Server, ...] = (
         "",
         "Health check of the OpenTelemetry Collector, for example http://localhost:13133",
     ),
-    Server(LOKI, "Loki", "LOKI_URL", "", "Root of Loki, for example http://localhost:3100"),
-    Server(TEMPO, "Tempo", "TEMPO_URL", "", "Root of Tempo, for example http://localhost:3200"),
+    Server(LOKI, "Loki", "LOKI_URL", "", "Root of Loki, for example http://localhost:3100", has_access=True),
+    Server(
+        TEMPO, "Tempo", "TEMPO_URL", "", "Root of Tempo, for example http://localhost:3200", has_access=True
+    ),
     Server(
         GRAFANA,
         "Grafana",
@@ -84,7 +108,9 @@ SERVERS: tuple[Server, ...] = (
     ),
 )
 
+WITH_ACCESS = tuple(server for server in SERVERS if server.has_access)
 CREDENTIAL_VARIABLES: tuple[tuple[str, str], ...] = (
+    *variables("SERVER", "at that server"),
     ("EXPORTER_USER", "User at the exporter, if it requires authentication"),
     ("EXPORTER_PASSWORD", "Password of that user"),
     ("EXPORTER_PASSWORD_FILE", "File that holds the password, instead of EXPORTER_PASSWORD"),
@@ -94,7 +120,10 @@ CREDENTIAL_VARIABLES: tuple[tuple[str, str], ...] = (
     ("GRAFANA_ADMIN_PASSWORD", "Password of that user"),
     ("GRAFANA_ADMIN_PASSWORD_FILE", "File that holds the password, instead of GRAFANA_ADMIN_PASSWORD"),
 )
-"""Variables of credentials and their meaning; flags would be visible in the list of processes."""
+"""Variables of credentials and their meaning; flags would be visible in the list of processes.
+
+SERVER is each prefix of `WITH_ACCESS`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +136,8 @@ class Targets:
     """By server; a server without credentials is not in it."""
     job: str = DEFAULT_JOB
     """The label `job` of the exporter in Prometheus."""
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further headers by server: its tenant."""
 
 
 def load_targets(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Targets:
@@ -132,13 +163,18 @@ class _Reader:
 
     def read(self) -> Targets:
         urls = {server.name: self._url(server) for server in SERVERS}
-        credentials = {EXPORTER: self._exporter(), GRAFANA: self._grafana()}
+        access = {
+            server.name: read_access(self._environ, server.prefix, self._problems) for server in WITH_ACCESS
+        }
+        credentials = {name: one.credentials for name, one in access.items()}
+        credentials |= {EXPORTER: self._exporter(), GRAFANA: self._grafana()}
         job = self._flags.get(JOB) or self._environ.get(JOB, DEFAULT_JOB)
         self._problems.raise_any()
         return Targets(
             {name: url for name, url in urls.items() if url},
             {name: credentials for name, credentials in credentials.items() if credentials},
             job,
+            {name: one.headers for name, one in access.items() if one.headers},
         )
 
     def _url(self, server: Server) -> str:

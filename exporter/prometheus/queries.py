@@ -23,7 +23,6 @@ WINDOWS: Mapping[str, str] = MappingProxyType({"24h": "1d", "14d": "14d", "30d":
 """Windows of long uptimes, and the ending of their recorded series; shortest first."""
 REQUEST_SECONDS = 20.0
 """A query of a day for 10,000 providers takes some seconds."""
-TENANT_HEADER = "X-Scope-OrgID"
 POLLS = "count_over_time(job_provider:gatewayz_usable:bool{%s}[%s])"
 USABLE = "sum_over_time(job_provider:gatewayz_usable:bool{%s}[%s])"
 HEALTH = "max_over_time(job_provider:gatewayz_health_status:max{%s}[%s])"
@@ -135,10 +134,10 @@ class Prometheus:
             f"{settings.url}/api/v1/{path}",
             self._clock,
             dict(parameters),
-            settings.credentials,
+            settings.access.credentials,
             REQUEST_SECONDS,
             self._authorities,
-            {TENANT_HEADER: settings.tenant} if settings.tenant else {},
+            settings.access.headers,
         ).decode(_Answer)
 
 

@@ -94,6 +94,17 @@ def tally(snapshot: Snapshot) -> Counter[str]:
     return found
 
 
+def mostly_overdue(counts: Mapping[str, int]) -> str:
+    """Return that the health checks of most active providers are overdue; empty if they are not.
+
+    Args:
+        counts: The result of `tally`.
+    """
+    if 2 * counts["overdue"] <= counts["active"]:
+        return ""
+    return f"Health checks are overdue: {counts['overdue']:,} of {counts['active']:,} active providers"
+
+
 def _cause(failures: Mapping[Endpoint, Outcome]) -> tuple[str, str]:
     """Return the cause of failed fetches, and its runbook."""
     if failures.get(Endpoint.PROVIDERS) is Outcome.EMPTY:
@@ -109,9 +120,8 @@ def _cause(failures: Mapping[Endpoint, Outcome]) -> tuple[str, str]:
 
 
 def _fleet_headline(counts: Mapping[str, int], failures: Mapping[Endpoint, Outcome]) -> Headline:
-    if 2 * counts["overdue"] > counts["active"]:
+    if text := mostly_overdue(counts):
         # Reported health may be months old, so it makes no headline.
-        text = f"Health checks are overdue: {counts['overdue']:,} of {counts['active']:,} active providers"
         return Headline("warn", text, "GatewayzHealthChecksOverdue")
     for tone, word, text, runbook in PROBLEMS:
         if counts[word]:

@@ -14,6 +14,7 @@ import msgspec
 import requests
 import urllib3
 
+from exporter.doctor.targets import LOGIN_REFUSED, RESET_COMMAND
 from exporter.transport.auth import HeaderAuth, authorization
 from grafana.access.errors import GrafanaError
 from grafana.access.rules import Kind, Permission
@@ -211,10 +212,7 @@ class Grafana:
         if status == 401 and self.user is None:
             return "Grafana rejected this token. Create a new one for the service account"
         if status == 401:
-            return (
-                "Grafana does not know this user and password. The password of the first start is valid "
-                "until it is changed in Grafana; `grafana cli admin reset-admin-password` sets a new one"
-            )
+            return f"{LOGIN_REFUSED} `{RESET_COMMAND}` asks for another one"
         if status == 403:
             return "permission denied. The account needs the role Admin of the organisation"
         if status >= 500:

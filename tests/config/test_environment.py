@@ -229,6 +229,7 @@ def test_warnings_of_run(gateway: ReplayGateway) -> None:
 @pytest.mark.parametrize("command", ["check", "doctor", "healthcheck"])
 def test_other_commands(gateway: ReplayGateway, command: str) -> None:
     """No command fails because of a library's variable; `check` prints a note for each."""
+    gateway.check_health()
     result = run_program(command, **gateway.variables(**HARMLESS))
 
     assert "Traceback" not in result.stdout + result.stderr

@@ -45,16 +45,17 @@ class Chain:
     environ: dict[str, str] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=lambda: dict(CREDENTIALS))
     job: str = "provider_metrics"
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def answers(self, server: str) -> dict[str, Any]:
         """Return the answers of a server by path, to be changed."""
         return self.backends[server].answers
 
     def run(self, **context: Any) -> dict[str, Result]:
-        """Return the results by check, those of settings and gateway left out."""
+        """Return the results by check, those of settings, files and gateway left out."""
         urls = {name: backend.url for name, backend in self.backends.items()}
-        targets = Targets(urls, self.credentials, self.job)
-        checks = [one for one in CHECKS if not one.name.startswith(("settings", "gateway"))]
+        targets = Targets(urls, self.credentials, self.job, self.headers)
+        checks = [one for one in CHECKS if one.server or one.name == "clocks"]
         results = run_checks(Context(self.environ, targets, self.clock, unexpected_poll, **context), checks)
         return {result.check: result for result in results}
 

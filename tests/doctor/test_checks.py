@@ -13,14 +13,17 @@ import pytest
 from exporter import __version__
 from exporter.doctor import checks, targets
 from exporter.doctor.checks import CHECKS, REMEDIES
-from exporter.doctor.report import MARKS, Finding, Result, State, failed, ok, summary
+from exporter.doctor.report import MARKS, Finding, Result, State, end_as_text, failed, not_set, ok
 from exporter.doctor.targets import ALERTMANAGER, EXPORTER, GRAFANA, LOKI, PROMETHEUS, SERVERS, Server
 from exporter.errors import Outcome
+from exporter.files.secret import Secret
+from exporter.transport.auth import Credentials, authorization
 from tests.certificates import PASSWORD, USER, Folder, hashed
 from tests.clocks import START_DATE
 from tests.doctor import backends
-from tests.doctor.backends import RANGE, SILENCE, TRACE, Response, exposition
+from tests.doctor.backends import RANGE, SILENCE, TRACE, Backend, Response, exposition
 from tests.doctor.chain import GRAFANA_TOKEN, Chain, failing
+from tests.faults.certificates import Tls, server_contexts, write_authority
 from tests.faults.peer import Gateway, Says
 from tests.faults.peer import State as Played
 from tests.process import invoke, program, run_program
@@ -36,6 +39,10 @@ def needing(server: Server) -> set[str]:
     return own | ({"tempo trace"} if server.name == LOKI else set())
 
 
+FILES = {"web configuration": "WEB_CONFIG_FILE", "custom metrics": "CUSTOM_METRICS_FILE"}
+"""Checks of files, and their variables."""
+UNSET = "skipped    {:<24}not set: {}"
+"""The line for all checks that are skipped for want of a variable."""
 HEALTHY = {
     "exporter": f"version {__version__}, started 3 h ago",
     "exporter poll": "last successful poll 12 s ago, 40 providers",
@@ -179,6 +186,7 @@ def test_clocks_without_exporter(chain: Chain) -> None:
 
 def test_program(gateway: ReplayGateway) -> None:
     """With a running exporter and all servers, every check passes, on one screen and as JSON."""
+    gateway.check_health()
     answers = backends.good_answers(time.time)
     del answers[EXPORTER]
     answers[LOKI][RANGE] = lambda _: backends.streams(backends.log_line(time.time()))
@@ -195,9 +203,13 @@ def test_program(gateway: ReplayGateway) -> None:
 
     lines = result.stdout.splitlines()
     assert (0, "") == (result.returncode, result.stderr)
-    assert f"{len(CHECKS) - 1} checks passed, 1 skipped." == lines[-1]
-    assert [check.name for check in CHECKS] == [line[11:34].rstrip() for line in lines[: len(CHECKS)]]
-    assert len(lines) <= 25
+    *shown, unset, empty, end = lines
+    assert f"{len(CHECKS) - 3} checks passed, 3 skipped." == end
+    assert (UNSET.format("2 checks", "WEB_CONFIG_FILE, CUSTOM_METRICS_FILE"), "") == (unset, empty)
+    assert [check.name for check in CHECKS if check.name not in FILES] == [
+        line[11:34].rstrip() for line in shown
+    ]
+    assert len(lines) <= 27
     text = re.sub(r" \d+ s ago", " N s ago", result.stdout)
     assert f"ok         exporter                version {__version__}, started N s ago\n" in text
     assert "ok         exporter poll           last successful poll N s ago, 40 providers\n" in text
@@ -211,7 +223,9 @@ def test_program_without_settings() -> None:
     result = run_program("doctor", METRICS_PORT="9")
 
     assert (1, "") == (result.returncode, result.stderr)
-    assert "2 checks failed, 15 skipped. Start with settings." == result.stdout.splitlines()[-1]
+    lines = result.stdout.splitlines()
+    assert "2 checks failed, 17 skipped. Start with settings." == lines[-1]
+    assert UNSET.format("16 checks", "WEB_CONFIG_FILE, CUSTOM_METRICS_FILE, PROMETHEUS_URL,") == lines[-4]
 
 
 @pytest.mark.parametrize("head", [b"no header at all", b"content-length: -1", b"transfer-encoding: what"])
@@ -235,8 +249,80 @@ def test_wrong_usage() -> None:
     assert 2 == invoke("doctor", "--tempo").exit_code
 
 
+def test_tenants_and_credentials(chain: Chain) -> None:
+    """Requests have the tenant and the credentials of their server, and no others."""
+    for name in (PROMETHEUS, LOKI):
+        chain.credentials[name] = Credentials("me", Secret(f"{name}-password"))
+        chain.headers[name] = {"X-Scope-OrgID": f"{name}-team"}
+    chain.credentials[ALERTMANAGER] = Credentials(None, Secret("alertmanager-token"))
+
+    assert {} == failing(chain.run())
+    sent = {
+        name: {(one.headers.get("X-Scope-OrgID"), one.authorization) for one in backend.asked}
+        for name, backend in chain.backends.items()
+    }
+    own: dict[str, tuple[str | None, ...]]
+    own = {name: (f"{name}-team", authorization(chain.credentials[name])) for name in (PROMETHEUS, LOKI)}
+    others = (ALERTMANAGER, EXPORTER, GRAFANA)
+    own |= {name: (None, authorization(chain.credentials[name])) for name in others}
+    assert {name: {own.get(name, (None, None))} for name in chain.backends} == sent
+
+
+def test_server_with_tls_and_tenant(tmp_path: Path) -> None:
+    """The bundle of the gateway's authority is that of all servers; a password is in no output."""
+    answers = {
+        "/ready": lambda asked: b"ready" if asked.headers.get("X-Scope-OrgID") == "team" else Response(401)
+    }
+    bundle = write_authority(tmp_path / "ca.pem")
+    with Backend(answers, tls=server_contexts()[Tls.GOOD]) as loki:
+        variables = {"LOKI_URL": loki.url, "LOKI_TENANT": "team", "LOKI_PASSWORD": "sesame-token"}
+        untrusted = run_program("doctor", **variables)
+        good = run_program("doctor", REQUESTS_CA_BUNDLE=str(bundle), **variables)
+        no_tenant = run_program("doctor", REQUESTS_CA_BUNDLE=str(bundle), LOKI_URL=loki.url)
+
+    assert "ok         loki                    ready\n" in good.stdout
+    assert {"Bearer sesame-token", None} == {asked.authorization for asked in loki.asked}
+    assert "private CA goes into REQUESTS_CA_BUNDLE" in " ".join(untrusted.stdout.replace(">", "").split())
+    assert "LOKI_TENANT" in no_tenant.stdout
+    assert "sesame" not in good.stdout + good.stderr + untrusted.stdout + untrusted.stderr
+
+
+def test_refused_password_of_grafana(chain: Chain) -> None:
+    """The remedy says which password is valid, and the command for another; a token has another remedy."""
+    chain.answers(GRAFANA)["/api/datasources"] = Response(401)
+    by_token = chain.finding("grafana data sources")
+    chain.credentials[GRAFANA] = Credentials("admin", Secret("of-another-start"))
+    by_password = chain.finding("grafana data sources")
+
+    command = "$ docker compose exec grafana grafana cli admin reset-admin-password --password-from-stdin"
+    assert (State.FAILED, command) == (by_password.state, by_password.remedy.splitlines()[-1])
+    assert "first start only" in by_password.remedy
+    assert "GRAFANA_TOKEN" in by_token.remedy
+
+
+@pytest.mark.parametrize(("check", "variable"), FILES.items())
+@pytest.mark.parametrize("content", ["[", None], ids=["invalid", "missing"])
+def test_broken_file(
+    gateway: ReplayGateway, tmp_path: Path, check: str, variable: str, content: str | None
+) -> None:
+    """A file that is invalid or missing fails its own check, and stops no other one."""
+    gateway.check_health()
+    file = tmp_path / "file.yml"
+    if content:
+        file.write_text(content, encoding="utf-8")
+    result = run_program("doctor", "--json", **gateway.variables(**{variable: str(file)}))
+    checks = {one["check"]: one for one in json.loads(result.stdout)["checks"]}
+
+    assert {check: "failed"} == {
+        name: one["state"] for name, one in checks.items() if one["state"] not in ("ok", "skipped")
+    }
+    assert checks[check]["remedy"].startswith(f"{variable}: ")
+    assert "ok" == checks["gateway answers"]["state"]
+
+
 def test_protected_exporter(gateway: ReplayGateway, tmp_path: Path) -> None:
     """An exporter with TLS and a password needs its CA and EXPORTER_PASSWORD."""
+    gateway.check_health()
     folder, password = Folder(tmp_path), tmp_path / "password"
     web = folder.write(tls={}, basic_auth_users={USER: hashed()})
     password.write_text(f"{PASSWORD}\n")
@@ -268,7 +354,9 @@ def test_tables_of_the_page() -> None:
     assert urls == rows(r"^\| `--[a-z]+-url` .*")
     assert [*(server.variable for server in SERVERS), targets.JOB] == rows(r"^\| `--[a-z-]+` \| `(\w+)`")
     credentials = [f"| `{name}` | {meaning} |" for name, meaning in targets.CREDENTIAL_VARIABLES]
-    assert credentials == rows(r"^\| `(?:EXPORTER|GRAFANA)_.*")
+    assert credentials == rows(r"^\| `(?:SERVER|EXPORTER|GRAFANA)_.*")
+    for server in targets.WITH_ACCESS:
+        assert f"`{server.prefix}`" in PAGE
     states = [(f"`{MARKS[state]}`", f"`{state}`") for state in State]
     assert states == rows(r"^\| (`[^`]+`) \| (`[^`]+`) \| [A-Z]")
     table = PAGE.split("## What it checks")[1].split("\n\n")[1]
@@ -279,11 +367,15 @@ def test_tables_of_the_page() -> None:
 
 
 def test_examples_of_the_page() -> None:
-    """The two examples have every check in order, and their summary."""
-    for example in re.findall(r"^```text\n((?:ok|FAILED).*?)^```", PAGE, re.M | re.S):
+    """The two examples have every check in order but those of files that are not set, and their end."""
+    by_mark = {mark: state for state, mark in MARKS.items()}
+    unset = {name: not_set(variable) for name, variable in FILES.items()}
+    examples = re.findall(r"^```text\n((?:ok|FAILED).*?)^```", PAGE, re.M | re.S)
+    for example in examples:
         lines = [line for line in example.splitlines() if line and not line.startswith(" ")]
-        states = {line[11:34].rstrip(): line[:11].rstrip() for line in lines[:-1]}
-        assert [check.name for check in CHECKS] == list(states)
-        by_mark = {mark: state for state, mark in MARKS.items()}
-        results = [Result(name, None, Finding(by_mark[mark], "")) for name, mark in states.items()]
-        assert summary(results) == lines[-1]
+        states = {line[11:34].rstrip(): line[:11].rstrip() for line in lines[:-2]}
+        assert [check.name for check in CHECKS if check.name not in unset] == list(states)
+        findings = {**unset, **{name: Finding(by_mark[mark], "") for name, mark in states.items()}}
+        results = [Result(name, None, finding) for name, finding in findings.items()]
+        assert example.endswith(f"\n{end_as_text(results)}\n")
+    assert 2 == len(examples)

@@ -9,7 +9,7 @@ import pytest
 from exporter.doctor.metrics import BAD_RULES, DOWN, NO_ALERTMANAGER, NO_RULES, NO_SERIES, NO_TARGET
 from exporter.doctor.report import Finding, State, failed, ok
 from exporter.doctor.targets import PROMETHEUS
-from tests.doctor.backends import rule, rules, success, target, targets, values
+from tests.doctor.backends import Response, rule, rules, success, target, targets, values
 from tests.doctor.chain import Chain
 
 RECORDING = rule("job_provider:gatewayz_uptime:ratio1h", "recording")
@@ -41,6 +41,8 @@ NOT_SCRAPED = Finding(State.WAITING, "exporter:8001: not scraped yet", WAIT)
         ("rules", rules(RECORDING), failed("0 alerts, 1 recording rule", NO_RULES)),
         ("rules", rules(ALERT, RECORDING, BAD), failed(f"1 of 3 fail: {MANY}", BAD_RULES)),
         ("alerting", success(activeAlertmanagers=[]), failed("no Alertmanager", NO_ALERTMANAGER)),
+        ("target", Response(404), Finding(State.SKIPPED, "this server has no API for targets")),
+        ("alerting", Response(404), Finding(State.SKIPPED, "this server has no API for Alertmanagers")),
     ],
 )
 def test_prometheus(chain: Chain, check: str, answer: Any, expected: Finding) -> None:

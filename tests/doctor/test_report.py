@@ -24,6 +24,7 @@ def test_text() -> None:
     lines = report.as_text(result(FAILED, "Do this.\n" + "word " * 60)).splitlines()
 
     assert "ok         loki                    found" == report.as_text(result(OK))
+    assert f"$ {'word ' * 60}" in report.as_text(result(FAILED, f"$ {'word ' * 60}"))
     assert "FAILED     loki                    found" == lines[0]
     assert " " * (MARK_WIDTH + NAME_WIDTH) + "> Do this." == lines[1]
     assert 5 < len(lines)
@@ -46,6 +47,20 @@ def test_summary(states: list[State], is_good: bool, expected: str) -> None:
     results = [result(state, check=f"c{number}") for number, state in enumerate(states)]
 
     assert (is_good, expected) == (report.all_passed(results), report.summary(results))
+
+
+def test_unset_variables() -> None:
+    """Checks that are skipped for want of a variable are one line, in lines of limited width."""
+    names = [f"VARIABLE_{number}" for number in range(8)]
+    unset = [Result(f"check {name}", None, report.not_set(name)) for name in (*names, names[0])]
+    *lines, empty, end = report.end_as_text([result(OK), *unset]).splitlines()
+
+    assert f"skipped    9 checks                not set: {', '.join(names)}" == " ".join(
+        [lines[0], *(line.strip() for line in lines[1:])]
+    )
+    assert report.LINE_WIDTH >= max(map(len, lines))
+    assert ("", "1 check passed, 9 skipped.") == (empty, end)
+    assert "\n1 check passed." == report.end_as_text([result(OK)])
 
 
 def test_json() -> None:

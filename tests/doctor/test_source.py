@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.check import OVERDUE
 from exporter.doctor.context import Context
-from exporter.doctor.report import Finding, State, failed
-from exporter.doctor.source import FIRST_POLL, NOT_OURS, POLL_FAILS, POLLER_DEAD, STEPS, own_url, settings
+from exporter.doctor.report import Finding, State, failed, ok
+from exporter.doctor.source import (
+    FIRST_POLL,
+    INVALID_FILE,
+    NOT_OURS,
+    POLL_FAILS,
+    POLLER_DEAD,
+    STEPS,
+    custom_metrics,
+    own_url,
+    settings,
+    web_configuration,
+)
 from exporter.doctor.targets import EXPORTER, Targets
 from exporter.errors import HINTS, Outcome
 from tests.certificates import USER, Folder, hashed
@@ -22,21 +34,22 @@ from tests.faults.certificates import Tls, write_authority
 from tests.faults.peer import Gateway, Says, Silence, both, stats_only
 from tests.faults.peer import State as Played
 from tests.process import invoke
-from tests.replay import KEY, answer, recording
+from tests.replay import KEY, LIST, ReplayGateway, answer, recording
 
+ROOT = Path(__file__).parents[2]
 LAST_UPDATE = "gatewayz_provider_metrics_last_update"
 LAST = "the last poll failed; last successful poll:"
 NO_METRICS = failed("no metrics of this exporter", NOT_OURS)
 FETCHES = 'gatewayz_exporter_fetches_total{endpoint="providers",outcome="ok"}'
 
 
-def steps(url: str, **variables: str) -> dict[str, dict[str, Any]]:
-    """Return the checks of the gateway, by step."""
-    more = {"GATEWAY_API_URL": url, "ADMIN_KEY": KEY, "METRICS_PORT": "0", **variables}
-    result = invoke("doctor", "--json", **more)
+def steps(url: str, more: Sequence[str] = (), **variables: str) -> dict[str, dict[str, Any]]:
+    """Return the checks of the gateway, by step, and more of its checks."""
+    environ = {"GATEWAY_API_URL": url, "ADMIN_KEY": KEY, "METRICS_PORT": "0", **variables}
+    result = invoke("doctor", "--json", **environ)
     assert "" == result.stderr
     found = {one["check"]: one for one in json.loads(result.stdout)["checks"]}
-    return {step: found[f"gateway {step}"] for step in STEPS}
+    return {step: found[f"gateway {step}"] for step in (*STEPS, *more)}
 
 
 def states(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -107,18 +120,62 @@ def test_valid_settings() -> None:
     assert (State.OK, True) == (disabled.state, disabled.found.endswith("; no telemetry is sent"))
 
 
-def test_invalid_settings(tmp_path: Path) -> None:
-    """The remedy has all problems, those of web configuration and custom metrics included."""
-    web, custom = tmp_path / "web.yml", tmp_path / "custom.yaml"
-    web.write_text("rate_limits: {}\n")
-    custom.write_text("metrics: {}\n")
-    finding = check_settings({"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)})
+def test_invalid_settings() -> None:
+    """The remedy has all problems of the environment, not those of files that it names."""
+    finding = check_settings({"WEB_CONFIG_FILE": "/none", "CUSTOM_METRICS_FILE": "/none"})
 
-    assert (State.FAILED, "4 problems") == (finding.state, finding.found)
-    assert ["GATEWAY_API_URL", "ADMIN_KEY", "WEB_CONFIG_FILE", "CUSTOM_METRICS_FILE"] == [
-        line.replace(":", " ").split()[0] for line in finding.remedy.splitlines()
-    ]
+    assert (State.FAILED, "2 problems") == (finding.state, finding.found)
+    assert ["GATEWAY_API_URL", "ADMIN_KEY"] == [line.split()[0] for line in finding.remedy.splitlines()]
     assert "1 problem" == check_settings({"ADMIN_KEY": KEY}).found
+
+
+def test_settings_without_effect_on_the_gateway(gateway: ReplayGateway) -> None:
+    """Other invalid settings do not stop the look at the gateway; its own do."""
+    others = {"METRICS_PORT": "x", "SCRAPE_INTERVAL": "x", "OTEL_EXPORTER_OTLP_ENDPOINT": "x"}
+    checks = json.loads(invoke("doctor", "--json", **gateway.variables(**others)).stdout)["checks"]
+    found = {one["check"]: one["state"] for one in checks}
+    own = steps(gateway.url, FETCH_TIMEOUT="x")
+
+    assert ("failed", "ok") == (found["settings"], found["gateway answers"])
+    assert ["not_tried"] * 5 == states(own)
+    assert "needs settings" == own["DNS"]["found"]
+
+
+def test_files(tmp_path: Path) -> None:
+    """The checks of the files say what is in them, with the warnings about it."""
+    folder, custom = Folder(tmp_path), tmp_path / "custom.yaml"
+    web = folder.write(tls={}, basic_auth_users={USER: hashed()})
+    custom.write_text("metrics: {}\n", encoding="utf-8")
+    environ = {"WEB_CONFIG_FILE": str(web), "CUSTOM_METRICS_FILE": str(custom)}
+    context = Context(environ, Targets(), MovedClock(), unexpected_poll)
+
+    assert ok("TLS, 1 user") == web_configuration(context)
+    invalid = custom_metrics(context)
+    assert (State.FAILED, "1 problem") == (invalid.state, invalid.found)
+    assert ["CUSTOM_METRICS_FILE", INVALID_FILE] == [
+        line.partition(": ")[0] for line in invalid.remedy.splitlines()
+    ]
+    custom.write_bytes((ROOT / "examples" / "custom-metrics.yaml").read_bytes())
+    assert State.OK is custom_metrics(context).state
+
+
+def test_health_checks(gateway: ReplayGateway) -> None:
+    """Fails if those of most active providers are overdue, as the status page says; recorded ones are old."""
+    overdue = steps(gateway.url, more=("health checks",))["health checks"]
+    gateway.check_health()
+    recent = steps(gateway.url, more=("health checks",))["health checks"]
+
+    assert ("failed", OVERDUE) == (overdue["state"], overdue["remedy"])
+    assert "Health checks are overdue: 30 of 34 active providers" == overdue["found"]
+    assert ("ok", "1 of 34 active providers overdue") == (recent["state"], recent["found"])
+
+
+def test_no_active_provider(gateway: ReplayGateway) -> None:
+    """There is nothing to check without an active provider."""
+    gateway.answers[LIST] = answer(200, b'[{"slug":"a","is_active":false}]')
+
+    found = steps(gateway.url, more=("health checks",))["health checks"]
+    assert ("skipped", "no provider is active") == (found["state"], found["found"])
 
 
 @pytest.mark.parametrize(

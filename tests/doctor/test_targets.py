@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.doctor.targets import EXPORTER, GRAFANA, LOKI, PROMETHEUS, SERVERS, Targets, load_targets
+from exporter.doctor.targets import EXPORTER, GRAFANA, LOKI, PROMETHEUS, SERVERS, TEMPO, Targets, load_targets
 from exporter.errors import SettingsError
 
 SECRET = "very-secret-word"
@@ -43,10 +43,11 @@ def test_password_in_a_url() -> None:
 def test_all_problems_at_once() -> None:
     """Reports all problems."""
     environ = {"LOKI_URL": "loki:3100", "EXPORTER_USER": "a:b", "GRAFANA_TOKEN": f"{SECRET}x"}
-    environ |= {"GRAFANA_TOKEN_FILE": SECRET, "GRAFANA_ADMIN_PASSWORD_FILE": SECRET}
+    environ |= {"GRAFANA_TOKEN_FILE": SECRET, "GRAFANA_ADMIN_PASSWORD_FILE": SECRET, "TEMPO_USER": "me"}
 
     assert (
         "LOKI_URL must begin with http:// or https://",
+        "TEMPO_USER is set without TEMPO_PASSWORD or its file.",
         "EXPORTER_USER and EXPORTER_PASSWORD (or its file) belong together: set both or none.",
         "EXPORTER_USER has a colon or control characters, which basic authentication does not allow.",
         "GRAFANA_TOKEN and GRAFANA_TOKEN_FILE are both set: keep one of them.",
@@ -76,10 +77,18 @@ def test_credentials(tmp_path: Path) -> None:
     path.write_text(f"{SECRET}\n")
     environ = {"EXPORTER_USER": "scraper", "EXPORTER_PASSWORD_FILE": str(path)}
     environ |= {"GRAFANA_TOKEN": "token", "GRAFANA_ADMIN_PASSWORD": SECRET}
+    environ |= {
+        "LOKI_TENANT": "team",
+        "TEMPO_USER": "me",
+        "TEMPO_PASSWORD": SECRET,
+        "PROMETHEUS_PASSWORD": "t",
+    }
     targets = load_targets(environ, {})
     found = {name: (one.user, one.secret.reveal()) for name, one in targets.credentials.items()}
     by_password = load_targets({**environ, "GRAFANA_TOKEN": ""}, {}).credentials[GRAFANA]
 
-    assert {EXPORTER: ("scraper", SECRET), GRAFANA: (None, "token")} == found
+    own = {TEMPO: ("me", SECRET), PROMETHEUS: (None, "t")}
+    assert {EXPORTER: ("scraper", SECRET), GRAFANA: (None, "token"), **own} == found
+    assert {LOKI: {"X-Scope-OrgID": "team"}} == targets.headers
     assert ("admin", SECRET) == (by_password.user, by_password.secret.reveal())
     assert SECRET not in repr(targets)

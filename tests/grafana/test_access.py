@@ -16,6 +16,7 @@ import requests
 import yaml
 from click.testing import CliRunner, Result
 
+from exporter.doctor.targets import LOGIN_REFUSED, RESET_COMMAND
 from exporter.errors import SettingsError
 from exporter.files.secret import Secret
 from exporter.transport.auth import Credentials
@@ -285,8 +286,7 @@ PERMISSIONS = "/api/folders/gatewayz/permissions"
     [
         (
             *("GET", "/api/teams/search", answer("30-wrong-password")),
-            "Grafana does not know this user and password. The password of the first start is valid until it "
-            "is changed in Grafana; `grafana cli admin reset-admin-password` sets a new one",
+            f"{LOGIN_REFUSED} `{RESET_COMMAND}` asks for another one",
             "invalid username or password",
         ),
         (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.clock import SystemClock
+from exporter.config.access import Access
 from exporter.config.prometheus import PrometheusSettings
 from exporter.errors import Outcome
 from exporter.files.secret import Secret
@@ -29,7 +30,9 @@ def server() -> Iterator[PrometheusServer]:
 def client(server: PrometheusServer, job: str = "provider_metrics", tenant: str = "") -> Prometheus:
     """Return a client with a token."""
     credentials = Credentials(None, Secret("token"))
-    return Prometheus(PrometheusSettings(f"{server.url}/sub", job, tenant, credentials), SystemClock())
+    return Prometheus(
+        PrometheusSettings(f"{server.url}/sub", job, Access(tenant, credentials)), SystemClock()
+    )
 
 
 def slots(server: PrometheusServer) -> dict[str, tuple[Slot, ...]]:

@@ -53,7 +53,7 @@ def reading() -> Iterator[Reading]:
     clock = Clock()
     history = History(86_400, 60, clock.date())
     with PrometheusServer(series=dict(GOOD)) as server:
-        settings = PrometheusSettings(server.url, "provider_metrics", "", None)
+        settings = PrometheusSettings(server.url, "provider_metrics")
         reader = PastReader(Prometheus(settings, clock), history, clock)
         yield Reading(server, history, clock, reader)
         reader.stop()

@@ -56,8 +56,12 @@ class Compose:
         return project
 
     def services(self, variables: Path | Mapping[str, str], *profiles: str) -> Tree:
-        """Return the services by name."""
-        services: Tree = self.project(variables, *profiles)["services"]
+        """Return the services by name, without variables that are passed on but not set."""
+        services: dict[str, Any] = self.project(variables, *profiles)["services"]
+        for service in services.values():
+            if "environment" in service:
+                given = service["environment"].items()
+                service["environment"] = {name: value for name, value in given if value is not None}
         return services
 
     def complaint(self, variables: Mapping[str, str]) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tests.stack.build import NoToolchainError, build_all, cache
 
-VERSION_FLAGS = dict.fromkeys(("loki", "tempo"), "-version") | dict.fromkeys(
-    ("grafana", "chromium", "node", "npm"), "--version"
-)
+VERSION_FLAGS = {
+    **dict.fromkeys(("loki", "tempo"), "-version"),
+    **dict.fromkeys(("grafana", "chromium", "node", "npm", "buildah"), "--version"),
+    "busybox": "--help",
+}
 """The flag that prints the version."""
 VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 ANSWER_SECONDS = 60.0

@@ -29,11 +29,14 @@ from tests.verify.docs import pages
 DEMO = "demo-gateway"
 HELPER = "otel-collector-volume"
 """Gives the collector its volume, and ends."""
+CHECK = "file-check"
+"""Reads what the servers read, and ends."""
 ACCESS = "grafana-access"
 """Brings Grafana to its access rules, and ends."""
 CONFIGURED = ("prometheus", "alertmanager", "loki", "tempo", "otel-collector")
 """Servers with a configuration file."""
-SERVICES = {SERVICE_NAME, *CONFIGURED, "grafana", HELPER, ACCESS}
+SERVICES = {SERVICE_NAME, *CONFIGURED, "grafana", HELPER, CHECK, ACCESS}
+ENDING = (HELPER, CHECK, ACCESS)
 
 ENFORCED = ("GATEWAY_API_URL", "GRAFANA_ADMIN_PASSWORD")
 """What compose itself asks for; the key may be in a file instead, and the exporter asks for one of both."""
@@ -44,12 +47,15 @@ SECRETS = {
 }
 SECRET_FILES = {
     SERVICE_NAME: ("ADMIN_KEY", "WEB_CONFIG", "CUSTOM_METRICS"),
+    DEMO: ("ADMIN_KEY",),
     "alertmanager": (
         *("SLACK_API_URL", "SMTP_AUTH_PASSWORD", "MSTEAMS_WEBHOOK_URL"),
         *("PAGERDUTY_ROUTING_KEY", "WEBHOOK_URL", "WATCHDOG_URL"),
     ),
 }
 """Variables that name a file of the host, without the ending _FILE, by who sees it."""
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""Those without that ending; the exporter sees the files."""
 NOT_PASSED = {"METRICS_PORT", "METRICS_HOST", "PROMETHEUS_JOB", "PROMETHEUS_TENANT", "PROMETHEUS_USER"} | {
     "PROMETHEUS_PASSWORD",
     "PROMETHEUS_PASSWORD_FILE",
@@ -84,7 +90,21 @@ OWNERS = {"prometheus": "65534:65534", "alertmanager": "65534:65534", "grafana":
 """The users of the images, who own these folders there."""
 PORTS = {SERVICE_NAME: 8001, "grafana": 3000, "prometheus": 9090, "alertmanager": 9093}
 FOR_ALL = (SERVICE_NAME, "grafana")
-"""Whose port is published on every address."""
+"""Whose port PUBLISH_ADDRESS publishes elsewhere."""
+PORT_VARIABLES = {
+    SERVICE_NAME: "EXPORTER_PORT",
+    "grafana": "GRAFANA_PORT",
+    "prometheus": "PROMETHEUS_PORT",
+    "alertmanager": "ALERTMANAGER_PORT",
+}
+PROXIES = [
+    name
+    for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    for name in (proxy, proxy.lower())
+]
+"""What Docker's client configuration may set in every container."""
+OUTSIDE = (SERVICE_NAME, "alertmanager")
+"""Those that talk to servers outside."""
 
 DASHBOARDS = ROOT / "grafana" / "dashboards"
 PROVISIONING = ROOT / "grafana" / "provisioning"
@@ -100,7 +120,7 @@ def compose(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Com
 @pytest.fixture(scope="module")
 def demo(compose: Compose) -> Tree:
     """The services of the demonstration."""
-    return compose.services(ROOT / ".env.demo", "demo")
+    return compose.services(ROOT / ".env.demo")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +140,12 @@ def read_env(name: str) -> dict[str, str]:
 
 def repository(service: Tree) -> str:
     """Return the name of a service's image without its tag."""
-    return str(service["image"]).rpartition(":")[0]
+    return str(service["image"]).partition(":")[0]
+
+
+def tag(service: Tree) -> str:
+    """Return the tag of a service's image, without a digest."""
+    return str(service["image"]).partition(":")[2].partition("@")[0]
 
 
 def volumes(services: Tree, kind: str) -> Iterator[tuple[str, Tree]]:
@@ -152,16 +177,21 @@ def below(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_services(compose: Compose, own: Tree, demo: Tree) -> None:
-    """Containers are named like services; the demo's profile adds its gateway, for which others wait then."""
-    without_profile = compose.services(ROOT / ".env.demo")
-
-    assert SERVICES == set(own) == set(without_profile)
+    """The demo has its gateway, for which others wait then; no two projects share a container's name."""
+    assert SERVICES == set(own)
     assert {*SERVICES, DEMO} == set(demo)
-    assert {name: name for name in demo} == {
-        name: service["container_name"] for name, service in demo.items()
-    }
-    waiting = [service.get("depends_on", {}).get(DEMO) for service in without_profile.values()]
+    assert [] == [name for name, service in demo.items() if "container_name" in service]
+    waiting = [service.get("depends_on", {}).get(DEMO) for service in own.values()]
     assert [False] == [terms["required"] for terms in waiting if terms]
+
+
+def test_demo_is_another_project(compose: Compose) -> None:
+    """The demo shares no volume and no network with the stack of a real gateway."""
+    demo, own = compose.project(ROOT / ".env.demo"), compose.project(OWN_VALUES)
+
+    for kind in ("volumes", "networks"):
+        named = [{row["name"] for row in project[kind].values()} for project in (demo, own)]
+        assert set() == named[0] & named[1]
 
 
 @pytest.mark.parametrize("missing", ENFORCED)
@@ -207,6 +237,8 @@ def test_env_demo(demo: Tree) -> None:
     """The demo's variables are known, its secrets say what they are, and only this machine sees it."""
     values = read_env(".env.demo")
     url = urlsplit(values["GATEWAY_API_URL"])
+    for name in ("COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"):
+        assert "demo" in values.pop(name)
 
     assert set(OWN_VALUES) <= set(values) <= set(read_env(".env.example"))
     assert all("demo" in values[name] and "nothing" in values[name] for name in [*OWN_VALUES][1:])
@@ -224,6 +256,52 @@ def test_exporter_settings(own: Tree) -> None:
     settings = load_settings(environment)
     assert (parse_duration(defaults["SCRAPE_INTERVAL"]), ()) == (settings.interval, settings.warnings)
     assert ("http://otel-collector:4318",) == settings.telemetry.endpoints
+
+
+def test_libraries_settings(compose: Compose, own: Tree) -> None:
+    """What people set for OpenTelemetry and for certificates is passed on, if it is set."""
+    names = re.findall(
+        r"^ +(OTEL_\w+):$", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    given = dict.fromkeys((*names, "OTEL_EXPORTER_OTLP_ENDPOINT"), "given")
+    files = {name: f"/host/{name}" for name in CERTIFICATES}
+    documented = re.findall(r"`(OTEL_\w+)`", pages.section("docs/deployment/compose.md", "OpenTelemetry"))
+
+    project = compose.project({**OWN_VALUES, **given, **files})
+    environment = project["services"][SERVICE_NAME]["environment"]
+
+    assert given.items() <= environment.items()
+    assert set(given) == set(documented)
+    assert set() == set(names) & set(own[SERVICE_NAME]["environment"])
+    for name, path in files.items():
+        assert (path, f"/run/secrets/{name.lower()}") == (
+            project["secrets"][name.lower()]["file"],
+            environment[name],
+        )
+
+
+def test_proxies(compose: Compose, own: Tree, demo: Tree) -> None:
+    """No service has a proxy of Docker's configuration; two have that of .env, but not to each other."""
+    proxies = {"HTTP_PROXY": "http://proxy:1", "HTTPS_PROXY": "http://proxy:2", "NO_PROXY": "own.example"}
+
+    for name, service in compose.services({**OWN_VALUES, **proxies}).items():
+        if service.get("network_mode") == "none":
+            continue
+        found = {variable: service["environment"][variable] for variable in PROXIES}
+        assert found == {
+            variable: own[name]["environment"][variable]
+            if name not in OUTSIDE or variable.upper() not in proxies
+            else found["NO_PROXY"]
+            if variable.upper() == "NO_PROXY"
+            else proxies[variable.upper()]
+            for variable in PROXIES
+        }
+        if name in OUTSIDE:
+            inside = SERVICES - {SERVICE_NAME, *ENDING} | {DEMO, "localhost", "127.0.0.1", "own.example"}
+            assert inside == set(found["NO_PROXY"].split(","))
+        else:
+            assert {""} == set(found.values())
+    assert {""} == {demo[DEMO]["environment"][variable] for variable in PROXIES}
 
 
 def scraped() -> set[str]:
@@ -248,7 +326,7 @@ def test_doctor_knows_all_servers(own: Tree) -> None:
 
 def test_images(demo: Tree) -> None:
     """Images have the tag of a release, that of the tests of the stack where built; ours is never pulled."""
-    tags = {repository(service): service["image"].rpartition(":")[2] for service in demo.values()}
+    tags = {repository(service): tag(service) for service in demo.values()}
     built = {name: release for name, (release, _) in IMAGES.items() if release}
     exporter, *users = (demo[name] for name in (SERVICE_NAME, DEMO, ACCESS))
 
@@ -268,6 +346,7 @@ def test_mounted_files(demo: Tree) -> None:
     sources = {ROOT / folder for folder in ("prometheus", "alertmanager", "loki", "tempo", "otel", "grafana")}
 
     assert {*sources, *PROVISIONING.iterdir(), DASHBOARDS} == {Path(mount["source"]) for mount in mounts}
+    assert sources == set(binds(demo[CHECK]).values())
     assert [] == [mount for mount in mounts if not any(Path(mount["source"]).iterdir())]
     assert {(True, False)} == {
         (mount["read_only"], mount["bind"].get("create_host_path", False)) for mount in mounts
@@ -328,22 +407,26 @@ def test_programs(demo: Tree) -> None:
 
 
 def test_order_can_be_kept(demo: Tree) -> None:
-    """What is waited for until it is healthy has a health check; what until its end, ends."""
+    """What is waited for until it is healthy has a health check; what until its end, ends.
+
+    Whoever mounts files waits for their check.
+    """
     wanted = {
         (name, terms["condition"])
         for service in demo.values()
         for name, terms in service.get("depends_on", {}).items()
     } - {(name, "service_started") for name in demo}
 
-    assert ({(HELPER, "service_completed_successfully")}, "no") == (
-        {one for one in wanted if one[1] != "service_healthy"},
-        demo[HELPER]["restart"],
-    )
-    assert [] == [one for one in wanted if one[0] != HELPER and "healthcheck" not in demo[one[0]]]
+    ending = {name for name, condition in wanted if condition != "service_healthy"}
+    assert ({HELPER, CHECK}, {"no"}) == (ending, {demo[name]["restart"] for name in ending})
+    assert [] == [name for name, _ in wanted if name not in ending and "healthcheck" not in demo[name]]
+    assert {name for name, _ in volumes(demo, "bind")} - {CHECK, ACCESS} == {
+        name for name, service in demo.items() if CHECK in service.get("depends_on", {})
+    }
 
 
 def test_ports(own: Tree, demo: Tree) -> None:
-    """Only exporter and Grafana are published for all; health checks name an address that is listened on."""
+    """Nothing is published for other machines by default; health checks ask known ports."""
     published = {
         name: [(port.get("host_ip"), port["published"], port["target"]) for port in service["ports"]]
         for name, service in own.items()
@@ -352,13 +435,30 @@ def test_ports(own: Tree, demo: Tree) -> None:
     checks = {name: str(service.get("healthcheck")) for name, service in demo.items()}
     asked = {name: found[1] for name, text in checks.items() if (found := re.search("//([^/]+)", text))}
 
-    assert published == {
-        name: [("0.0.0.0" if name in FOR_ALL else "127.0.0.1", str(port), port)]
-        for name, port in PORTS.items()
-    }
+    assert published == {name: [("127.0.0.1", str(port), port)] for name, port in PORTS.items()}
     ports = {DEMO: 8080, **PORTS}
     del ports[SERVICE_NAME]
     assert {name: f"127.0.0.1:{port}" for name, port in ports.items()} == asked
+
+
+def test_published_elsewhere(compose: Compose) -> None:
+    """PUBLISH_ADDRESS opens exporter and Grafana, also on IPv6; links have the ports that variables set."""
+    ports = {name: 10_000 + port for name, port in PORTS.items()}
+    values = {variable: str(ports[name]) for name, variable in PORT_VARIABLES.items()}
+    services = compose.services({**OWN_VALUES, **values, "PUBLISH_ADDRESS": "[::]"})
+
+    assert {name: ("::" if name in FOR_ALL else "127.0.0.1", str(port)) for name, port in ports.items()} == {
+        name: (port["host_ip"], port["published"])
+        for name, service in services.items()
+        for port in service.get("ports", ())
+    }
+    for name in ("prometheus", "alertmanager"):
+        assert f"--web.external-url=http://localhost:{ports[name]}/" in services[name]["command"]
+    link = f"http://localhost:{ports['grafana']}"
+    assert (link, link) == (
+        services[SERVICE_NAME]["environment"]["GRAFANA_EXTERNAL_URL"],
+        services["alertmanager"]["environment"]["GRAFANA_URL"],
+    )
 
 
 def test_rights(demo: Tree) -> None:
@@ -372,7 +472,11 @@ def test_rights(demo: Tree) -> None:
         assert set() == {"privileged", "pid", "ipc", "devices", "userns_mode"} & set(service)
         # Only root gives files away, by that capability and no other.
         expected = (
-            ("0:0", ["CHOWN"], "none") if name == HELPER else (OWNERS.get(name, image_user), None, None)
+            ("0:0", ["CHOWN"], "none")
+            if name == HELPER
+            else ("65534:65534", None, "none")
+            if name == CHECK
+            else (OWNERS.get(name, image_user), None, None)
         )
         assert expected == (service["user"], service.get("cap_add"), service.get("network_mode"))
     assert OWNERS["otel-collector"] in demo[HELPER]["command"]
@@ -384,7 +488,8 @@ def test_limits(demo: Tree) -> None:
     for name, service in demo.items():
         assert 16 * MEBIBYTE <= int(service["mem_limit"]) <= 2048 * MEBIBYTE
         assert {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}} == service["logging"]
-        assert ("no" if name in (HELPER, ACCESS) else "unless-stopped") == service["restart"]
+        assert 512 <= service["pids_limit"] <= 1024
+        assert ("no" if name in ENDING else "unless-stopped") == service["restart"]
     # The collector's own limit acts well before the container's, which would kill it.
     limiter = parsed("otel/collector.yaml")["processors"]["memory_limiter"]
     assert limiter["limit_mib"] * 1.5 * MEBIBYTE <= int(demo["otel-collector"]["mem_limit"])
@@ -414,7 +519,6 @@ def test_access_rules_are_applied(own: Tree) -> None:
     conditions = {name: terms["condition"] for name, terms in service["depends_on"].items()}
     assert {"grafana": "service_healthy"} == conditions
     assert ("http://grafana:3000", admin) == (settings.url, settings.credentials.user)
-    assert "grafana" in environment["NO_PROXY"].split(",")
 
 
 def test_home_dashboard(own: Tree) -> None:
@@ -507,7 +611,9 @@ def test_channels(own: Tree) -> None:
     prefixes = "SLACK|SMTP|EMAIL|MSTEAMS|PAGERDUTY|WEBHOOK|WATCHDOG|NOTIFY|GRAFANA|RUNBOOK"
     variables = set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", script))
 
-    assert dict.fromkeys(variables, "") == own["alertmanager"]["environment"]
+    environment = own["alertmanager"]["environment"]
+    assert variables == set(environment) - set(PROXIES)
+    assert {"GRAFANA_URL"} == {name for name in variables if environment[name]}
     rows = pages.table(pages.section("docs/alerts.md", "Notifications"))
     assert variables == {name.strip("`") for name, *_ in rows}
 
@@ -520,11 +626,12 @@ def test_secret_files(compose: Compose, is_set: bool) -> None:
 
     project = compose.project({**OWN_VALUES, **given})
 
-    files = {name.lower(): given.get(f"{name}_FILE", os.devnull) for name in names}
+    files = {name.lower(): given.get(f"{name}_FILE", os.devnull) for name in (*names, *CERTIFICATES)}
     assert files == {name: source["file"] for name, source in project["secrets"].items()}
     for service, one in project["services"].items():
         row = SECRET_FILES.get(service, ())
-        assert sorted(map(str.lower, row)) == sorted(used["source"] for used in one.get("secrets", ()))
+        used = {secret["source"] for secret in one.get("secrets", ())} - set(map(str.lower, CERTIFICATES))
+        assert set(map(str.lower, row)) == used
         for name in row:
             inside = f"/run/secrets/{name.lower()}" if is_set else ""
             assert inside == one["environment"][f"{name}_FILE"]

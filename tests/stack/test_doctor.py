@@ -10,15 +10,17 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from exporter import SERVICE_NAME
 from exporter.doctor.checks import CHECKS
 from exporter.doctor.targets import GRAFANA
-from tests.doctor.backends import Backend, Response, good_answers, real_time, spans
+from tests.doctor.backends import Backend, Response, good_answers, log_line, real_time, spans
 from tests.doctor.chain import GRAFANA_TOKEN
 from tests.http_server import Asked
 from tests.process import run_program
@@ -77,6 +79,7 @@ def stack_of_doctor(programs: Programs, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("doctor")
     with ExitStack() as links:
         running = links.enter_context(chain(programs, folder))
+        running.gateway.check_health()
         ports, address = running.ports, running.exporter_address
         alertmanager = servers.alertmanager(programs, folder / "alertmanager", ports)
         prometheus = servers.prometheus(programs, folder / "prometheus", ports, address)
@@ -99,11 +102,11 @@ def stack_of_doctor(programs: Programs, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_all_well(stack_of_doctor: Whole) -> None:
-    """Along a whole stack every check is well; the tests' gateway has no TLS."""
+    """Along a whole stack every check is well; the tests' gateway has no TLS, the exporter neither."""
     checks = stack_of_doctor.run()
 
     states = {name: one["state"] for name, one in checks.items() if one["state"] != "ok"}
-    assert {"gateway TLS": "skipped"} == states
+    assert dict.fromkeys(("gateway TLS", "web configuration"), "skipped") == states
     assert [check.name for check in CHECKS] == list(checks)
     assert checks["prometheus rules"]["found"].endswith(" firing")
 
@@ -156,6 +159,29 @@ def test_prometheus_that_just_started(stack_of_doctor: Whole, programs: Programs
         checks = stack_of_doctor.run(PROMETHEUS_URL=server.url)
 
     assert ["waiting", "not_tried", "failed", "ok"] == [checks[name]["state"] for name in OF_PROMETHEUS]
+
+
+def test_loki_with_tenants(stack_of_doctor: Whole, programs: Programs, tmp_path: Path) -> None:
+    """Records of a tenant are found with its name, and not without; the remedy has the variable."""
+    plain = servers.loki(programs, tmp_path, servers.Ports())
+    with replace(plain, command=[*plain.command, "-auth.enabled=true"]) as loki:
+        # The exporter polls on, so the record is of a later poll than its last one.
+        entry = [str(time.time_ns()), log_line(time.time() + 60)]
+        stream = {"stream": {"service": SERVICE_NAME}, "values": [entry]}
+        requests.post(
+            f"{loki.url}/loki/api/v1/push",
+            json={"streams": [stream]},
+            headers={"X-Scope-OrgID": "team"},
+            timeout=10,
+        ).raise_for_status()
+        named = stack_of_doctor.run(LOKI_URL=loki.url, LOKI_TENANT="team")
+        nameless = stack_of_doctor.run(LOKI_URL=loki.url)
+
+    assert ("ok", "ok") == (named["loki"]["state"], named["loki record"]["state"]), named["loki record"]
+    assert ("failed", True) == (
+        nameless["loki record"]["state"],
+        "LOKI_TENANT" in nameless["loki record"]["remedy"],
+    )
 
 
 def test_exporter_that_is_gone(stack_of_doctor: Whole) -> None:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from exporter.config.values import parse_duration
 from tests.grafana.dashboards import Query
 from tests.process import Program, program, run_program
 from tests.replay import GOOD, LIST, Asked, ReplayGateway, answer, recorded_body, recording
@@ -107,6 +109,16 @@ def let_it_happen(gateway: ReplayGateway, exporter: Program) -> None:
     gateway.on_ask, gateway.silent = bool, True
     wait_for(FAILED, lambda record: record["outcome"] == "timeout")
     gateway.silent = False
+
+
+def test_stops_in_time(programs: Programs, tmp_path: Path) -> None:
+    """Without a query it stops by itself within the grace period of its container."""
+    seconds = parse_duration(servers.COMPOSE["tempo"]["stop_grace_period"])
+    with servers.tempo(programs, tmp_path / "tempo", servers.Ports()) as tempo:
+        assert tempo.process
+        tempo.process.terminate()
+
+        assert 0 == tempo.process.wait(seconds)
 
 
 def test_all_data_are_in_one_folder(running: Running) -> None:

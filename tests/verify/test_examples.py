@@ -44,6 +44,7 @@ def test_richer_metadata(settings_for: Callable[..., Settings], gateway: ReplayG
 
 def test_check_shows_the_example(gateway: ReplayGateway) -> None:
     """`check` prints the number of series of each custom metric, and the first one."""
+    gateway.check_health()
     variables = {"GATEWAY_API_URL": gateway.url, "ADMIN_KEY": "k", "CUSTOM_METRICS_FILE": str(EXAMPLE)}
     table = run_program("check", **variables).stdout.rpartition("\n\n")[2]
     document = json.loads(run_program("check", "--json", **variables).stdout)

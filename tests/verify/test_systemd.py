@@ -53,10 +53,11 @@ def test_key_is_a_credential() -> None:
 
 
 def test_reload_and_restart() -> None:
-    """A reload sends the signal of the exporter; only invalid settings prevent a restart."""
+    """A reload sends the signal of the exporter, also to one that starts; only invalid settings stop it."""
     assert "/bin/kill -HUP $MAINPID" == SERVICE["ExecReload"]
     assert str(EXIT_SETTINGS) == SERVICE["RestartPreventExitStatus"]
     assert "on-failure" == SERVICE["Restart"]
+    assert "SIGHUP" == SERVICE["RestartForceExitStatus"]
 
 
 @pytest.mark.skipif(
