@@ -61,7 +61,7 @@ def test_profiles(programs: Programs, services: Tree, tmp_path: Path) -> None:
 def test_second_exporter(services: Tree) -> None:
     """It is the first one with all its limits and rights, but built with it and without a published port."""
     first, second = services[SERVICE_NAME], services[SECOND]
-    own = {"build", "container_name", "ports", "pull_policy"}
+    own = {"build", "ports", "pull_policy"}
 
     assert {name: value for name, value in first.items() if name not in own} == {
         name: value for name, value in second.items() if name not in own
@@ -77,7 +77,8 @@ def test_limits(services: Tree, name: str) -> None:
 
     assert {key: other[key] for key in common} == {key: service[key] for key in common}
     assert ("no" if name in ONCE else other["restart"]) == service["restart"]
-    assert {"ports"}.isdisjoint(service)
+    assert name == VOLUMES or set(BASE["x-no-proxy"]) <= set(service["environment"])
+    assert "ports" not in service
     assert re.fullmatch(r"\d+", service["mem_limit"])
     assert (["CHOWN"] if name == VOLUMES else None) == service.get("cap_add")
     assert (name == VOLUMES) == (service["user"] == "0:0")
@@ -131,7 +132,7 @@ def test_configuration_is_mounted(services: Tree, service: str, target: str, fil
     assert [target] == [
         part.partition("=")[2] for part in command if "config.file=" in part or "config-file=" in part
     ]
-    assert variables == set(services[service].get("environment") or {})
+    assert variables == set(services[service]["environment"]) - set(BASE["x-no-proxy"])
     if service in ("loki", "tempo"):
         assert "-config.expand-env=true" in command
 
@@ -155,7 +156,10 @@ def test_command_of_prometheus(services: Tree) -> None:
     *command, deadline = services["prometheus"]["command"]
     flag, _, duration = deadline.partition("=")
 
-    assert (BASE["services"]["prometheus"]["command"], "--storage.remote.flush-deadline") == (command, flag)
+    text = (ROOT / "docker-compose.scale.yml").read_text(encoding="utf-8")
+    assert "--storage.remote.flush-deadline" == flag
+    assert len(BASE["services"]["prometheus"]["command"]) == len(command)
+    assert [] == [part for part in BASE["services"]["prometheus"]["command"] if f"- {part}\n" not in text]
     assert 2 * seconds(duration) <= seconds(services["prometheus"]["stop_grace_period"])
 
 
