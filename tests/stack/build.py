@@ -21,6 +21,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.160.0"
 MANIFEST = HERE / "collector-builder.yaml"
+STAGING = "./staging/"
+"""Folder of Kubernetes whose modules are also published on their own, v0.37.2 for v1.37.2."""
 
 
 class NoToolchainError(Exception):
@@ -41,6 +43,8 @@ class Server:
     tags: str = ""
     as_tool: bool = False
     """Built from a module of our own, for those whose own module file has `replace` lines."""
+    version_variable: str = ""
+    """Set by the linker to the version, for a server whose clients ask for it."""
 
 
 PROMETHEUS = Server(
@@ -79,11 +83,23 @@ COMPOSE = Server("github.com/docker/compose/v2", "v2.40.3", "2.40.3", {"compose"
 HELM = Server("helm.sh/helm/v4", "v4.3.1", "4.3.1", {"helm": "cmd/helm"})
 HELM_3 = Server("helm.sh/helm/v3", "v3.22.0", "3.22.0", {"helm3": "cmd/helm"})
 KUBECTL_VALIDATE = Server("sigs.k8s.io/kubectl-validate", "v0.0.4", "0.0.4", {"kubectl-validate": ""})
+KUBERNETES = Server(
+    "k8s.io/kubernetes",
+    "v1.37.2",
+    "1.37.2",
+    {"kube-apiserver": "cmd/kube-apiserver", "kubectl": "cmd/kubectl"},
+    as_tool=True,
+    version_variable="k8s.io/component-base/version.gitVersion",
+)
+ETCD = Server("go.etcd.io/etcd/server/v3", "v3.7.3", "3.7.3", {"etcd": ""}, as_tool=True)
 
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 """A module of which only files are needed: the definitions of the operator's own resources."""
 
-SERVERS = (PROMETHEUS, ALERTMANAGER, THANOS, SEAWEEDFS, COMPOSE, HELM, HELM_3, KUBECTL_VALIDATE)
+SERVERS = (
+    *(PROMETHEUS, ALERTMANAGER, THANOS, SEAWEEDFS, COMPOSE),
+    *(HELM, HELM_3, KUBECTL_VALIDATE, KUBERNETES, ETCD),
+)
 COLLECTOR_RELEASE = "0.160.0"
 
 
@@ -185,11 +201,15 @@ def _collector_recipe() -> str:
 def _build(server: Server, work: Path) -> None:
     if server.as_tool:
         _make_module(server, work)
+    linking = "-ldflags=-s -w"
+    if server.version_variable:
+        linking += f" -X {server.version_variable}={server.version}"
     for name, package in server.programs.items():
         target = f"{server.module}/{package}".rstrip("/")
         version = "" if server.as_tool else f"@{server.version}"
-        _go(work, "install", f"-tags={server.tags}", f"{target}{version}")
-        built = work / "bin" / target.rsplit("/", 1)[-1]
+        before = set((work / "bin").iterdir())
+        _go(work, "install", f"-tags={server.tags}", linking, f"{target}{version}")
+        (built,) = set((work / "bin").iterdir()) - before
         built.rename(work / "bin" / name)
 
 
@@ -199,16 +219,24 @@ def _make_module(server: Server, work: Path) -> None:
     module = json.loads(_go(work, "mod", "edit", "-json", downloaded["GoMod"]))
     _go(work, "mod", "init", "stack.test/tool")
     edits = [f"-require={server.module}@{server.version}"]
-    edits += [f"-tool={server.module}/{package}" for package in server.programs.values()]
+    edits += [f"-tool={server.module}/{package}".rstrip("/") for package in server.programs.values()]
     edits += [f"-exclude={row['Path']}@{row['Version']}" for row in module["Exclude"] or ()]
-    # A replacement by a folder of the server's own tree is not there for others, nor needed.
     edits += [
-        f"-replace={row['Old']['Path']}={row['New']['Path']}@{row['New']['Version']}"
+        f"-replace={row['Old']['Path']}={replacement}"
         for row in module["Replace"] or ()
-        if "Version" in row["New"]
+        if (replacement := _replacement(server, row))
     ]
     _go(work, "mod", "edit", *edits)
     _go(work, "mod", "tidy")
+
+
+def _replacement(server: Server, row: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Return what a module is replaced by, None if that is another folder of the server's tree."""
+    if "Version" in row["New"]:
+        return f"{row['New']['Path']}@{row['New']['Version']}"
+    if row["New"]["Path"].startswith(STAGING):
+        return f"{row['Old']['Path']}@v0.{server.version.partition('.')[2]}"
+    return None
 
 
 def _build_collector(work: Path) -> None:

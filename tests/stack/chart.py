@@ -1,4 +1,4 @@
-"""The Helm chart as the real helm renders it, and Kubernetes' own validation of what comes out."""
+"""The Helm chart as the real helm renders it, and the validation of the oldest Kubernetes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.stack.substitution import ROOT
 CHART = ROOT / "deploy/helm" / SERVICE_NAME
 NAME = f"exporter-{SERVICE_NAME}"
 NAMESPACE = "gateway"
-KUBERNETES = ("1.27", "1.30")
-"""The oldest version that the chart takes, and the newest whose schemas the validator has."""
+OLDEST_KUBERNETES = "1.27"
+"""The oldest version that the chart takes."""
 HELMS = ("helm", "helm3")
-EXAMPLES = ("minimal", "full", "client-certificates")
+EXAMPLES = ("minimal", "full", "client-certificates", "openshift")
 """The values in ci/: what must be set, everything, and what excludes some of it."""
 
 Tree = Mapping[str, Any]
@@ -31,10 +31,10 @@ Tree = Mapping[str, Any]
 class Helm:
     """One helm, without the settings of the person who runs the tests."""
 
-    def __init__(self, program: Path, home: Path) -> None:
-        """Remember where it is, and where it may write."""
+    def __init__(self, program: Path, home: Path, kubeconfig: Path | str = os.devnull) -> None:
+        """Remember where it is, where it may write, and the file by which it finds a cluster."""
         self._program = program
-        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig)}
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Return exit code, standard output and standard error."""
@@ -80,8 +80,12 @@ class Rendered:
 
     def __call__(self, example: str, *options: str) -> list[Tree]:
         """Return the objects of an example, changed by options."""
-        text = self._helm.template(values(example), *options)
-        return [document for document in yaml.safe_load_all(text) if document]
+        return parsed(self._helm.template(values(example), *options))
+
+
+def parsed(text: str) -> list[Tree]:
+    """Return the objects of a YAML text."""
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def values(example: str) -> str:
@@ -100,12 +104,12 @@ def one(objects: Sequence[Tree], kind: str) -> Tree:
     return found
 
 
-def validate(programs: Programs, folder: Path, text: str, version: str = KUBERNETES[-1]) -> tuple[int, str]:
-    """Return exit code and output of Kubernetes' own validation, with the operator's definitions."""
+def validate(programs: Programs, folder: Path, text: str) -> tuple[int, str]:
+    """Return exit code and output of the validation, with the operator's definitions."""
     file = folder / "objects.yaml"
     file.write_text(text, encoding="utf-8")
     definitions = module(OPERATOR) / "example/prometheus-operator-crd"
-    options = (f"--version={version}", f"--local-crds={definitions}")
+    options = (f"--version={OLDEST_KUBERNETES}", f"--local-crds={definitions}")
     # No cluster of the person who runs the tests.
     environment = {"HOME": str(folder), "KUBECONFIG": os.devnull}
     return servers.run(programs["kubectl-validate"], *options, file, env=environment)

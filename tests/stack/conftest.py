@@ -18,12 +18,13 @@ from tests.stack.boards import Boards, running_boards
 from tests.stack.build import NoToolchainError
 from tests.stack.chain import Chain, chain
 from tests.stack.chart import HELMS, Helm, Rendered
+from tests.stack.cluster import Cluster, running_cluster
 from tests.stack.machine import Found, all_programs, described, find_all
 from tests.stack.servers import Programs
 
 UNSHARED = frozenset({"test_intervals.py", "test_outages.py", "test_rules.py"})
 """Files whose tests share no server."""
-SHARING = {"test_board_links.py": "test_boards.py"}
+SHARING = {"test_board_links.py": "test_boards.py", "test_kubernetes_page.py": "test_cluster.py"}
 """Files whose tests use the servers of another file's."""
 SKIPPED = re.compile(r"Skipped: no (\S+) on this machine")
 
@@ -121,6 +122,19 @@ def browser() -> Iterator[Browser]:
     """The browser."""
     with chromium() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cluster(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The API server; tests use namespaces of their own."""
+    with running_cluster(programs, tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> str:
+    """A namespace of the test."""
+    return cluster.namespace()
 
 
 @pytest.fixture

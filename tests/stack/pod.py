@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import requests
 from tests.process import run_program
 
 Secrets = Mapping[str, Mapping[str, bytes]]
-"""Content of Secrets by their names."""
+"""Content of Secrets and ConfigMaps by their names."""
 
 
 class Pod:
@@ -28,7 +30,10 @@ class Pod:
         self._secrets = dict(secrets)
         self._root = root
         (self._container,) = template["spec"]["containers"]
-        self._volumes = {volume["name"]: volume["secret"] for volume in template["spec"].get("volumes", ())}
+        self._volumes = {
+            volume["name"]: volume.get("secret") or volume["configMap"]
+            for volume in template["spec"].get("volumes", ())
+        }
         for name in secrets:
             self.mount(name)
 
@@ -41,7 +46,7 @@ class Pod:
         """Write a new folder of files, and replace the symbolic link to it, as the kubelet does."""
         for place in self._container.get("volumeMounts", ()):
             volume = self._volumes[place["name"]]
-            if volume["secretName"] != secret:
+            if volume.get("secretName", volume.get("name")) != secret:
                 continue
             content = self._secrets[secret]
             files = {item["key"]: item["path"] for item in volume.get("items", ())} or {k: k for k in content}
@@ -82,3 +87,21 @@ class Pod:
     def inside(self, path: str) -> Path:
         """Return where a path of the container is."""
         return self._root / path.lstrip("/")
+
+
+def run_test(pod: Mapping[str, Any], root: str, seconds: float = 60.0) -> int:
+    """Run the pod of `helm test` for an exporter of this machine, and return its exit code.
+
+    Args:
+        pod: As rendered; its command is Python with a script.
+        root: The exporter's URL, in the place of the Service's.
+        seconds: How long it waits for answers.
+    """
+    (container,) = pod["spec"]["containers"]
+    python, option, script = container["command"]
+    url, *options = container["args"]
+    assert ("python", "-c") == (python, option)
+    assert root.partition(":")[0] == url.partition(":")[0]
+    assert "SECONDS = 60.0\n" in script
+    script = script.replace("SECONDS = 60.0\n", f"SECONDS = {seconds}\n")
+    return subprocess.run([sys.executable, option, script, root, *options], check=False).returncode

@@ -44,6 +44,8 @@ class Server:
     ready_path: str
     environment: Mapping[str, str] | None = None
     """None: that of the tests."""
+    verify: Path | None = None
+    """The certificate of a server with TLS."""
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -109,7 +111,8 @@ class Server:
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} has ended:\n{self.log[-3000:]}"
-        return requests.get(self.url + self.ready_path, timeout=5).status_code == 200
+        verify = None if self.verify is None else str(self.verify)
+        return requests.get(self.url + self.ready_path, timeout=5, verify=verify).status_code == 200
 
 
 @dataclass

@@ -18,14 +18,15 @@ from tests.replay import ReplayGateway
 from tests.stack import servers
 from tests.stack.chain import KEY, OWN
 from tests.stack.chart import NAME, NAMESPACE, Rendered, Tree, one
-from tests.stack.pod import Pod, Secrets
+from tests.stack.pod import Pod, Secrets, run_test
 from tests.stack.servers import Programs
+from tests.stack.substitution import ROOT
 from tests.waiting import wait_until
 
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Mapping[str, Mapping[str, bytes]]:
-    """The Secrets that the examples name; clients need no certificate where only the server has one."""
+    """Secrets and ConfigMaps of the examples; clients need a certificate in one of them only."""
     (tmp_path / "certificates").mkdir()
     folder = Folder(tmp_path / "certificates")
     place = tmp_path / "pod/run/secrets/certificate"
@@ -39,12 +40,21 @@ def secrets(tmp_path: Path) -> Mapping[str, Mapping[str, bytes]]:
         "exporter-web-mutual": {"web.yml": yaml.safe_dump({"tls_server_config": mutual}).encode(), **files},
         "exporter-certificate": {"tls.crt": files["server.crt"], "tls.key": files["server.key"]},
         "otlp": {"headers": b"x-scope-orgid=gateway"},
+        "authorities": {"ca-bundle.crt": folder.authority.cert_pem.bytes()},
+        "custom-metrics": {"metrics.yaml": (ROOT / "examples/custom-metrics.yaml").read_bytes()},
     }
 
 
 def pod_of(objects: Sequence[Tree], tmp_path: Path, secrets: Secrets) -> Pod:
-    """Return the pod of the Deployment, in a folder."""
-    return Pod(one(objects, "Deployment")["spec"]["template"], tmp_path / "pod", secrets)
+    """Return the pod of the Deployment, in a folder, with the files that the chart has as values."""
+    own = {
+        tree["metadata"]["name"]: {
+            key: text.encode() for key, text in (tree.get("stringData") or tree["data"]).items()
+        }
+        for tree in objects
+        if tree["kind"] in ("ConfigMap", "Secret")
+    }
+    return Pod(one(objects, "Deployment")["spec"]["template"], tmp_path / "pod", {**secrets, **own})
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
@@ -55,8 +65,9 @@ def pod_of(objects: Sequence[Tree], tmp_path: Path, secrets: Secrets) -> Pod:
         ("full", [], 401),
         ("full", ["--set=settings.PROTECT_HEALTH_ROUTES=true"], 401),
         ("client-certificates", ["--set=webConfig.secretName=exporter-web-mutual"], None),
+        ("openshift", [], 401),
     ],
-    ids=["minimal", "full", "protected", "client-certificates"],
+    ids=["minimal", "full", "protected", "client-certificates", "openshift"],
 )
 def test_pod_answers_its_probes(
     rendered: Rendered,
@@ -67,8 +78,9 @@ def test_pod_answers_its_probes(
     options: list[str],
     metrics: int | None,
 ) -> None:
-    """The program starts with the pod's variables and files, and both probes find it well and ready."""
-    pod = pod_of(rendered(example, *options), tmp_path, secrets)
+    """The program starts with the pod's variables and files; probes and `helm test` find it ready."""
+    objects = rendered(example, *options)
+    pod = pod_of(objects, tmp_path, secrets)
     port = free_port()
     # The example's proxy and collector are nowhere.
     there = {"HTTPS_PROXY": "", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
@@ -79,8 +91,9 @@ def test_pod_answers_its_probes(
 
         assert pod.probe("livenessProbe", port, environment)
         assert pod.probe("readinessProbe", port, environment)
+        scheme = "http" if metrics == 200 or example == "openshift" else "https"
+        assert 0 == run_test(one(objects, "Pod"), f"{scheme}://127.0.0.1:{port}")
         if metrics:
-            scheme = "http" if metrics == 200 else "https"
             url = f"{scheme}://127.0.0.1:{port}/metrics"
             for auth, status in ((None, metrics), ((USER, PASSWORD), 200)):
                 assert status == requests.get(url, verify=False, timeout=5, auth=auth).status_code
@@ -161,3 +174,17 @@ def as_prometheus(relabeling: Mapping[str, str]) -> dict[str, str]:
 def found(prometheus: servers.Server, query: str) -> list[Mapping[str, str]]:
     """Return the labels of the series that a query finds."""
     return [series["metric"] for series in prometheus.query(query)]
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_of_helm_fails(
+    rendered: Rendered, tmp_path: Path, secrets: Secrets, gateway: ReplayGateway, status: int
+) -> None:
+    """The test of a release fails while the exporter is not ready, and when something else answers."""
+    pod = pod_of(rendered("minimal"), tmp_path, secrets)
+    test = one(rendered("minimal"), "Pod")
+    gateway.answers.clear()
+    with program(**pod.environment(GATEWAY_API_URL=gateway.url, METRICS_PORT="0")) as running:
+        root = f"http://{running.address()}" if status == 503 else gateway.url
+
+        assert 1 == run_test(test, root, seconds=0)

@@ -27,7 +27,7 @@ ELSEWHERE = {
     "METRICS_PORT": "the port of the Service",
     "METRICS_HOST": "the pod's own addresses are right",
     "WEB_CONFIG_FILE": "webConfig",
-    "CUSTOM_METRICS_FILE": "extraEnv, with a volume",
+    "CUSTOM_METRICS_FILE": "customMetrics",
     "PROMETHEUS_USER": "extraEnv",
     **dict.fromkeys(
         ("PROMETHEUS_PASSWORD", "PROMETHEUS_PASSWORD_FILE"), "extraEnv, a Secret or a volume of one"
@@ -173,7 +173,8 @@ def test_readme() -> None:
 
 def test_full_values_set_everything() -> None:
     """The full values for tests set every value, except those that exclude others."""
-    others = {"fullnameOverride", "adminKey.as", "serviceAccount.create"}
+    others = {"nameOverride", "fullnameOverride", "adminKey.as", "serviceAccount.create"}
+    others |= {"webConfig.content", "customMetrics.configMapName", "caBundle.content"}
 
     full = set(paths(load(CHART / "ci/full-values.yaml")))
     assert others == {path for path, _, _ in described(SCHEMA, VALUES)} - full
