@@ -39,7 +39,7 @@ class Sizes:
 
 def table() -> str:
     """Return the table, measured with a running exporter."""
-    old = _columns_on_page()
+    old = columns_on_page()
     columns = [_column(size, old[size]) for size in SIZES]
     rows = [["Providers", *(f"{size:,}" for size in SIZES)]]
     rows += [[title, *(column[title] for column in columns)] for title in columns[0]]
@@ -49,7 +49,7 @@ def table() -> str:
 
 def _column(size: int, old: Mapping[str, str]) -> Mapping[str, str]:
     """Return the figures for a number of providers by title."""
-    sizes, (rule_series, rule_samples) = _measure(size), _recorded()
+    sizes, (rule_series, rule_samples) = _measure(size), recorded()
     samples = sizes.series / INTERVAL + size * rule_samples
     figures = {
         "Requests to the gateway per day": 2 * DAY / INTERVAL,
@@ -75,7 +75,7 @@ def _figure(value: float) -> str:
     return f"{value:,.{max(0, 1 - math.floor(math.log10(value)))}f}"
 
 
-def _columns_on_page() -> Mapping[int, Mapping[str, str]]:
+def columns_on_page() -> Mapping[int, Mapping[str, str]]:
     """Return the figures on the page by number of providers and title."""
     rows = re.findall(r"^\| (\w[^|]*) \|(.*)\|$", read(PAGE).split("\n## ")[1], re.MULTILINE)
     return {
@@ -108,7 +108,7 @@ def fleet_gateway(size: int) -> ReplayGateway:
     )
 
 
-def _recorded() -> tuple[int, float]:
+def recorded() -> tuple[int, float]:
     """Return how many series the rules record of an active provider, and the samples of them a second.
 
     Rules that record nothing without an objective do not count.
@@ -116,11 +116,16 @@ def _recorded() -> tuple[int, float]:
     groups = [
         group for file in RULE_FILES for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
     ]
-    seconds = [
-        int(group["interval"][:-1]) * UNITS[group["interval"][-1]]
+    intervals = [
+        seconds(group["interval"])
         for group in groups
         for rule in group["rules"]
         if rule.get("record", "").startswith("job_provider:")
         and "gatewayz_uptime_objective" not in rule["expr"]
     ]
-    return len(seconds), sum(1 / interval for interval in seconds)
+    return len(intervals), sum(1 / interval for interval in intervals)
+
+
+def seconds(interval: str) -> int:
+    """Return the seconds of an interval of rules."""
+    return int(interval[:-1]) * UNITS[interval[-1]]

@@ -61,6 +61,23 @@ ALERTMANAGER = Server(
     "0.31.1",
     {"alertmanager": "cmd/alertmanager", "amtool": "cmd/amtool"},
 )
+THANOS = Server(
+    "github.com/thanos-io/thanos",
+    "v0.42.4",
+    "0.42.4",
+    {"thanos": "cmd/thanos"},
+    # As its releases are built: with Prometheus' other representation of labels, receivers panic.
+    tags="slicelabels",
+    as_tool=True,
+)
+SEAWEEDFS = Server(
+    "github.com/seaweedfs/seaweedfs",
+    # Its tags of major versions above 1 are no versions of a Go module.
+    "v0.0.0-20261109003541-7506e5f91cd6",
+    "4.53",
+    {"weed": "weed"},
+    as_tool=True,
+)
 COMPOSE = Server("github.com/docker/compose/v2", "v2.40.3", "2.40.3", {"compose": "cmd"}, as_tool=True)
 
 HELM = Server("helm.sh/helm/v4", "v4.3.1", "4.3.1", {"helm": "cmd/helm"})
@@ -79,7 +96,10 @@ ETCD = Server("go.etcd.io/etcd/server/v3", "v3.7.3", "3.7.3", {"etcd": ""}, as_t
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 """A module of which only files are needed: the definitions of the operator's own resources."""
 
-SERVERS = (PROMETHEUS, ALERTMANAGER, COMPOSE, HELM, HELM_3, KUBECTL_VALIDATE, KUBERNETES, ETCD)
+SERVERS = (
+    *(PROMETHEUS, ALERTMANAGER, THANOS, SEAWEEDFS, COMPOSE),
+    *(HELM, HELM_3, KUBECTL_VALIDATE, KUBERNETES, ETCD),
+)
 COLLECTOR_RELEASE = "0.160.0"
 
 

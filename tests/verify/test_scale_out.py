@@ -21,12 +21,15 @@ def load(path: str) -> Any:
 
 
 def test_prometheus() -> None:
-    """The file of Prometheus differs in the second replica and the remote storage."""
+    """The file of Prometheus differs in the second exporter, its own name and the remote storage."""
     tree = load("deploy/scale/prom.yml")
     (job,) = [row for row in tree["scrape_configs"] if row["job_name"] == "provider_metrics"]
 
     assert f"{SERVICE_NAME}-2:8001" == job["static_configs"][0]["targets"].pop()
-    assert ["http://mimir:9009/api/v1/push"] == [store["url"] for store in tree.pop("remote_write")]
+    assert ["replica"] == list(tree["global"].pop("external_labels"))
+    # Alerts of two servers are the same ones for Alertmanager.
+    assert [{"action": "labeldrop", "regex": "replica"}] == tree["alerting"].pop("alert_relabel_configs")
+    assert [{"url", "send_exemplars"}] == [set(store) for store in tree.pop("remote_write")]
     assert load("prometheus/prom.yml") == tree
 
 
@@ -55,11 +58,23 @@ def test_tempo() -> None:
     assert original == tree
 
 
+def test_data_source() -> None:
+    """Thanos is a data source like Prometheus, at another address and without rules."""
+    (thanos,) = load("deploy/scale/thanos-datasource.yaml")["datasources"]
+    prometheus = load("grafana/provisioning/datasources/datasources.yaml")["datasources"][0]
+    own = {"name": "Thanos", "uid": "thanos", "url": "http://thanos-query:10902"}
+    settings = prometheus["jsonData"] | {"prometheusType": "Thanos", "manageAlerts": False}
+    del settings["alertmanagerUid"], prometheus["isDefault"]
+
+    assert {**prometheus, **own, "jsonData": settings} == thanos
+
+
 def test_variables() -> None:
     """The page lists the variables of the overlay with their defaults; those of the storage are required."""
     rows = re.findall(r"^ *\| `([A-Z_0-9]+)` \| (?:`(.*)` )?\|", PAGE, re.MULTILINE)
     required = re.findall(r"\$\{(\w+):\?", OVERLAY)
-    defaults = re.findall(r"\$\{(\w+):-(.*?)\}", OVERLAY)
+    base = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    defaults = [row for row in re.findall(r"\$\{(\w+):-(.*?)\}", OVERLAY) if f"${{{row[0]}:-" not in base]
 
     assert {"S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"} == set(required)
     assert sorted([*defaults, *((name, "") for name in required)]) == sorted(rows)
