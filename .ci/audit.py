@@ -30,7 +30,7 @@ NO_SECRETS = (
     # Values of fields for secrets: names of variables, accounts and files.
     r"[A-Z]+(_[A-Z]+)+|alerts|password|empty",
     # Names of Kubernetes Secrets.
-    r"gateway|exporter-(web|certificate)(-mutual)?|providers-certificate|remote-write",
+    r"gateway|exporter(-provider-metrics-exporter)?-(web|certificate)(-mutual)?|providers-certificate|remote-write",
     # Error numbers of Grafana.
     r"ACE\d+",
 )

@@ -285,13 +285,13 @@ def test_server_with_tls_and_tenant(tmp_path: Path) -> None:
     }
     bundle = write_authority(tmp_path / "ca.pem")
     with Backend(answers, tls=server_contexts()[Tls.GOOD]) as loki:
-        variables = {"LOKI_URL": loki.url, "LOKI_TENANT": "team", "LOKI_PASSWORD": "sesame-token"}
+        variables = {"LOKI_URL": loki.url, "LOKI_TENANT": "team", "LOKI_PASSWORD": "very-secret-word"}
         untrusted = run_program("doctor", **variables)
         good = run_program("doctor", REQUESTS_CA_BUNDLE=str(bundle), **variables)
         no_tenant = run_program("doctor", REQUESTS_CA_BUNDLE=str(bundle), LOKI_URL=loki.url)
 
     assert "ok         loki                    ready\n" in good.stdout
-    assert {"Bearer sesame-token", None} == {asked.authorization for asked in loki.asked}
+    assert {"Bearer very-secret-word", None} == {asked.authorization for asked in loki.asked}
     assert "private CA goes into REQUESTS_CA_BUNDLE" in " ".join(untrusted.stdout.replace(">", "").split())
     assert "LOKI_TENANT" in no_tenant.stdout
     assert "sesame" not in good.stdout + good.stderr + untrusted.stdout + untrusted.stderr

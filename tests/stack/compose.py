@@ -30,15 +30,16 @@ class Compose:
         self._folder = folder
 
     def run(
-        self, variables: Path | Mapping[str, str], option: str = "--format=json"
+        self, variables: Path | Mapping[str, str], *profiles: str, option: str = "--format=json"
     ) -> subprocess.CompletedProcess[str]:
         """Run it with a file of variables, or with variables."""
         if not isinstance(variables, Path):
             text = "".join(f"{name}={value}\n" for name, value in variables.items())
             variables = self._folder / "variables.env"
             variables.write_text(text, encoding="utf-8")
+        options = [f"--env-file={variables}", *(f"--profile={profile}" for profile in profiles)]
         return subprocess.run(
-            [*self._command, f"--env-file={variables}", "config", option],
+            [*self._command, *options, "config", option],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"]},
             capture_output=True,
@@ -47,16 +48,16 @@ class Compose:
             check=False,
         )
 
-    def project(self, variables: Path | Mapping[str, str]) -> Tree:
+    def project(self, variables: Path | Mapping[str, str], *profiles: str) -> Tree:
         """Return the whole project, about which the program has no complaint."""
-        result = self.run(variables)
+        result = self.run(variables, *profiles)
         assert (0, "") == (result.returncode, result.stderr)
         project: Tree = json.loads(result.stdout)
         return project
 
-    def services(self, variables: Path | Mapping[str, str]) -> Tree:
+    def services(self, variables: Path | Mapping[str, str], *profiles: str) -> Tree:
         """Return the services by name, without variables that are passed on but not set."""
-        services: dict[str, Any] = self.project(variables)["services"]
+        services: dict[str, Any] = self.project(variables, *profiles)["services"]
         for service in services.values():
             if "environment" in service:
                 given = service["environment"].items()
