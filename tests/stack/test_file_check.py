@@ -18,7 +18,8 @@ pytestmark = pytest.mark.needs("busybox")
 
 SERVICE = COMPOSE["file-check"]
 USER = int(SERVICE["user"].partition(":")[0])
-FOLDERS = {Path(volume["source"]).name for volume in SERVICE["volumes"]}
+FOLDERS = {Path(volume["source"]).name for volume in SERVICE["volumes"]} | {"deploy"}
+"""Those of the stack, and that of the scale overlay."""
 
 
 def run(folder: Path) -> tuple[int, str, str]:

@@ -139,6 +139,11 @@ def test_configuration_is_mounted(services: Tree, service: str, target: str, fil
         assert "-config.expand-env=true" in command
 
 
+def test_files_are_checked(services: Tree) -> None:
+    """What reads the mounted files before the servers do reads those of the overlay, too."""
+    assert str(SCALE) in {mount["source"] for mount in services["file-check"]["volumes"]}
+
+
 def test_receivers_differ(services: Tree) -> None:
     """The receivers differ in name and volume only; Prometheus writes to a name that all of them have."""
     one, *others = (
