@@ -46,6 +46,8 @@ class Server:
     """None: that of the tests."""
     verify: Path | None = None
     """The certificate of a server with TLS."""
+    stop_seconds: float = STOP_SECONDS
+    """How long it may take to end before it is killed."""
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -75,7 +77,7 @@ class Server:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(STOP_SECONDS)
+                self.process.wait(self.stop_seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
             self.process = None

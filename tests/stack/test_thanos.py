@@ -200,14 +200,16 @@ def test_object_storage(running: Running) -> None:
     running.receivers[LOST].start()
     for receiver in running.receivers.values():
         receiver.stop()
-    assert {"1": 3} == blocks(thanos)
+    uploaded = blocks(thanos)
+    # One each, or two if an even hour has passed meanwhile.
+    assert ({"1"}, 0) == (set(uploaded), uploaded["1"] % len(RECEIVERS))
     with thanos.server(STORE) as store:
         wait_until(lambda: expected == running.samples(running.query), 60, every=1)
         store.stop()
         compact = [part for part in thanos.server(COMPACT).command if part != "--wait"]
         code, output = run(*compact, "--consistency-delay=0s", env=thanos.storage)
         assert 0 == code, output[-3000:]
-        assert {"2": 1} == blocks(thanos)
+        assert {"2": uploaded["1"] // len(RECEIVERS)} == blocks(thanos)
         store.start()
         wait_until(lambda: expected == running.samples(running.query), 60, every=1)
 

@@ -16,6 +16,7 @@ RECEIVERS = ("thanos-receive-1", "thanos-receive-2", "thanos-receive-3")
 QUERY, STORE, COMPACT = "thanos-query", "thanos-store", "thanos-compact"
 HASHRING, STORAGE = "thanos-hashring.json", "thanos-storage.yaml"
 GRPC_PORT = 10901
+STOP_SECONDS = 120.0
 
 
 def _ports() -> dict[str, int]:
@@ -51,6 +52,8 @@ class Thanos:
             f"http://127.0.0.1:{http}",
             "/-/ready",
             self.storage,
+            # Receivers upload their blocks at their end.
+            stop_seconds=STOP_SECONDS,
         )
 
     def storage_flag(self) -> str:
