@@ -85,9 +85,11 @@ def started(programs: Programs, folder: Path, **variables: str) -> Iterator[Chan
             (folder / name).write_text(f"{hook.url}\n", encoding="utf-8")
         (folder / "routing-key").write_text(f"{ROUTING_KEY}\n", encoding="utf-8")
         # A second, so that alerts that are sent together are in one message on a slow machine, too.
-        changes = {"group_wait: 10s": f"group_wait: {FACTOR}s"}
-        text = hastened(substituted("alertmanager/alertmanager.yml", changes), FACTOR)
-        config = f"global: {{pagerduty_url: '{hooks['pagerduty'].url}'}}\n{text}"
+        changes = {
+            "group_wait: 10s": f"group_wait: {FACTOR}s",
+            "global:": f"global:\n  pagerduty_url: '{hooks['pagerduty'].url}'",
+        }
+        config = hastened(substituted("alertmanager/alertmanager.yml", changes), FACTOR)
         variables |= {
             **{variable: str(folder / name) for name, variable in FILES.items()},
             "PAGERDUTY_ROUTING_KEY_FILE": str(folder / "routing-key"),
