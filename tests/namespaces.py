@@ -1,13 +1,20 @@
-"""Linux namespaces for tests that need a network of their own."""
+"""What only root has: namespaces, for tests that need a network of their own, and the rights of others."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from typing import NoReturn
 
 import pytest
 
 UNSHARE = ("unshare", "--net", "--mount", "--")
+
+
+def require_root() -> None:
+    """Skip the test where the process is not root's; fail in CI."""
+    if os.geteuid() != 0:
+        leave_out("needs root")
 
 
 def require_namespaces() -> None:
@@ -16,7 +23,11 @@ def require_namespaces() -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = f"needs root, and the commands unshare and ip, for namespaces: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        leave_out(f"needs root, and the commands unshare and ip, for namespaces: {error}")
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Skip the test; fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.buildah import busybox_root
+from tests.namespaces import require_root
 from tests.stack.servers import COMPOSE
 from tests.stack.substitution import ROOT
 
@@ -44,6 +45,7 @@ def run(folder: Path) -> tuple[int, str, str]:
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """A folder, which every user can reach, with the mounted folders in it."""
+    require_root()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

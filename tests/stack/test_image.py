@@ -13,6 +13,7 @@ import pytest
 from exporter import __version__
 from tests.buildah import Buildah, Image, busybox_root
 from tests.dockerfile import copies, parse
+from tests.namespaces import require_root
 from tests.stack.substitution import ROOT
 
 pytestmark = [pytest.mark.needs("buildah"), pytest.mark.needs("busybox")]
@@ -68,6 +69,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Buildah:
     """A builder that has a stand-in for the Python image."""
+    require_root()
     builder = Buildah(tmp_path_factory.mktemp("buildah"))
     root = busybox_root(tmp_path_factory.mktemp("root") / "python")
     python = root / "usr" / "local" / "bin" / "python"

@@ -10,6 +10,7 @@ import pytest
 from exporter import SERVICE_NAME
 from tests.buildah import Buildah, Image, busybox_root
 from tests.dockerfile import copies
+from tests.namespaces import require_root
 from tests.stack.substitution import ROOT
 from tests.verify.test_railway import NAME, SERVICES, config, rows, stages
 
@@ -26,6 +27,7 @@ every_server = pytest.mark.parametrize("service", SERVERS)
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Image]:
     """Builds a service's image once; each base is a busybox under the name of the server's image."""
+    require_root()
     store = Buildah(tmp_path_factory.mktemp("images"))
     root = busybox_root(tmp_path_factory.mktemp("busybox"))
     for base in sorted({stage.base for service in SERVERS for stage in stages(service)}):
